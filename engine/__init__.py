@@ -1,0 +1,1 @@
+"""Atelier's engine: graph, executor, diffusion, server and worker."""

@@ -1,0 +1,1 @@
+"""Layer 0: standard library only; imported by everything."""

@@ -1,0 +1,133 @@
+"""The frozen settings of a process. Built once from the command line (see main.py), passed in, sent to workers."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from engine.core.folders import Folders, ModelFolder
+
+__all__ = ["CacheSettings", "MemorySettings", "PackSettings", "PrecisionSettings", "Settings", "settings_from_json", "settings_to_json"]
+
+
+@dataclass(frozen=True, slots=True)
+class CacheSettings:
+    """How finished values are kept. `mode` is `classic`, `lru` or `none`; `lru_jobs` counts kept results in lru mode."""
+
+    mode: str = "classic"
+    lru_jobs: int = 0
+    max_ram_bytes: int = 2 << 30
+    max_disk_bytes: int = 8 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class MemorySettings:
+    """Budgets in bytes (None: what the device has) and the plan a vram flag asks for.
+
+    `plan` is one of auto, gpu_only, high, normal, low, none, cpu.
+    """
+
+    plan: str = "auto"
+    device: str | None = None
+    max_vram_bytes: int | None = None
+    max_ram_bytes: int | None = None
+    reserve_vram_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PrecisionSettings:
+    """Requested dtypes by part, None meaning the policy decides. Names as torch spells them (float16, bfloat16 …)."""
+
+    network: str | None = None
+    vae: str | None = None
+    text_encoder: str | None = None
+    force_float32: bool = False
+    vae_on_cpu: bool = False
+    deterministic: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PackSettings:
+    """Which custom node packs load: all, none but `allowed`."""
+
+    disable_all: bool = False
+    allowed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything a server, worker or command needs to know about how it was started."""
+
+    folders: Folders
+    listen: tuple[str, ...] = ("127.0.0.1",)
+    port: int = 8188
+    token: str | None = None
+    allowed_hosts: tuple[str, ...] = ()
+    cors_origin: str | None = None
+    max_upload_bytes: int = 100 << 20
+    database_url: str | None = None
+    front_end_root: Path | None = None
+    multi_user: bool = False
+    compress_responses: bool = False
+    preview_method: str = "none"
+    preview_size_px: int = 512
+    metadata_enabled: bool = True
+    allow_unsafe_pickles: bool = False
+    verbosity: str = "INFO"
+    num_workers: int = 1
+    cancel_grace_s: float = 5.0
+    history_limit: int = 10_000
+    default_hashing: str = "sha256"
+    cache: CacheSettings = field(default_factory=CacheSettings)
+    memory: MemorySettings = field(default_factory=MemorySettings)
+    precision: PrecisionSettings = field(default_factory=PrecisionSettings)
+    packs: PackSettings = field(default_factory=PackSettings)
+    arguments: tuple[str, ...] = ()
+
+    @property
+    def database(self) -> str:
+        """SQLAlchemy URL of the job store."""
+        return self.database_url or f"sqlite:///{self.folders.data / 'atelier.sqlite3'}"
+
+
+def settings_to_json(settings: Settings) -> dict[str, Any]:
+    """Settings as plain JSON, for the worker process."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, Path):
+            return str(value)
+        if isinstance(value, dict):
+            return {key: plain(item) for key, item in value.items()}
+        if isinstance(value, (tuple, list)):
+            return [plain(item) for item in value]
+        if isinstance(value, frozenset):
+            return sorted(value)
+        return value
+
+    return plain(asdict(settings))
+
+
+def settings_from_json(record: dict[str, Any]) -> Settings:
+    """The inverse of `settings_to_json`."""
+    folders = dict(record["folders"])
+    models = {
+        kind: ModelFolder(tuple(map(Path, entry["paths"])), frozenset(entry["extensions"]))
+        for kind, entry in folders.pop("models").items()
+    }
+    custom_nodes = tuple(map(Path, folders.pop("custom_nodes")))
+    values: dict[str, Any] = {item.name: record[item.name] for item in fields(Settings)}
+    values["folders"] = Folders(
+        models=models, custom_nodes=custom_nodes, **{key: Path(value) for key, value in folders.items()}
+    )
+    for name in ("listen", "allowed_hosts", "arguments"):
+        values[name] = tuple(values[name])
+    if values["front_end_root"] is not None:
+        values["front_end_root"] = Path(values["front_end_root"])
+    values["cache"] = CacheSettings(**values["cache"])
+    values["memory"] = MemorySettings(**values["memory"])
+    values["precision"] = PrecisionSettings(**values["precision"])
+    values["packs"] = PackSettings(
+        disable_all=values["packs"]["disable_all"], allowed=tuple(values["packs"]["allowed"])
+    )
+    return Settings(**values)
