@@ -68,7 +68,8 @@ class Folders:
             if candidate.exists() and candidate != path:
                 return candidate
         raise NotFoundError(
-            f"There is no {kind} file named {name!r}.", hint=f"Put it into one of: {', '.join(map(str, self._model_folder(kind).paths))}."
+            f"There is no {kind} file named {name!r}.",
+            hint=f"Put it into one of: {', '.join(map(str, self._model_folder(kind).paths))}.",
         )
 
     def _model_folder(self, kind: str) -> ModelFolder:

@@ -5,7 +5,17 @@ from __future__ import annotations
 import uuid
 from typing import NewType
 
-__all__ = ["Address", "AssetId", "ClientId", "JobId", "NodeId", "WorkerId", "new_asset_id", "new_client_id", "new_job_id"]
+__all__ = [
+    "Address",
+    "AssetId",
+    "ClientId",
+    "JobId",
+    "NodeId",
+    "WorkerId",
+    "new_asset_id",
+    "new_client_id",
+    "new_job_id",
+]
 
 JobId = NewType("JobId", str)
 NodeId = NewType("NodeId", str)

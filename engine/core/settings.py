@@ -8,7 +8,15 @@ from typing import Any
 
 from engine.core.folders import Folders, ModelFolder
 
-__all__ = ["CacheSettings", "MemorySettings", "PackSettings", "PrecisionSettings", "Settings", "settings_from_json", "settings_to_json"]
+__all__ = [
+    "CacheSettings",
+    "MemorySettings",
+    "PackSettings",
+    "PrecisionSettings",
+    "Settings",
+    "settings_from_json",
+    "settings_to_json",
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""Layer 2: messages between server and worker, and the frames they travel in. No pickle."""
