@@ -1,0 +1,130 @@
+"""What a network predicts, as the preconditioning factors c_skip, c_out and c_in around it.
+
+denoised = c_skip·x + c_out·F(c_in·x, c_noise); c_noise is the sigma table's. Source: Karras et al. 2022, table 1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from engine.diffusion.noise_path import FLOW_PATH, VARIANCE_EXPLODING, NoisePath
+
+__all__ = ["EdmPrediction", "EpsPrediction", "Factors", "FlowPrediction", "Prediction", "VPrediction"]
+
+
+@dataclass(frozen=True, slots=True)
+class Factors:
+    """Preconditioning factors, each shaped like sigma."""
+
+    c_skip: Tensor
+    c_out: Tensor
+    c_in: Tensor
+
+
+class Prediction(Protocol):
+    """One kind of prediction."""
+
+    @property
+    def path(self) -> NoisePath:
+        """How clean latent and noise mix."""
+        ...
+
+    def factors(self, sigma: Tensor) -> Factors:
+        """Factors for these noise levels."""
+        ...
+
+    def add_noise(self, latent: Tensor, noise: Tensor, sigma: float, is_maximal: bool = False) -> Tensor:
+        """The latent at noise level sigma; `is_maximal` when sigma is the largest the network knows."""
+        ...
+
+    def finish(self, latent: Tensor, sigma: float) -> Tensor:
+        """Undo the clean part's weight of a latent left at noise level sigma, so that it can be continued from."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Additive:
+    """What eps, v and edm share: noise is added on top of a latent of standard deviation sigma_data."""
+
+    sigma_data: float = 1.0
+
+    @property
+    def path(self) -> NoisePath:
+        """How clean latent and noise mix."""
+        return VARIANCE_EXPLODING
+
+    def _c_in(self, sigma: Tensor) -> Tensor:
+        return (sigma**2 + self.sigma_data**2).rsqrt()
+
+    def add_noise(self, latent: Tensor, noise: Tensor, sigma: float, is_maximal: bool = False) -> Tensor:
+        """The latent at level sigma; at the largest, noise alone has to meet the variance 1 + sigma² of training."""
+        amount = (1.0 + sigma**2) ** 0.5 if is_maximal else sigma
+        return latent + noise * amount
+
+    def finish(self, latent: Tensor, sigma: float) -> Tensor:
+        """The latent itself, or its clean part at full weight."""
+        return latent
+
+
+@dataclass(frozen=True, slots=True)
+class EpsPrediction(_Additive):
+    """The network predicts the noise."""
+
+    def factors(self, sigma: Tensor) -> Factors:
+        """Factors for these noise levels."""
+        return Factors(torch.ones_like(sigma), -sigma, self._c_in(sigma))
+
+
+@dataclass(frozen=True, slots=True)
+class VPrediction(_Additive):
+    """The network predicts v = alpha·noise - sigma·clean of the variance-preserving form.
+
+    Source: Salimans & Ho 2022, arXiv:2202.00512.
+    """
+
+    def factors(self, sigma: Tensor) -> Factors:
+        """Factors for these noise levels."""
+        c_in = self._c_in(sigma)
+        return Factors((self.sigma_data * c_in) ** 2, -sigma * self.sigma_data * c_in, c_in)
+
+
+@dataclass(frozen=True, slots=True)
+class EdmPrediction(_Additive):
+    """The network predicts the EDM target; like v with the opposite sign."""
+
+    sigma_data: float = 0.5
+
+    def factors(self, sigma: Tensor) -> Factors:
+        """Factors for these noise levels."""
+        c_in = self._c_in(sigma)
+        return Factors((self.sigma_data * c_in) ** 2, sigma * self.sigma_data * c_in, c_in)
+
+
+@dataclass(frozen=True, slots=True)
+class FlowPrediction:
+    """The network predicts the velocity noise - clean of a rectified flow; sigma in [0, 1].
+
+    Source: Liu et al. 2022, arXiv:2209.03003; Esser et al. 2024, arXiv:2403.03206.
+    """
+
+    @property
+    def path(self) -> NoisePath:
+        """How clean latent and noise mix."""
+        return FLOW_PATH
+
+    def factors(self, sigma: Tensor) -> Factors:
+        """Factors for these noise levels."""
+        one = torch.ones_like(sigma)
+        return Factors(one, -sigma, one)
+
+    def add_noise(self, latent: Tensor, noise: Tensor, sigma: float, is_maximal: bool = False) -> Tensor:
+        """The latent at noise level sigma."""
+        return latent * (1.0 - sigma) + noise * sigma
+
+    def finish(self, latent: Tensor, sigma: float) -> Tensor:
+        """The latent itself, or its clean part at full weight."""
+        return latent / (1.0 - sigma) if sigma < 1 else latent
