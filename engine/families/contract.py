@@ -14,6 +14,10 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import torch
 
+from engine.diffusion.condition_inputs import ConditionInputs
+from engine.diffusion.denoiser import Denoiser
+from engine.diffusion.latent_format import LatentFormat
+
 if TYPE_CHECKING:
     from engine.diffusion.parameterization import Parameterization
     from engine.memory.network import NetworkHost
@@ -45,53 +49,6 @@ class Warn(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class LatentFormat:
-    """How latents of a family are stored, scaled and shown.
-
-    A node's latent is the autoencoder's own scale; the network sees `(latent - shift) * scale`.
-    `rgb_factors` [channels][3] and `rgb_bias` [3] map a network-scale latent to a rough picture in [-1, 1].
-    """
-
-    name: str
-    num_channels: int
-    downscale: int
-    scale: float
-    shift: float = 0.0
-    rgb_factors: tuple[tuple[float, float, float], ...] = ()
-    rgb_bias: tuple[float, float, float] = (0.0, 0.0, 0.0)
-
-    def to_network(self, latent: torch.Tensor) -> torch.Tensor:
-        """Autoencoder scale → network scale."""
-        return (latent - self.shift) * self.scale
-
-    def from_network(self, latent: torch.Tensor) -> torch.Tensor:
-        """Network scale → autoencoder scale."""
-        return latent / self.scale + self.shift
-
-    def preview(self, latent: torch.Tensor) -> torch.Tensor:
-        """A rough picture [b h w 3] in [0, 1], float32, of a network-scale latent [b c h w]; no network runs."""
-        factors = torch.tensor(self.rgb_factors, dtype=torch.float32, device=latent.device)
-        bias = torch.tensor(self.rgb_bias, dtype=torch.float32, device=latent.device)
-        rgb = torch.einsum("bchw,cr->bhwr", latent.float(), factors) + bias
-        return ((rgb + 1) / 2).clamp(0, 1)
-
-
-@dataclass(frozen=True, slots=True)
-class ConditionInputs:
-    """What a batched forward is conditioned on, already one row per item of the batch.
-
-    `context` [b n d] is the text; `vector` [b k] the pooled text, size and time features of families that have them;
-    `concat` [b c h w] is joined to the latent's channels (mask and masked image of inpainting networks).
-    `options` are what hooks of a single forward need; only requests with the same object may be merged.
-    """
-
-    context: torch.Tensor | None = None
-    vector: torch.Tensor | None = None
-    concat: torch.Tensor | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
 class TextEncoding:
     """A text as the network sees it: `context` [1 n d] float32 on the CPU and, if there is one, `pooled` [1 k]."""
 
@@ -100,8 +57,8 @@ class TextEncoding:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
-class ModelHandle(Protocol):
-    """MODEL: a denoising network with the facts a sampler needs."""
+class ModelHandle(Denoiser, Protocol):
+    """MODEL: a denoiser (identity, device, latent format, parameterization, condition, denoise) with family facts."""
 
     @property
     def family(self) -> str:
@@ -109,21 +66,8 @@ class ModelHandle(Protocol):
         ...
 
     @property
-    def identity(self) -> str:
-        """Equal identity, equal function: file, part, patches, parameterization. Cheap; part of every batch key."""
-        ...
-
-    @property
     def content_digest(self) -> str:
         """SHA-256 of the file the weights came from; reads the file on the first call unless it is known."""
-        ...
-
-    @property
-    def latent_format(self) -> LatentFormat: ...
-
-    @property
-    def parameterization(self) -> Parameterization:
-        """What the network predicts, with its sigma table."""
         ...
 
     @property
@@ -134,13 +78,6 @@ class ModelHandle(Protocol):
     @property
     def context_width(self) -> int:
         """Width of `ConditionInputs.context`."""
-        ...
-
-    def denoise(self, x: torch.Tensor, sigma: torch.Tensor, inputs: ConditionInputs) -> torch.Tensor:
-        """One batched forward: x [b c h w] float32 at network scale, sigma [b] → denoised [b c h w] float32.
-
-        The answer is on x's device. Raises OutOfMemory when even the smallest plan does not fit.
-        """
         ...
 
     def activation_bytes(self, batch_size: int, height: int, width: int) -> int:
