@@ -1,0 +1,137 @@
+"""Fan-out of events to listeners: bounded, never blocking the sender, resumable by event number.
+
+A listener that falls behind is dropped (`has_lagged`); it reads what it missed from the store by its last number and
+subscribes again. Progress is coalesced per listener: an unread progress entry of the same node is replaced.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable, Iterable
+from dataclasses import dataclass
+
+from engine.core.ids import ClientId, JobId
+from engine.server.records import EventRecord
+
+__all__ = ["Feed", "FeedItem", "LogEntry", "PreviewPicture", "Subscription"]
+
+PROGRESS = "node_progress"
+
+
+@dataclass(frozen=True, slots=True)
+class PreviewPicture:
+    """A picture of work in progress, for live listeners only. `media_type` is image/jpeg or image/png."""
+
+    job: JobId
+    client_id: ClientId | None
+    node: str
+    display: str
+    parent: str | None
+    real: str
+    media_type: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """One line of the server's or a worker's log."""
+
+    time_s: float
+    text: str
+
+
+FeedItem = EventRecord | PreviewPicture | LogEntry
+
+
+class Subscription:
+    """One listener's bounded queue. Iterate it; the iteration ends when it is closed or dropped."""
+
+    def __init__(self, accepts: Callable[[FeedItem], bool], max_items: int, on_close: Callable[[Subscription], None]):
+        self._accepts = accepts
+        self._max_items = max_items
+        self._on_close = on_close
+        self._items: OrderedDict[object, FeedItem] = OrderedDict()
+        self._num_offered = 0
+        self._wake = asyncio.Event()
+        self.is_closed = False
+        self.has_lagged = False
+
+    def offer(self, item: FeedItem) -> None:
+        """Queue `item` if the listener wants it; drop the listener when its queue is full."""
+        if self.is_closed or not self._accepts(item):
+            return
+        self._num_offered += 1
+        key: object = self._num_offered
+        if isinstance(item, EventRecord) and item.kind == PROGRESS:
+            key = (PROGRESS, item.job, item.data.get("node"))
+        elif isinstance(item, PreviewPicture):
+            key = ("preview", item.job, item.node)
+        self._items.pop(key, None) if key != self._num_offered else None
+        if len(self._items) >= self._max_items:
+            self.has_lagged = True
+            self.close()
+            return
+        self._items[key] = item
+        self._wake.set()
+
+    async def get(self) -> FeedItem | None:
+        """The next item, or None once the subscription is closed and (unless it lagged) drained."""
+        while not self._items:
+            if self.is_closed:
+                return None
+            self._wake.clear()
+            await self._wake.wait()
+        return self._items.popitem(last=False)[1]
+
+    def close(self) -> None:
+        """Stop listening. Idempotent."""
+        if not self.is_closed:
+            self.is_closed = True
+            self._wake.set()
+            self._on_close(self)
+
+    async def __aiter__(self) -> AsyncIterator[FeedItem]:
+        while (item := await self.get()) is not None:
+            yield item
+
+    def __enter__(self) -> Subscription:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class Feed:
+    """Sends every published item to every listener that wants it. Used from the event loop's thread only."""
+
+    def __init__(self) -> None:
+        self._subscriptions: list[Subscription] = []
+
+    def subscribe(
+        self, accepts: Callable[[FeedItem], bool] = lambda item: not isinstance(item, LogEntry), *, max_items: int = 4096
+    ) -> Subscription:
+        """A new listener for items that `accepts` (default: everything but log lines)."""
+        subscription = Subscription(accepts, max_items, self._forget)
+        self._subscriptions.append(subscription)
+        return subscription
+
+    def publish(self, items: Iterable[FeedItem]) -> None:
+        """Offer the items to all listeners, in order."""
+        for item in items:
+            for subscription in tuple(self._subscriptions):
+                subscription.offer(item)
+
+    def close(self) -> None:
+        """End every subscription (the server stops)."""
+        for subscription in tuple(self._subscriptions):
+            subscription.close()
+
+    @property
+    def num_subscriptions(self) -> int:
+        """How many listeners there are."""
+        return len(self._subscriptions)
+
+    def _forget(self, subscription: Subscription) -> None:
+        if subscription in self._subscriptions:
+            self._subscriptions.remove(subscription)
