@@ -38,7 +38,7 @@ __all__ = [
 
 
 class Message:
-    """Base of all messages."""
+    """Base of all messages. Dataclasses of this module that do not inherit from it are parts of messages."""
 
     __slots__ = ()
 
@@ -135,8 +135,12 @@ class Shutdown(Message):
 
 
 @dataclass(frozen=True, slots=True)
-class PackReport(Message):
-    """How a pack loaded. `error` is "" or the traceback; `web_directory` an absolute path or ""."""
+class PackReport:
+    """How a pack loaded. `error` is "" or the traceback; `web_directory` an absolute path or "".
+
+    `warnings` are sentences about what went wrong without stopping it (a node name taken already, a prestartup
+    script that failed).
+    """
 
     name: str
     path: str
@@ -144,11 +148,17 @@ class PackReport(Message):
     seconds: float
     error: str = ""
     web_directory: str = ""
+    warnings: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
 class CatalogPublished(Message):
-    """All node specs (JSON of graph.schema.spec_to_json), or none when `digest` equals Start.known_catalog."""
+    """All node specs (JSON of graph.schema.spec_to_json), or none when `digest` equals Start.known_catalog.
+
+    `digest` is opaque. A worker that finds its packs unchanged first publishes the known digest with neither specs nor
+    packs, before it imports anything; when the packs are loaded it publishes again, with the reports, and with the
+    specs if they differ from what the digest stands for.
+    """
 
     digest: str
     specs: list[dict[str, Any]]
@@ -190,12 +200,13 @@ class Preview(Message):
 
 
 @dataclass(frozen=True, slots=True)
-class StagedFile(Message):
+class StagedFile:
     """A finished file in the staging folder, waiting for its visible name.
 
-    `staged` is its file name in `<data>/staging` (content digest + extension); `folder` is "output" or "temp";
-    `prefix` may hold folders and the tokens of executor_semantics §13 are already replaced except `%batch_num%`
-    (also replaced). `numbered`: name is `<prefix>_<counter>_.<extension>`, else `<prefix>.<extension>` overwriting.
+    `staged` is its file name in `<data>/staging`, `<sha-256 of the bytes>.<unique>.<extension>`, so equal files of two
+    jobs do not share one; `folder` is "output" or "temp"; `prefix` may hold folders, and its tokens such as `%width%`
+    are already replaced. `numbered`: the name is `<prefix>_<counter>_.<extension>`, else `<prefix>.<extension>`,
+    overwriting.
     `ui_key` is the key of the UI output ("images", "latents" …); `extra` further members of the UI entry.
     `ordinal` counts the files of this node in this job.
     """
@@ -215,7 +226,7 @@ class StagedFile(Message):
 
 
 @dataclass(frozen=True, slots=True)
-class PlacedFile(Message):
+class PlacedFile:
     """A visible file: `type` is output or temp."""
 
     filename: str
