@@ -13,8 +13,8 @@ from typing import Protocol, TypeVar
 
 from torch import Tensor
 
-from engine.diffusion.denoiser import Denoiser
 from engine.diffusion.condition_inputs import ConditionInputs
+from engine.diffusion.denoiser import Denoiser
 
 __all__ = ["DenoiseRequest", "Flow", "Guide", "Latent", "RequestGroup", "Sigmas", "answer", "drive"]
 
@@ -69,7 +69,9 @@ Flow = Generator[RequestGroup, Sequence[Latent], _Result]
 class Guide(Protocol):
     """guide(x, sigma): a flow that asks for the predictions a guidance method wants and returns one `denoised`."""
 
-    def __call__(self, x: Latent, sigma: float) -> Flow[Latent]: ...
+    def __call__(self, x: Latent, sigma: float) -> Flow[Latent]:
+        """Start one evaluation at noise level sigma; x is not modified."""
+        ...
 
 
 def answer(group: RequestGroup) -> list[Latent]:

@@ -30,10 +30,14 @@ class SigmaTable(Protocol):
         ...
 
     @property
-    def sigma_min(self) -> float: ...
+    def sigma_min(self) -> float:
+        """Smallest level."""
+        ...
 
     @property
-    def sigma_max(self) -> float: ...
+    def sigma_max(self) -> float:
+        """Largest level."""
+        ...
 
     def c_noise(self, sigma: Tensor) -> Tensor:
         """What the network is told for these levels, float32, shape and device of sigma."""
@@ -103,8 +107,9 @@ class DiscreteSigmaTable:
         """Level at a place of the training axis."""
         place = min(max(timestep, 0.0), len(self.sigmas) - 1.0)
         low, high = math.floor(place), math.ceil(place)
-        weight = place - low
-        return math.exp((1.0 - weight) * float(self.log_sigmas[low]) + weight * float(self.log_sigmas[high]))
+        # In float32 like the table: near a tie, c_noise picks the same training step only for the same rounding.
+        weight = torch.tensor(place, dtype=torch.float32) - low
+        return float(((1.0 - weight) * self.log_sigmas[low] + weight * self.log_sigmas[high]).exp())
 
     def sigma_at_fraction(self, fraction: float) -> float:
         """Level after this fraction of the trajectory."""

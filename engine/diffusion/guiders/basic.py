@@ -1,0 +1,32 @@
+"""No guidance: the conditioned prediction itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from engine.diffusion.conditioning import ConditioningEntry
+from engine.diffusion.denoiser import Denoiser
+from engine.diffusion.regions import bind_regions, predict
+from engine.diffusion.requests import Flow, Guide, Latent
+
+__all__ = ["Basic"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Basic:
+    """The plain prediction; for networks that have guidance built in."""
+
+    denoiser: Denoiser
+    conditioning: tuple[ConditioningEntry, ...]
+
+    def bind(self, latent: Tensor, noise_mask: Tensor | None) -> Guide:
+        """One request per step and region."""
+        regions = bind_regions(self.denoiser, self.conditioning, latent, noise_mask)
+
+        def guide(x: Latent, sigma: float) -> Flow[Latent]:
+            (denoised,) = yield from predict(self.denoiser, (regions,), x, sigma)
+            return denoised
+
+        return guide

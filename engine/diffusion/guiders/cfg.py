@@ -1,0 +1,44 @@
+"""Classifier-free guidance."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from engine.diffusion.conditioning import ConditioningEntry
+from engine.diffusion.denoiser import Denoiser
+from engine.diffusion.regions import bind_regions, predict, share_windows
+from engine.diffusion.requests import Flow, Guide, Latent
+
+__all__ = ["Cfg"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cfg:
+    """negative + (positive - negative) · scale. Source: Ho & Salimans 2022, arXiv:2207.12598.
+
+    At scale 1 the negative side cancels and is not asked for.
+    """
+
+    denoiser: Denoiser
+    positive: tuple[ConditioningEntry, ...]
+    negative: tuple[ConditioningEntry, ...]
+    scale: float
+
+    def bind(self, latent: Tensor, noise_mask: Tensor | None) -> Guide:
+        """Both sides are asked for in one group, so that they can share a forward."""
+        positive = bind_regions(self.denoiser, self.positive, latent, noise_mask)
+        negative = bind_regions(self.denoiser, self.negative, latent, noise_mask)
+        negative = share_windows(negative, positive)
+        positive = share_windows(positive, negative)
+
+        def guide(x: Latent, sigma: float) -> Flow[Latent]:
+            if math.isclose(self.scale, 1.0):
+                (wanted,) = yield from predict(self.denoiser, (positive,), x, sigma)
+                return wanted
+            wanted, unwanted = yield from predict(self.denoiser, (positive, negative), x, sigma)
+            return unwanted + (wanted - unwanted) * self.scale
+
+        return guide

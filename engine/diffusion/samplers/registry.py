@@ -1,0 +1,109 @@
+"""The samplers by the names that workflow files use, and what each needs besides x, sigmas and guide."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any, Literal
+
+from engine.core.errors import NodeError
+from engine.diffusion.noise import BrownianNoise, GaussianNoise
+from engine.diffusion.noise_path import NoisePath
+from engine.diffusion.requests import Flow, Guide, Latent, Sigmas
+from engine.diffusion.samplers.ddpm import ddpm
+from engine.diffusion.samplers.dpm_2 import dpm_2
+from engine.diffusion.samplers.dpm_2_ancestral import dpm_2_ancestral
+from engine.diffusion.samplers.dpmpp_2m import dpmpp_2m
+from engine.diffusion.samplers.dpmpp_2m_sde import dpmpp_2m_sde
+from engine.diffusion.samplers.dpmpp_2s_ancestral import dpmpp_2s_ancestral
+from engine.diffusion.samplers.dpmpp_3m_sde import dpmpp_3m_sde
+from engine.diffusion.samplers.dpmpp_sde import dpmpp_sde
+from engine.diffusion.samplers.euler import euler
+from engine.diffusion.samplers.euler_ancestral import euler_ancestral
+from engine.diffusion.samplers.heun import heun
+from engine.diffusion.samplers.lcm import lcm
+from engine.diffusion.samplers.lms import lms
+
+__all__ = ["SAMPLERS", "Sampler", "find_sampler"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sampler:
+    """A method with its settings; the value of a SAMPLER socket.
+
+    method: method(x, sigmas, guide[, noise][, path=…], **options).
+    noise: what kind of randomness it is given, if any.
+    takes_path: whether it asks how clean latent and noise mix.
+    drops_penultimate: its last evaluation lies between levels, so the smallest level above 0 is left out of a schedule.
+    draws_mask_noise: kept parts of a masked picture get noise of their own instead of the initial noise.
+    options: further keyword arguments of the method.
+    """
+
+    method: Callable[..., Flow[Latent]]
+    noise: Literal["none", "gaussian", "brownian"] = "none"
+    takes_path: bool = False
+    drops_penultimate: bool = False
+    draws_mask_noise: bool = False
+    options: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+
+    def start(self, x: Latent, sigmas: Sigmas, guide: Guide, path: NoisePath, seed: int) -> Flow[Latent]:
+        """The running flow of this sampler; its randomness is that of `seed`."""
+        arguments: list[Any] = [x, sigmas, guide]
+        if self.noise == "gaussian":
+            arguments.append(GaussianNoise(x, seed))
+        elif self.noise == "brownian":
+            arguments.append(BrownianNoise(x, seed, min(s for s in sigmas if s > 0), max(sigmas)))
+        options = dict(self.options)
+        if self.takes_path:
+            options["path"] = path
+        return self.method(*arguments, **options)
+
+    def with_options(self, **options: Any) -> Sampler:
+        """The same method with these settings changed."""
+        return replace(self, options=MappingProxyType({**self.options, **options}))
+
+
+def _stochastic(
+    method: Callable[..., Flow[Latent]], noise: Literal["gaussian", "brownian"] = "gaussian", **more: Any
+) -> Sampler:
+    return Sampler(method, noise=noise, takes_path=True, **more)
+
+
+_HEUN = MappingProxyType({"correction": "heun"})
+
+# Names ending in _gpu ask for noise from the device. Ours is the seed's on every device, so they are the same method.
+SAMPLERS: Mapping[str, Sampler] = MappingProxyType(
+    {
+        "euler": Sampler(euler),
+        "euler_ancestral": _stochastic(euler_ancestral),
+        "heun": Sampler(heun),
+        "dpm_2": Sampler(dpm_2, drops_penultimate=True),
+        "dpm_2_ancestral": _stochastic(dpm_2_ancestral, drops_penultimate=True),
+        "lms": Sampler(lms),
+        "dpmpp_2s_ancestral": _stochastic(dpmpp_2s_ancestral),
+        "dpmpp_sde": _stochastic(dpmpp_sde, "brownian"),
+        "dpmpp_sde_gpu": _stochastic(dpmpp_sde, "brownian"),
+        "dpmpp_2m": Sampler(dpmpp_2m),
+        "dpmpp_2m_sde": _stochastic(dpmpp_2m_sde, "brownian"),
+        "dpmpp_2m_sde_gpu": _stochastic(dpmpp_2m_sde, "brownian"),
+        "dpmpp_2m_sde_heun": _stochastic(dpmpp_2m_sde, "brownian", options=_HEUN),
+        "dpmpp_2m_sde_heun_gpu": _stochastic(dpmpp_2m_sde, "brownian", options=_HEUN),
+        "dpmpp_3m_sde": _stochastic(dpmpp_3m_sde, "brownian"),
+        "dpmpp_3m_sde_gpu": _stochastic(dpmpp_3m_sde, "brownian"),
+        "ddpm": Sampler(ddpm, noise="gaussian"),
+        "lcm": _stochastic(lcm),
+        "ddim": Sampler(euler, draws_mask_noise=True),
+    }
+)
+
+
+def find_sampler(name: str) -> Sampler:
+    """The sampler of that name.
+
+    Raises:
+        NodeError: there is none.
+    """
+    if name not in SAMPLERS:
+        raise NodeError(f"There is no sampler named {name!r}.", code="unknown_sampler")
+    return SAMPLERS[name]
