@@ -200,6 +200,16 @@ class Context(Protocol):
     def node_id(self) -> str: ...
 
     @property
+    def call_index(self) -> int:
+        """Which call of the node this is: 0, or the list item's number when inputs are lists."""
+        ...
+
+    @property
+    def client_id(self) -> str | None:
+        """Who submitted the job, or None."""
+        ...
+
+    @property
     def models(self) -> ModelLibrary: ...
 
     @property
