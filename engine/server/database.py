@@ -1,0 +1,208 @@
+"""The database behind the job store: one connection on one thread, operations grouped into durable commits.
+
+Every operation is a function of a connection; it runs on the writer thread inside a transaction. Operations that wait
+while a commit is under way share the next one (group commit); a caller hears back only after the commit. One that
+raises is undone alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from engine.core.errors import SettingsError
+
+__all__ = ["Database", "has_wal_reset_race", "journal_mode"]
+
+Result = TypeVar("Result")
+_MAX_GROUP = 256
+_FIXED_WAL = (3, 51, 3)
+_BACKPORTS = {(3, 50): 7, (3, 44): 6}
+_log = logging.getLogger(__name__)
+
+
+def has_wal_reset_race(version: tuple[int, int, int]) -> bool:
+    """Whether this SQLite may corrupt a write-ahead log when it is reset (3.7.0 to 3.51.2, but for two backports)."""
+    if version >= _FIXED_WAL or version < (3, 7, 0):
+        return False
+    backport = _BACKPORTS.get(version[:2])
+    return backport is None or version[2] < backport
+
+
+def journal_mode(version: tuple[int, int, int]) -> str:
+    """The journal that keeps acknowledged commits with the linked SQLite."""
+    return "TRUNCATE" if has_wal_reset_race(version) else "WAL"
+
+
+class Database:
+    """A job database. Open it, `run` operations, close it."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+        self._waiting: queue.SimpleQueue[tuple[Callable[[sa.Connection], Any], Callable[[Any, Any], None]] | None]
+        self._waiting = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._serve, name="job-store", daemon=True)
+        self._connection = engine.connect()
+        self.num_commits = 0
+        self._is_closed = False
+
+    @classmethod
+    def open(cls, url: str) -> Database:
+        """Connect, bring the schema up to date, and start the writer thread.
+
+        Raises SettingsError for an unusable URL and for a database of a newer program.
+        """
+        try:
+            engine = _make_engine(url)
+            with engine.connect() as connection:
+                _migrate(connection)
+        except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ModuleNotFoundError) as error:
+            raise SettingsError(
+                f"The database URL cannot be used: {error}", hint="Use sqlite:///FILE or postgresql+psycopg://…"
+            ) from error
+        except sa.exc.DBAPIError as error:
+            raise SettingsError(
+                f"The database cannot be opened: {error.orig}", hint="Check the file's folder and permissions."
+            ) from error
+        database = cls(engine)
+        database._thread.start()
+        return database
+
+    async def run(
+        self, operation: Callable[[sa.Connection], Result], then: Callable[[Result], None] | None = None
+    ) -> Result:
+        """Run `operation(connection)` in a transaction; its result once that is durable.
+
+        `then(result)` is called on the event loop after the commit, in commit order, also when the caller has been
+        cancelled meanwhile.
+        """
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Result] = loop.create_future()
+
+        def finish(result: Any, error: BaseException | None) -> None:
+            if error is None and then is not None:
+                then(result)
+            if future.cancelled():
+                return
+            if error is None:
+                future.set_result(result)
+            else:
+                future.set_exception(error)
+
+        def answer(result: Any, error: BaseException | None) -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(finish, result, error)
+
+        if self._is_closed:
+            raise RuntimeError("the database is closed")
+        self._waiting.put((operation, answer))
+        return await future
+
+    def close(self) -> None:
+        """Finish what is queued and disconnect. Idempotent."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        self._waiting.put(None)
+        self._thread.join()
+        self._connection.close()
+        self._engine.dispose()
+
+    # ------------------------------------------------------------------ the writer thread
+
+    def _serve(self) -> None:
+        while True:
+            group = [self._waiting.get()]
+            while len(group) < _MAX_GROUP and group[-1] is not None:
+                try:
+                    group.append(self._waiting.get_nowait())
+                except queue.Empty:
+                    break
+            is_last = group[-1] is None
+            work = [entry for entry in group if entry is not None]
+            if work:
+                self._commit_group(work)
+            if is_last:
+                return
+
+    def _commit_group(self, work: list[Any]) -> None:
+        answers: list[tuple[Callable[[Any, Any], None], Any, BaseException | None]] = []
+        try:
+            with self._connection.begin():
+                for operation, answer in work:
+                    answers.append(self._run_one(operation, answer, is_alone=len(work) == 1))
+            self.num_commits += 1
+        except Exception as error:  # noqa: BLE001 - whatever stopped the commit goes to every caller
+            _log.warning("A commit failed: %s", error)
+            answers = [(answer, None, error) for _, answer in work]
+        for answer, result, error in answers:
+            answer(result, error)
+
+    def _run_one(self, operation: Any, answer: Any, *, is_alone: bool) -> tuple[Any, Any, BaseException | None]:
+        if is_alone:
+            return answer, operation(self._connection), None
+        try:
+            with self._connection.begin_nested():
+                return answer, operation(self._connection), None
+        except sa.exc.OperationalError:
+            raise  # the disk or the server, not this operation: nobody's work is known to be safe
+        except Exception as error:  # noqa: BLE001 - belongs to its caller; the savepoint undid it
+            return answer, None, error
+
+
+def _make_engine(url: str) -> sa.Engine:
+    parsed = sa.make_url(url)
+    if parsed.get_backend_name() != "sqlite":
+        return sa.create_engine(parsed, pool_size=1, max_overflow=0, pool_pre_ping=True)
+    if parsed.database and parsed.database != ":memory:":
+        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = sa.create_engine(
+        parsed, poolclass=sa.pool.StaticPool, connect_args={"check_same_thread": False, "timeout": 10}
+    )
+    mode = journal_mode(sqlite3.sqlite_version_info)
+
+    @sa.event.listens_for(engine, "connect")
+    def _set_up(connection: Any, _: Any) -> None:
+        connection.isolation_level = None  # SQLAlchemy's BEGIN below, not the driver's guesses
+        cursor = connection.cursor()
+        for pragma in (f"journal_mode={mode}", "synchronous=FULL", "foreign_keys=ON", "fullfsync=ON"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @sa.event.listens_for(engine, "begin")
+    def _begin(connection: sa.Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine
+
+
+def _migrate(connection: sa.Connection) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    with connection.begin():
+        current = MigrationContext.configure(connection).get_current_revision()
+        scripts = ScriptDirectory.from_config(config)
+        known = {script.revision for script in scripts.walk_revisions()}
+        if current is not None and current not in known:
+            raise SettingsError(
+                f"The job database has schema version {current}, which is newer than this program's "
+                f"({scripts.get_current_head()}).",
+                code="database_is_newer",
+                hint="Start the newer program, or name another database.",
+            )
+        if current != scripts.get_current_head():
+            command.upgrade(config, "head")
