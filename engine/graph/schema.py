@@ -20,6 +20,7 @@ __all__ = [
     "spec_from_json",
     "spec_to_json",
     "types_match",
+    "wire_input",
 ]
 
 ANY_TYPE = "*"
@@ -207,7 +208,7 @@ def object_info(spec: NodeSpec, list_files: Callable[[FileChoices], list[str]]) 
     """The record ComfyUI clients know from `/object_info`. `list_files` lists a folder now."""
     groups: dict[str, dict[str, Any]] = {"required": {}}
     for item in spec.inputs:
-        groups.setdefault(item.presence, {})[item.name] = _wire_input(item, spec.schema_form, list_files)
+        groups.setdefault(item.presence, {})[item.name] = wire_input(item, spec.schema_form, list_files)
     record: dict[str, Any] = {
         "input": groups,
         "input_order": {presence: list(items) for presence, items in groups.items()},
@@ -237,11 +238,12 @@ def object_info(spec: NodeSpec, list_files: Callable[[FileChoices], list[str]]) 
     return record
 
 
-def _wire_input(item: InputSpec, schema_form: bool, list_files: Callable[[FileChoices], list[str]]) -> Any:
+def wire_input(item: InputSpec, schema_form: bool, list_files: Callable[[FileChoices], list[str]]) -> Any:
+    """One input as it stands in an `/object_info` record."""
     if item.presence == "hidden":
         return item.type
     options = dict(item.options)
-    if item.choices is None:
+    if item.choices is None or "remote" in options:  # a remote choice: clients ask the route for the list
         return [item.type, options] if options else [item.type]
     values = list_files(item.choices) if isinstance(item.choices, FileChoices) else list(item.choices)
     if schema_form:

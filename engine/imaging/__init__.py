@@ -1,0 +1,65 @@
+"""Pixel operations shared by nodes: resizing, filters, morphology, compositing, and image files with metadata.
+
+Nodes reach it through `engine.api.imaging`. Nothing here changes its arguments.
+"""
+
+from engine.imaging.color import packed_rgb, rgb_to_ycbcr, unpacked_rgb, ycbcr_to_rgb
+from engine.imaging.composite import BLEND_MODES, blend, paste
+from engine.imaging.decode import MAX_FRAMES, MAX_PIXELS, decode_channel, decode_images
+from engine.imaging.encode import encode_animated_png, encode_animated_webp, encode_png
+from engine.imaging.filters import blur, convolve_reflected, gaussian_kernel, sharpen, sharpening_kernel
+from engine.imaging.latent import match_latent
+from engine.imaging.metadata import metadata_entries
+from engine.imaging.morphology import dilate, dilate_cross, erode, erode_cross
+from engine.imaging.picture import from_picture, to_bytes, to_picture
+from engine.imaging.porter_duff import PORTER_DUFF_MODES, porter_duff
+from engine.imaging.quantize import bayer_matrix, quantize
+from engine.imaging.resize import RESIZE_METHODS, center_crop_to_aspect, resize, resize_images, resize_masks
+from engine.imaging.shape import image_size, match_channels, repeat_to_batch, require_batch, visible_span
+from engine.imaging.slerp import slerp
+
+__all__ = [
+    "BLEND_MODES",
+    "MAX_FRAMES",
+    "MAX_PIXELS",
+    "PORTER_DUFF_MODES",
+    "RESIZE_METHODS",
+    "bayer_matrix",
+    "blend",
+    "blur",
+    "center_crop_to_aspect",
+    "convolve_reflected",
+    "decode_channel",
+    "decode_images",
+    "dilate",
+    "dilate_cross",
+    "encode_animated_png",
+    "encode_animated_webp",
+    "encode_png",
+    "erode",
+    "erode_cross",
+    "from_picture",
+    "gaussian_kernel",
+    "image_size",
+    "match_channels",
+    "match_latent",
+    "metadata_entries",
+    "packed_rgb",
+    "paste",
+    "porter_duff",
+    "quantize",
+    "repeat_to_batch",
+    "require_batch",
+    "resize",
+    "resize_images",
+    "resize_masks",
+    "rgb_to_ycbcr",
+    "sharpen",
+    "sharpening_kernel",
+    "slerp",
+    "to_bytes",
+    "to_picture",
+    "unpacked_rgb",
+    "visible_span",
+    "ycbcr_to_rgb",
+]

@@ -1,0 +1,30 @@
+"""Making two latents agree in size."""
+
+from __future__ import annotations
+
+import torch
+
+from engine.core.errors import NodeError
+from engine.imaging.resize import resize
+from engine.imaging.shape import repeat_to_batch
+
+__all__ = ["match_latent"]
+
+
+def match_latent(
+    first: torch.Tensor, second: torch.Tensor, method: str = "bilinear", *, repeat: bool = True
+) -> torch.Tensor:
+    """`second` on the grid of `first`: the middle part, resized; with `repeat` also its batch size.
+
+    Raises NodeError when channel counts (or frame counts of videos) differ: such latents belong to different models.
+    """
+    if first.ndim != second.ndim or first.shape[1:-2] != second.shape[1:-2]:
+        raise NodeError(
+            f"Latents of shapes {list(first.shape)} and {list(second.shape)} do not go together.",
+            code="bad_latent",
+            hint="Both must come from the same kind of model and have the same number of frames.",
+            input="samples2",
+        )
+    if first.shape[-2:] != second.shape[-2:]:
+        second = resize(second, first.shape[-1], first.shape[-2], method, "center")
+    return repeat_to_batch(second, first.shape[0]) if repeat else second
