@@ -8,7 +8,7 @@ from typing import Any
 
 from engine.core.ids import NodeId
 
-__all__ = ["Graph", "GraphNode", "Link"]
+__all__ = ["BadLink", "Graph", "GraphNode", "Link"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +20,18 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
+class BadLink:
+    """A list found where only a link `[node id, slot]` may stand. Kept as found, so that `validate` can name it."""
+
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
 class GraphNode:
-    """One node: its type, and per input either a `Link` or a JSON constant. `title` is for people."""
+    """One node: its type, and per input either a `Link` or a JSON constant. `title` is for people.
+
+    Until `validate` has passed the graph, `type` may be unknown or "" and inputs may be `BadLink`s.
+    """
 
     id: NodeId
     type: str

@@ -147,7 +147,7 @@ class Catalog:
     def __getitem__(self, name: str) -> NodeSpec:
         return self._specs[name]
 
-    def __iter__(self):  # noqa: ANN204 - iterator of names
+    def __iter__(self):
         return iter(self._specs)
 
     def __len__(self) -> int:

@@ -1,0 +1,243 @@
+"""Content addresses of nodes, and the answer to "why did this node run".
+
+A node's address digests what its outputs depend on: node type and version, constants, the addresses and slots it is
+linked to, and its declared outside dependencies. Ids, titles and positions do not enter. Equal address, equal value.
+A node that promises nothing (volatile, a fingerprint that never equals itself, a constant without a JSON form) gets an
+address that occurs once.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any
+
+from engine.core.folders import split_annotation
+from engine.core.ids import Address, NodeId
+from engine.graph.graph import Graph, GraphNode, Link
+from engine.graph.schema import FileChoices, NodeSpec
+from engine.graph.topology import partial_order
+
+__all__ = ["FileDependency", "Signature", "addresses", "explain", "file_dependencies", "never_equal", "signature"]
+
+WORKING_FOLDERS = ("input", "output", "temp")
+_ADDRESS_BYTES = 20
+_SHOWN_CHARACTERS = 80
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), check_circular=True).encode
+
+
+def addresses(
+    graph: Graph, specs: Mapping[str, NodeSpec], fingerprints: Mapping[NodeId, Any] | None = None
+) -> dict[NodeId, Address]:
+    """The address of every node of `graph` whose type is in `specs`, in one linear pass.
+
+    Args:
+        graph: need not be valid. Nodes on or below a cycle, with a dangling link or of an unknown type never run,
+            so they get an address that occurs once.
+        specs: the specs of the node types.
+        fingerprints: declared outside dependencies per node, JSON values; see `never_equal`.
+    """
+    outside = fingerprints or {}
+    found: dict[NodeId, Address] = {}
+    plans: dict[str, _Plan] = {}
+    nodes = graph.nodes
+    for node_id in partial_order(graph):
+        node = nodes[node_id]
+        plan = plans.get(node.type)
+        if plan is None:
+            plan = plans[node.type] = _Plan.of(specs.get(node.type))
+        found[node_id] = _address(node, plan, found, outside.get(node_id))
+    for node_id in nodes:
+        if node_id not in found:
+            found[node_id] = _unique_address()
+    return found
+
+
+def never_equal(fingerprint: Any) -> bool:
+    """Whether a fingerprint holds a NaN anywhere: the way node hooks say "always run"."""
+    waiting = [fingerprint]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, float) and math.isnan(value):
+            return True
+        if isinstance(value, (list, tuple)):
+            waiting.extend(value)
+        elif isinstance(value, Mapping):
+            waiting.extend(value.values())
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class FileDependency:
+    """A node's input that names a file. `folder` is a model folder key or input, output, temp; `name` is bare."""
+
+    node: NodeId
+    input: str
+    folder: str
+    name: str
+
+
+def file_dependencies(graph: Graph, specs: Mapping[str, NodeSpec]) -> list[FileDependency]:
+    """Every file the constants of the graph name, for the worker to find and digest.
+
+    Linked file names are not known before the run; such nodes get an address that occurs once.
+    """
+    found: list[FileDependency] = []
+    plans: dict[str, _Plan] = {}
+    for node_id, node in graph.nodes.items():
+        plan = plans.get(node.type)
+        if plan is None:
+            plan = plans[node.type] = _Plan.of(specs.get(node.type))
+        for name, choices in plan.files.items():
+            value = node.inputs.get(name)
+            if not isinstance(value, str) or value in choices.also:
+                continue
+            folder, bare = choices.folder, value
+            if folder in WORKING_FOLDERS:
+                bare, folder = split_annotation(value, folder)
+            found.append(FileDependency(node_id, name, folder, bare))
+    return found
+
+
+# ------------------------------------------------------------------ why a node ran
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """What an address was made of, short enough to keep: values over 80 characters are cut and digested."""
+
+    type: str
+    version: str
+    address: Address
+    inputs: Mapping[str, str]
+    links: frozenset[str] = frozenset()
+    fingerprint: str = ""
+    is_volatile: bool = False
+
+
+def signature(
+    node: GraphNode,
+    spec: NodeSpec,
+    addresses: Mapping[NodeId, Address],
+    fingerprints: Mapping[NodeId, Any] | None = None,
+) -> Signature:
+    """The record that `explain` compares; `addresses` is the result of the function of that name."""
+    outside = (fingerprints or {}).get(node.id)
+    plan = _Plan.of(spec)
+    inputs = {}
+    for name, value in node.inputs.items():
+        if type(value) is Link:
+            inputs[name] = f"[{value.slot}] of {addresses.get(value.node, 'a missing node')}"
+        elif name in plan.constants:
+            inputs[name] = _short(value)
+    return Signature(
+        type=spec.name,
+        version=spec.version,
+        address=addresses[node.id],
+        inputs=inputs,
+        links=frozenset(name for name, _ in node.links()),
+        fingerprint="" if outside is None else _short(outside),
+        is_volatile=spec.is_volatile or never_equal(outside) or _has_linked_file(node, plan),
+    )
+
+
+def explain(old: Signature | None, new: Signature) -> dict[str, Any]:
+    """Why a node ran, given the signature of the last run to compare with (None: there was none).
+
+    `reason` is first_run, type_changed, version_changed, inputs_changed, outside_changed (a file or fingerprint),
+    always_runs, or not_kept (nothing differs, the value was evicted). `inputs` lists {input, was, is, upstream}; an
+    input with `upstream` true is linked to a node that itself changed.
+    """
+    if old is None:
+        return {"reason": "always_runs" if new.is_volatile else "first_run"}
+    if old.type != new.type:
+        return {"reason": "type_changed", "was": old.type, "is": new.type}
+    if old.version != new.version:
+        return {"reason": "version_changed", "was": old.version, "is": new.version}
+    changed = []
+    for name in sorted(old.inputs.keys() | new.inputs.keys()):
+        was, now = old.inputs.get(name), new.inputs.get(name)
+        if was != now:
+            changed.append({"input": name, "was": was, "is": now, "upstream": name in old.links & new.links})
+    if changed:
+        return {"reason": "inputs_changed", "inputs": changed}
+    if new.is_volatile:
+        return {"reason": "always_runs"}
+    if old.fingerprint != new.fingerprint:
+        return {"reason": "outside_changed", "was": old.fingerprint, "is": new.fingerprint}
+    return {"reason": "not_kept"}
+
+
+# ------------------------------------------------------------------ parts
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What of a spec matters for addresses, computed once per node type."""
+
+    head: tuple[str, str]
+    constants: frozenset[str]
+    hidden: frozenset[str]
+    files: Mapping[str, FileChoices]
+    depends_on_id: bool
+    is_volatile: bool
+
+    @classmethod
+    def of(cls, spec: NodeSpec | None) -> _Plan:
+        if spec is None:
+            return cls(("", ""), frozenset(), frozenset(), {}, False, True)
+        return cls(
+            head=(spec.name, spec.version),
+            constants=frozenset(item.name for item in spec.inputs if item.presence != "hidden"),
+            hidden=frozenset(item.name for item in spec.inputs if item.presence == "hidden"),
+            files={item.name: item.choices for item in spec.inputs if isinstance(item.choices, FileChoices)},
+            depends_on_id=spec.depends_on_id,
+            is_volatile=spec.is_volatile,
+        )
+
+
+def _address(node: GraphNode, plan: _Plan, found: Mapping[NodeId, Address], outside: Any) -> Address:
+    if plan.is_volatile or (outside is not None and never_equal(outside)):
+        return _unique_address()
+    links: list[Any] = []
+    constants: dict[str, Any] = {}
+    for name, value in node.inputs.items():
+        if type(value) is Link:
+            source = found.get(value.node)
+            if source is None or name in plan.files:
+                return _unique_address()
+            if name not in plan.hidden:
+                links.append((name, source, value.slot))
+        elif name in plan.constants:
+            constants[name] = value
+    if len(links) > 1:
+        links.sort()
+    parts = [plan.head, constants, links, outside, node.id if plan.depends_on_id else None]
+    try:
+        text = _encode(parts)
+    except (TypeError, ValueError, RecursionError):
+        # Only generated nodes carry such constants (tensors, objects); nothing can be promised about them.
+        return _unique_address()
+    return Address(blake2b(text.encode("ascii"), digest_size=_ADDRESS_BYTES).hexdigest())
+
+
+def _unique_address() -> Address:
+    return Address(blake2b(uuid.uuid4().bytes, digest_size=_ADDRESS_BYTES).hexdigest())
+
+
+def _has_linked_file(node: GraphNode, plan: _Plan) -> bool:
+    return any(type(node.inputs.get(name)) is Link for name in plan.files)
+
+
+def _short(value: Any) -> str:
+    try:
+        text = _encode(value)
+    except (TypeError, ValueError, RecursionError):
+        return f"<{type(value).__name__}>"
+    if len(text) <= _SHOWN_CHARACTERS:
+        return text
+    return f"{text[:_SHOWN_CHARACTERS]}… {blake2b(text.encode('ascii'), digest_size=8).hexdigest()}"
