@@ -219,6 +219,11 @@ class Context(Protocol):
         """False when files must be written without prompt and workflow (`--disable-metadata`)."""
         ...
 
+    @property
+    def preview_method(self) -> str:
+        """How previews of the job are made: none, auto, latent2rgb or taesd."""
+        ...
+
     def check_cancelled(self) -> None:
         """Raise Cancelled when the job is to stop."""
         ...
@@ -274,7 +279,11 @@ class Context(Protocol):
 
 @dataclass(frozen=True)
 class NodeDefinition:
-    """A spec with the callables behind it. Attached to the function as `__node__`."""
+    """A spec with the callables behind it. Attached to the function as `__node__`.
+
+    `returns_tuple`: a function with one output returns it inside a tuple (declared as `-> tuple[X]`) rather than bare.
+    `extra["describe"]`, if there, gives the spec as it is now (old packs list files when they are described).
+    """
 
     spec: NodeSpec
     function: Callable[..., Any]
@@ -284,6 +293,7 @@ class NodeDefinition:
     lazy: Callable[..., Any] | None = None
     is_generator: bool = False
     extra: Mapping[str, Any] = field(default_factory=dict)
+    returns_tuple: bool = False
 
 
 def node(
@@ -361,7 +371,14 @@ def node(
             search_aliases=search_aliases,
         )
         function.__node__ = NodeDefinition(  # type: ignore[attr-defined]
-            spec, function, context_parameter, validate, fingerprint, lazy, is_generator
+            spec,
+            function,
+            context_parameter,
+            validate,
+            fingerprint,
+            lazy,
+            is_generator,
+            returns_tuple=get_origin(_result_type(hints.get("return"))) is tuple,
         )
         return function
 
@@ -445,14 +462,10 @@ def _mark_options(mark: Any) -> dict[str, Any]:
 
 
 def _outputs(owner: str, hint: Any, names: tuple[str, ...], list_flags: tuple[bool, ...]) -> tuple[OutputSpec, ...]:
+    hint = _result_type(hint)
     if hint is None or hint is type(None):
         return ()
     base, _ = _unwrap(hint)
-    if get_origin(base) is not None and _is_generator_type(base):
-        hint = get_args(base)[2]
-        if hint is type(None):
-            return ()
-        base, _ = _unwrap(hint)
     items = get_args(base) if get_origin(base) is tuple else (hint,)
     outputs = []
     for index, item in enumerate(items):
@@ -470,6 +483,12 @@ def _outputs(owner: str, hint: Any, names: tuple[str, ...], list_flags: tuple[bo
             )
         )
     return tuple(outputs)
+
+
+def _result_type(hint: Any) -> Any:
+    """The return type: of a generator function, what the generator returns."""
+    base, _ = _unwrap(hint)
+    return get_args(base)[2] if get_origin(base) is not None and _is_generator_type(base) else hint
 
 
 def _is_generator_type(base: Any) -> bool:
