@@ -13,6 +13,7 @@ from engine.graph.schema import NodeSpec
 
 __all__ = [
     "ArtifactLoaded",
+    "ArtifactStored",
     "ArtifactUnavailable",
     "Blocker",
     "CallResult",
@@ -38,10 +39,12 @@ class Blocker:
 class Expansion:
     """New nodes a call asks for, and which of their outputs (or constants) are the call's results.
 
-    `fingerprints` as in `JobArrived`, for the new nodes. `display` maps new node ids to the node shown instead.
+    Links may lead to the new nodes and to any node of the job. `fingerprints` as in `JobArrived`, for the new nodes.
+    `display` maps new node ids to the node shown instead. `specs` holds the types that the job's own specs lack.
     """
 
     nodes: Graph
+    specs: Mapping[str, NodeSpec] = field(default_factory=dict)
     fingerprints: Mapping[NodeId, Any] = field(default_factory=dict)
     display: Mapping[NodeId, NodeId] = field(default_factory=dict)
 
@@ -69,8 +72,8 @@ class JobArrived(Event):
     """A job to run. `specs` holds every node type of the graph; `targets` the output nodes asked for.
 
     `fingerprints`: declared outside dependencies per node (file digests, results of change hooks); a node whose entry
-    is missing has none. `cache_mode` is "classic", "lru" or "none". `hidden` are the values of hidden inputs by token
-    (PROMPT, EXTRA_PNGINFO, …) other than UNIQUE_ID; DYNPROMPT is filled in by the runner.
+    is missing has none. `hidden` are the values of hidden inputs by token (PROMPT, EXTRA_PNGINFO, …) other than
+    UNIQUE_ID; DYNPROMPT is filled in by the runner.
     """
 
     job: JobId
@@ -112,11 +115,22 @@ class LazyAnswered(Event):
 
 @dataclass(frozen=True, slots=True)
 class ArtifactLoaded(Event):
-    """A stored value was read back: `outputs` per slot a list of values, plus the UI output it had."""
+    """A stored value was read back: `outputs` per slot a list of values, plus the UI output it had.
+
+    `size_bytes` is what it takes on disk.
+    """
 
     address: Address
     outputs: tuple[list[Any], ...]
     ui: Mapping[str, list[Any]] | None
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactStored(Event):
+    """A value asked to be stored (StoreArtifact) is on disk now and takes `size_bytes` there."""
+
+    address: Address
     size_bytes: int
 
 

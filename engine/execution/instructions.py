@@ -46,7 +46,8 @@ class RunNode(Instruction):
     """Call the node once per entry of `calls` (keyword arguments), then report CallsReturned or NodeRaised.
 
     With `spec.is_input_list` there is one call whose arguments are lists. Hidden inputs are already among the
-    arguments, except DYNPROMPT. Values are shared and must not be modified.
+    arguments, except DYNPROMPT. Values are shared and must not be modified. Calls that a blocker stops are left out:
+    `indices` gives the list index of each call, `num_calls` the length of the whole list.
     """
 
     job: JobId
@@ -55,6 +56,8 @@ class RunNode(Instruction):
     spec: NodeSpec
     calls: tuple[Mapping[str, Any], ...]
     address: Address
+    indices: tuple[int, ...] = (0,)
+    num_calls: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +80,15 @@ class LoadArtifact(Instruction):
 
 @dataclass(frozen=True, slots=True)
 class StoreArtifact(Instruction):
-    """Write a finished value to disk if it can be serialised (the loop decides); nothing is reported."""
+    """Write a finished value to disk if it can be serialised (the loop decides); report ArtifactStored when it is.
+
+    `cost_s` is what making it took: worth keeping with the file, for the index of the next start.
+    """
 
     address: Address
     outputs: tuple[list[Any], ...]
     ui: Mapping[str, list[Any]] | None
+    cost_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +111,7 @@ class Report(Instruction):
     """Tell the outside: an entry of the job's event log.
 
     Kinds: `nodes_cached` {nodes}, `node_started` {node, display, parent, real}, `node_finished` {… , ui, cached},
-    `node_blocked` {node, message}, `node_expanded` {node, nodes}.
+    `node_blocked` {…, message}, `node_expanded` {…, nodes}; … stands for the members of node_started.
     """
 
     job: JobId
@@ -114,9 +121,11 @@ class Report(Instruction):
 
 @dataclass(frozen=True, slots=True)
 class FinishJob(Instruction):
-    """The job ended. `outcome` is "succeeded", "failed" or "cancelled"; `error` is set when it failed.
+    """The job ended and none of its nodes runs any more. `outcome` is "succeeded", "failed" or "cancelled".
 
-    `ran` and `cached` list node ids; `reasons` says per node that ran why it was not cached.
+    `error` is set when it failed. `ran` lists the nodes that were started (generated ones too), in order; `cached` the
+    nodes of the graph whose results were there already, and those served while the job ran. `reasons` says per node
+    that ran why it was not cached (graph.fingerprint.explain). `outputs` holds the UI output per node.
     """
 
     job: JobId
