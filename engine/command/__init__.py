@@ -1,0 +1,1 @@
+"""The command line: set-up, arguments, and one module per sub-command. Nothing below imports it."""

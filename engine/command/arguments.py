@@ -1,0 +1,268 @@
+"""Command-line flags → Settings. The server flags are those ComfyUI's start scripts use, with the same meaning."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from engine.command.model_paths import read_extra_model_paths
+from engine.core.errors import SettingsError
+from engine.core.folders import Folders, default_model_folders
+from engine.core.settings import CacheSettings, MemorySettings, PackSettings, PrecisionSettings, Settings
+
+__all__ = ["NO_EFFECT", "FlagParser", "add_server_flags", "settings_from_flags"]
+
+_GIB = 1 << 30
+_ENVIRONMENT_TOKEN = "ATELIER_TOKEN"
+
+NO_EFFECT = {
+    "--auto-launch": "the browser is not opened by the server",
+    "--disable-auto-launch": "the browser is not opened by the server",
+    "--windows-standalone-build": "the browser is not opened by the server",
+    "--cuda-malloc": "torch chooses its allocator",
+    "--disable-cuda-malloc": "torch chooses its allocator",
+    "--use-pytorch-cross-attention": "this is the attention in use anyway",
+    "--disable-xformers": "xformers is not used",
+    "--disable-smart-memory": "weights always follow the residency plan",
+    "--dont-print-server": "the log level decides what is printed",
+    "--log-stdout": "the log goes to standard error",
+    "--disable-api-nodes": "there are no nodes that call paid services",
+    "--mmap-torch-files": "weight files are always memory-mapped",
+    "--disable-ipex-optimize": "ipex is not used",
+    "--force-channels-last": "each network chooses its memory format",
+    "--dont-upcast-attention": "attention is only upcast when asked",
+    "--force-non-blocking": "copies are asynchronous where that is safe",
+    "--async-offload": "streamed weights are always copied ahead",
+}
+"""Flags start scripts carry that change nothing here; the start says so in one line each."""
+
+_DTYPES = {
+    "network": {
+        "--fp64-unet": "float64",
+        "--fp32-unet": "float32",
+        "--fp16-unet": "float16",
+        "--bf16-unet": "bfloat16",
+        "--fp8_e4m3fn-unet": "float8_e4m3fn",
+        "--fp8_e5m2-unet": "float8_e5m2",
+    },
+    "vae": {"--fp32-vae": "float32", "--fp16-vae": "float16", "--bf16-vae": "bfloat16"},
+    "text_encoder": {
+        "--fp32-text-enc": "float32",
+        "--fp16-text-enc": "float16",
+        "--bf16-text-enc": "bfloat16",
+        "--fp8_e4m3fn-text-enc": "float8_e4m3fn",
+        "--fp8_e5m2-text-enc": "float8_e5m2",
+    },
+}
+_PLANS = {
+    "--gpu-only": "gpu_only",
+    "--highvram": "high",
+    "--normalvram": "normal",
+    "--lowvram": "low",
+    "--novram": "none",
+    "--cpu": "cpu",
+}
+
+
+class FlagParser(argparse.ArgumentParser):
+    """An argument parser whose complaints are SettingsErrors that name the nearest known flag."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(allow_abbrev=False, **options)
+
+    def error(self, message: str) -> NoReturn:
+        """Raise SettingsError instead of ending the process."""
+        unknown = message.partition("unrecognized arguments: ")[2]
+        hint = f"See `{self.prog} --help`."
+        if unknown:
+            flag = unknown.split()[0].split("=")[0]
+            known = [option for action in self._actions for option in action.option_strings]
+            close = difflib.get_close_matches(flag, known, n=1, cutoff=0.5)
+            message = f"There is no flag {flag}."
+            if close:
+                hint = f"Did you mean {close[0]}?"
+        raise SettingsError(message[0].upper() + message[1:], hint=hint)
+
+
+def add_server_flags(parser: argparse.ArgumentParser) -> None:
+    """Add every server flag to `parser`."""
+    _add_network_flags(parser)
+    _add_folder_flags(parser)
+    _add_device_flags(parser)
+    behaviour = parser.add_argument_group("behaviour")
+    cache = behaviour.add_mutually_exclusive_group()
+    cache.add_argument("--cache-classic", action="store_true", help="keep what the newest graph uses (default)")
+    cache.add_argument("--cache-lru", type=int, metavar="N", help="keep the N newest results")
+    cache.add_argument("--cache-none", action="store_true", help="keep nothing between jobs")
+    behaviour.add_argument("--preview-method", choices=("none", "auto", "latent2rgb", "taesd"), default="none")
+    behaviour.add_argument("--preview-size", type=int, default=512, metavar="PIXELS")
+    behaviour.add_argument("--disable-metadata", action="store_true", help="write no prompt or workflow into files")
+    behaviour.add_argument("--disable-all-custom-nodes", action="store_true")
+    behaviour.add_argument("--whitelist-custom-nodes", nargs="+", default=[], metavar="PACK")
+    behaviour.add_argument("--multi-user", action="store_true")
+    behaviour.add_argument("--default-hashing-function", choices=("md5", "sha1", "sha256", "sha512"), default="sha256")
+    behaviour.add_argument("--deterministic", action="store_true", help="slower kernels that repeat exactly")
+    behaviour.add_argument("--allow-pickles", action="store_true", help="convert .ckpt and .pt files in a sandbox")
+    behaviour.add_argument("--quick-test-for-ci", action="store_true", help="start, load every node, and exit")
+    behaviour.add_argument(
+        "--verbose", nargs="?", const="DEBUG", default="INFO", choices=("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+    )
+    for flag, reason in NO_EFFECT.items():
+        behaviour.add_argument(flag, action="store_true", help=f"accepted; {reason}")
+
+
+def _add_network_flags(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("network")
+    group.add_argument("--listen", nargs="?", const="0.0.0.0,::", default="127.0.0.1", metavar="IP[,IP]")
+    group.add_argument("--port", type=int, default=8188)
+    group.add_argument("--token", metavar="TEXT", help=f"access token (or {_ENVIRONMENT_TOKEN} in the environment)")
+    group.add_argument("--allowed-host", action="append", default=[], metavar="NAME", help="further Host name to answer")
+    group.add_argument("--enable-cors-header", nargs="?", const="*", metavar="ORIGIN")
+    group.add_argument("--max-upload-size", type=float, default=100, metavar="MB")
+    group.add_argument("--front-end-root", type=Path, metavar="DIR", help="serve this editor instead of the built-in")
+    group.add_argument("--enable-compress-response-body", action="store_true")
+    group.add_argument("--database-url", metavar="URL", help="SQLAlchemy URL of the job store")
+
+
+def _add_folder_flags(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("folders")
+    for name in ("base", "output", "input", "temp", "user"):
+        group.add_argument(f"--{name}-directory", type=Path, metavar="DIR")
+    group.add_argument("--extra-model-paths-config", nargs="+", action="append", default=[], type=Path, metavar="YAML")
+
+
+def _add_device_flags(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("device, memory and precision")
+    group.add_argument("--cuda-device", type=int, metavar="N")
+    plans = group.add_mutually_exclusive_group()
+    for flag in _PLANS:
+        plans.add_argument(flag, action="store_true")
+    group.add_argument("--reserve-vram", type=float, default=0.0, metavar="GB")
+    group.add_argument("--max-vram", type=float, metavar="GB")
+    group.add_argument("--max-ram", type=float, metavar="GB")
+    precision = group.add_mutually_exclusive_group()
+    precision.add_argument("--force-fp32", action="store_true")
+    precision.add_argument("--force-fp16", action="store_true")
+    group.add_argument("--cpu-vae", action="store_true")
+    for flags in _DTYPES.values():
+        exclusive = group.add_mutually_exclusive_group()
+        for flag in flags:
+            exclusive.add_argument(flag, action="store_true")
+
+
+@dataclass(frozen=True, slots=True)
+class _Paths:
+    base: Path
+    output: Path
+    custom_nodes: tuple[Path, ...]
+
+
+def settings_from_flags(root: Path, flags: argparse.Namespace, arguments: Sequence[str]) -> Settings:
+    """Settings of parsed flags. Raises SettingsError naming the flag that cannot be used."""
+    if not 0 <= flags.port <= 65535:
+        raise SettingsError(f"--port {flags.port} is not a port.", hint="Use a number from 0 to 65535.")
+    if flags.front_end_root is not None and not flags.front_end_root.is_dir():
+        raise SettingsError(f"--front-end-root {flags.front_end_root} is not a folder.")
+    return Settings(
+        folders=_folders(root, flags),
+        listen=tuple(item.strip() for item in flags.listen.split(",") if item.strip()),
+        port=flags.port,
+        token=flags.token or os.environ.get(_ENVIRONMENT_TOKEN) or None,
+        allowed_hosts=tuple(flags.allowed_host),
+        cors_origin=flags.enable_cors_header,
+        max_upload_bytes=int(flags.max_upload_size * (1 << 20)),
+        database_url=flags.database_url,
+        front_end_root=flags.front_end_root,
+        multi_user=flags.multi_user,
+        compress_responses=flags.enable_compress_response_body,
+        preview_method=flags.preview_method,
+        preview_size_px=flags.preview_size,
+        metadata_enabled=not flags.disable_metadata,
+        allow_unsafe_pickles=flags.allow_pickles,
+        verbosity=flags.verbose,
+        default_hashing=flags.default_hashing_function,
+        cache=_cache(flags),
+        memory=_memory(flags),
+        precision=_precision(flags),
+        packs=PackSettings(flags.disable_all_custom_nodes, tuple(flags.whitelist_custom_nodes)),
+        arguments=tuple(arguments),
+    )
+
+
+def _given(flags: argparse.Namespace, table: dict[str, str]) -> str | None:
+    for flag, value in table.items():
+        if getattr(flags, flag.lstrip("-").replace("-", "_")):
+            return value
+    return None
+
+
+def _cache(flags: argparse.Namespace) -> CacheSettings:
+    if flags.cache_none:
+        return CacheSettings("none")
+    if flags.cache_lru is not None and flags.cache_lru > 0:
+        return CacheSettings("lru", flags.cache_lru)
+    return CacheSettings("classic")
+
+
+def _memory(flags: argparse.Namespace) -> MemorySettings:
+    plan = _given(flags, _PLANS) or "auto"
+    device = "cpu" if plan == "cpu" else None
+    if flags.cuda_device is not None:
+        if plan == "cpu":
+            raise SettingsError("--cpu and --cuda-device exclude each other.", hint="Give only one of them.")
+        device = f"cuda:{flags.cuda_device}"
+
+    def as_bytes(gigabytes: float | None) -> int | None:
+        return None if gigabytes is None else int(gigabytes * _GIB)
+
+    return MemorySettings(
+        plan, device, as_bytes(flags.max_vram), as_bytes(flags.max_ram), int(flags.reserve_vram * _GIB)
+    )
+
+
+def _precision(flags: argparse.Namespace) -> PrecisionSettings:
+    chosen = {part: _given(flags, table) for part, table in _DTYPES.items()}
+    if flags.force_fp16:
+        chosen["network"] = chosen["network"] or "float16"
+    return PrecisionSettings(
+        network=chosen["network"],
+        vae=chosen["vae"],
+        text_encoder=chosen["text_encoder"],
+        force_float32=flags.force_fp32,
+        vae_on_cpu=flags.cpu_vae,
+        deterministic=flags.deterministic,
+    )
+
+
+def _folders(root: Path, flags: argparse.Namespace) -> Folders:
+    base = (flags.base_directory or root).absolute()
+
+    def chosen(name: str) -> Path:
+        given = getattr(flags, f"{name}_directory")
+        return (given or base / name).absolute()
+
+    # As start scripts expect, --temp-directory names the parent of the temporary folder.
+    temp = (flags.temp_directory / "temp").absolute() if flags.temp_directory else base / "temp"
+    custom_nodes = (base / "custom_nodes",)
+    output = chosen("output")
+    folders = Folders(
+        base=base,
+        input=chosen("input"),
+        output=output,
+        temp=temp,
+        user=chosen("user"),
+        custom_nodes=custom_nodes,
+        models=default_model_folders(base / "models", output, custom_nodes),
+    )
+    configs = [path for group in flags.extra_model_paths_config for path in group]
+    standard = root / "extra_model_paths.yaml"
+    if standard.is_file():
+        configs.insert(0, standard)
+    for config in configs:
+        folders = read_extra_model_paths(config, folders)
+    return folders

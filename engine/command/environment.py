@@ -1,0 +1,143 @@
+"""Makes the project's own Python environment and keeps it current. Standard library only: it runs before anything else.
+
+The environment lives in `.venv` beside main.py. A stamp inside it records what was installed; when the stamp matches,
+a start costs two small file reads and one exec.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+__all__ = ["SetupError", "ensure_environment", "environment_python", "requirements", "stamp_value"]
+
+SUPPORTED = ((3, 10), (3, 13))
+_STAMP = "atelier-stamp"
+_INSIDE = "ATELIER_ENVIRONMENT"
+
+
+class SetupError(Exception):
+    """The environment could not be made; the text says why and what to do."""
+
+
+def environment_python(root: Path) -> Path:
+    """The interpreter of the project's environment, whether or not it exists."""
+    return root / ".venv" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+
+def stamp_value(root: Path, extras: tuple[str, ...]) -> str:
+    """What the stamp must say for these extras: a digest of everything that decides the installation."""
+    state = hashlib.sha256(f"{sys.version_info[:2]} {sorted(extras)}".encode())
+    for name in ("pyproject.toml", "constraints.txt"):
+        state.update((root / name).read_bytes())
+    return state.hexdigest()
+
+
+def ensure_environment(root: Path, arguments: list[str], extras: tuple[str, ...] = ()) -> None:
+    """Return when this process runs inside a current environment; otherwise make it and start again inside it.
+
+    Never returns in the second case. With ATELIER_SYSTEM_PYTHON=1 the running interpreter is used as it is.
+    Raises SetupError.
+    """
+    if os.environ.get("ATELIER_SYSTEM_PYTHON") == "1":
+        return
+    inside = Path(sys.prefix) == root / ".venv"
+    if inside and os.environ.get(_INSIDE) == "1" and _is_current(root, extras):
+        return
+    if not _is_current(root, extras):
+        _install(root, extras)
+    _restart(root, arguments)
+
+
+def _is_current(root: Path, extras: tuple[str, ...]) -> bool:
+    """Whether the stamp covers `extras`; a stamp of more extras covers fewer."""
+    try:
+        lines = (root / ".venv" / _STAMP).read_text().split()
+    except OSError:
+        return False
+    return environment_python(root).exists() and stamp_value(root, extras) in lines
+
+
+def _install(root: Path, extras: tuple[str, ...]) -> None:
+    version = sys.version_info[:2]
+    if not SUPPORTED[0] <= version <= SUPPORTED[1]:
+        raise SetupError(
+            f"Python {version[0]}.{version[1]} is not supported. "
+            "Start again with Python 3.10, 3.11, 3.12 or 3.13, for example: python3.12 main.py"
+        )
+    started = time.monotonic()
+    print(f"Setting up the environment in {root / '.venv'} (once; the first time takes some minutes)", flush=True)
+    if not environment_python(root).exists():
+        _make_environment(root)
+    wanted = f"{root}[{','.join(extras)}]" if extras else str(root)
+    _pip(root, "install", "--progress-bar", "on", "--constraint", str(root / "constraints.txt"), *requirements(root, extras))
+    values = [stamp_value(root, extras)]
+    if extras:
+        values.append(stamp_value(root, ()))
+    (root / ".venv" / _STAMP).write_text("\n".join(values))
+    print(f"Environment ready after {time.monotonic() - started:.0f} s ({wanted})", flush=True)
+
+
+def _make_environment(root: Path) -> None:
+    """A virtual environment; without its own pip where the system's Python lacks ensurepip."""
+    target = str(root / ".venv")
+    if subprocess.run([sys.executable, "-m", "venv", target], capture_output=True, text=True).returncode == 0:
+        return
+    shutil.rmtree(target, ignore_errors=True)
+    bare = subprocess.run([sys.executable, "-m", "venv", "--without-pip", target], capture_output=True, text=True)
+    if bare.returncode != 0:
+        raise SetupError(f"No virtual environment could be made in {target}: {bare.stderr.strip()}")
+
+
+def _pip(root: Path, *arguments: str) -> None:
+    python = environment_python(root)
+    own = subprocess.run([str(python), "-m", "pip", "--version"], capture_output=True).returncode == 0
+    command = [str(python), "-m", "pip"] if own else [sys.executable, "-m", "pip", "--python", str(python)]
+    result = subprocess.run([*command, "--disable-pip-version-check", *arguments])
+    if result.returncode != 0:
+        raise SetupError(
+            f"pip ended with exit code {result.returncode}. Read its last lines above: usually the network, the disk "
+            "(15 GB are needed with the CUDA build of torch) or an old pip. Starting again resumes the set-up."
+        )
+
+
+def requirements(root: Path, extras: tuple[str, ...]) -> list[str]:
+    """The requirement strings of pyproject.toml: dependencies plus the wanted extras.
+
+    Read with a few lines of our own because tomllib is not in Python 3.10 and nothing is installed yet; the arrays
+    in that file hold one quoted string a line (a test checks that tomllib reads the same).
+    """
+    wanted: list[str] = []
+    collecting = False
+    section = ""
+    for line in (root / "pyproject.toml").read_text(encoding="utf-8").splitlines():
+        text = line.strip()
+        if text.startswith("[") and text.endswith("]") and not collecting:
+            section = text.strip("[]")
+        elif collecting:
+            if text.startswith("]"):
+                collecting = False
+            elif text.startswith(("'", '"')):
+                wanted.append(text.rstrip(",")[1:-1])
+        elif text.endswith("= [") and (
+            (section == "project" and text.startswith("dependencies"))
+            or (section == "project.optional-dependencies" and text.split(" ")[0] in extras)
+        ):
+            collecting = True
+    return wanted
+
+
+def _restart(root: Path, arguments: list[str]) -> None:
+    """Run main.py again with the environment's interpreter, in place of this process where the system allows."""
+    python = str(environment_python(root))
+    command = [python, str(root / "main.py"), *arguments]
+    os.environ[_INSIDE] = "1"
+    sys.stdout.flush()
+    if os.name == "nt":
+        raise SystemExit(subprocess.call(command))
+    os.execv(python, command)

@@ -1,0 +1,32 @@
+"""`main.py serve`: the server. Flags are ComfyUI's, see arguments.py."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from engine.command.arguments import NO_EFFECT, FlagParser, add_server_flags, settings_from_flags
+from engine.command.provision import provision
+
+__all__ = ["main"]
+
+
+def main(root: Path, arguments: list[str]) -> int:
+    """Serve until stopped; returns the exit code."""
+    parser = FlagParser(prog="main.py serve", description="Start the server.")
+    add_server_flags(parser)
+    flags = parser.parse_args(arguments)
+    settings = settings_from_flags(root, flags, arguments)
+    for argument in arguments:
+        if argument in NO_EFFECT:
+            print(f"{argument} has no effect: {NO_EFFECT[argument]}.", file=sys.stderr)
+    provision(settings.folders)
+    if flags.quick_test_for_ci:
+        from engine.command.session import load_catalog
+
+        catalog = load_catalog(settings, fresh=True)
+        print(f"{len(catalog)} node types load")
+        return 0
+    from engine.server.app import serve
+
+    return serve(settings) or 0

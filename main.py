@@ -1,0 +1,30 @@
+#!/usr/bin/env python3
+"""Atelier's command line. Installs itself on the first run, then serves, runs a workflow, or does a one-shot command."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+
+
+def main() -> int:
+    """Prepare the environment for the command, then hand over to it; returns the exit code."""
+    sys.path.insert(0, str(ROOT))
+    from engine.command.environment import SetupError, ensure_environment
+
+    arguments = sys.argv[1:]
+    extras = ("test",) if arguments[:1] == ["test"] else ()
+    try:
+        ensure_environment(ROOT, arguments, extras)
+    except SetupError as error:
+        print(f"Set-up failed. {error}", file=sys.stderr)
+        return 2
+    from engine.command.dispatch import dispatch
+
+    return dispatch(ROOT, arguments)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
