@@ -1,0 +1,57 @@
+"""The set-up's own reading of pyproject.toml, its stamp, and the lock file."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from engine.command import environment
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="tomllib is in the standard library from Python 3.11 on")
+def test_the_set_up_reads_the_same_requirements_as_a_toml_parser() -> None:
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    assert environment.requirements(ROOT, ()) == project["dependencies"]
+    assert environment.requirements(ROOT, ("test",)) == project["dependencies"] + extras["test"]
+
+
+def test_every_direct_dependency_is_locked() -> None:
+    locked = (ROOT / "constraints.txt").read_text(encoding="utf-8")
+    for requirement in environment.requirements(ROOT, ("test",)):
+        name = re.split(r"[\[<>=~ ]", requirement)[0].lower().replace("_", "-")
+        assert re.search(rf"^{re.escape(name)}==", locked, re.MULTILINE), f"{name} is not in constraints.txt"
+
+
+def test_every_direct_dependency_has_a_line_that_says_why() -> None:
+    page = (ROOT / "docs" / "dependencies.md").read_text(encoding="utf-8").lower()
+    for requirement in environment.requirements(ROOT, ("test", "gpu", "postgres")):
+        name = re.split(r"[\[<>=~ ]", requirement)[0].lower()
+        assert f"| {name} |" in page, f"{name} is not in docs/dependencies.md"
+
+
+def test_the_stamp_changes_with_extras_and_with_the_lock(tmp_path: Path) -> None:
+    for name in ("pyproject.toml", "constraints.txt"):
+        (tmp_path / name).write_text("one")
+    plain = environment.stamp_value(tmp_path, ())
+    assert environment.stamp_value(tmp_path, ("test",)) != plain
+    (tmp_path / "constraints.txt").write_text("two")
+    assert environment.stamp_value(tmp_path, ()) != plain
+
+
+def test_an_unsupported_python_is_refused_with_the_versions_that_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("pyproject.toml", "constraints.txt"):
+        (tmp_path / name).write_text("")
+    monkeypatch.delenv("ATELIER_SYSTEM_PYTHON", raising=False)
+    monkeypatch.setattr(environment.sys, "version_info", (3, 9, 1))
+    with pytest.raises(environment.SetupError, match=r"3\.10, 3\.11, 3\.12 or 3\.13"):
+        environment.ensure_environment(tmp_path, [])
