@@ -161,7 +161,7 @@ class GraphExpansion:
 
 @dataclass(frozen=True)
 class NodeResult:
-    """What a node returns when plain values are not enough.
+    """What a node returns when plain values are not enough. As a return annotation it means: no outputs, UI only.
 
     Args:
         values: one per output; with `expand`, values may be links `[id, slot]` into the new nodes.
@@ -463,7 +463,7 @@ def _mark_options(mark: Any) -> dict[str, Any]:
 
 def _outputs(owner: str, hint: Any, names: tuple[str, ...], list_flags: tuple[bool, ...]) -> tuple[OutputSpec, ...]:
     hint = _result_type(hint)
-    if hint is None or hint is type(None):
+    if hint is None or hint is type(None) or hint is NodeResult:
         return ()
     base, _ = _unwrap(hint)
     items = get_args(base) if get_origin(base) is tuple else (hint,)
