@@ -1,0 +1,102 @@
+"""Making images larger or smaller."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Literal
+
+import torch
+
+from engine.api import MAX_DIMENSION, Choice, Image, Range, imaging, node
+
+__all__ = [
+    "resize_and_pad_image",
+    "scale_image",
+    "scale_image_by",
+    "scale_image_to_max_dimension",
+    "scale_image_to_total_pixels",
+]
+
+Method = Literal["nearest-exact", "bilinear", "area", "bicubic", "lanczos"]
+Side = Annotated[int, Range(0, MAX_DIMENSION, step=1)]
+PositiveSide = Annotated[int, Range(1, MAX_DIMENSION, step=1)]
+_MEGAPIXEL = 1024 * 1024
+
+
+@node("ImageScale", title="Upscale Image", category="image/upscaling")
+def scale_image(
+    image: Image,
+    upscale_method: Method,
+    width: Side = 512,
+    height: Side = 512,
+    *,
+    crop: Literal["disabled", "center"],
+) -> Image:
+    """Scale to width × height. A side of 0 follows from the other by the aspect ratio; both 0: unchanged."""
+    imaging.require_batch(image, "image")
+    if width == 0 and height == 0:
+        return image
+    old_height, old_width = image.shape[1:3]
+    width = width or max(1, round(old_width * height / old_height))
+    height = height or max(1, round(old_height * width / old_width))
+    return imaging.resize_images(image, width, height, upscale_method, crop)
+
+
+@node("ImageScaleBy", title="Upscale Image By", category="image/upscaling")
+def scale_image_by(
+    image: Image, upscale_method: Method, scale_by: Annotated[float, Range(0.01, 8.0, step=0.01)] = 1.0
+) -> Image:
+    """Scale both sides by a factor, rounded to whole pixels, at least one."""
+    imaging.require_batch(image, "image")
+    height, width = (max(1, round(side * scale_by)) for side in image.shape[1:3])
+    return imaging.resize_images(image, width, height, upscale_method)
+
+
+@node("ImageScaleToTotalPixels", category="image/upscaling", schema_form=True)
+def scale_image_to_total_pixels(
+    image: Image, upscale_method: Method, megapixels: Annotated[float, Range(0.01, 16.0, step=0.01)] = 1.0
+) -> Image:
+    """Scale to about this many pixels, keeping the aspect ratio. One megapixel is 1024 × 1024."""
+    imaging.require_batch(image, "image")
+    old_height, old_width = image.shape[1:3]
+    factor = math.sqrt(int(megapixels * _MEGAPIXEL) / (old_width * old_height))
+    width, height = max(1, round(old_width * factor)), max(1, round(old_height * factor))
+    return imaging.resize_images(image, width, height, upscale_method)
+
+
+@node("ImageScaleToMaxDimension", title="ImageScaleToMaxDimension", category="image/upscaling")
+def scale_image_to_max_dimension(
+    image: Image,
+    upscale_method: Annotated[str, Choice(("area", "lanczos", "bilinear", "nearest-exact", "bilinear", "bicubic"))],
+    largest_size: Side = 512,
+) -> Image:
+    """Scale so that the longer side has this length, keeping the aspect ratio. 0 leaves the image unchanged."""
+    imaging.require_batch(image, "image")
+    if largest_size == 0:
+        return image
+    old_height, old_width = image.shape[1:3]
+    longest = max(old_width, old_height)
+    width = max(1, round(old_width / longest * largest_size))
+    height = max(1, round(old_height / longest * largest_size))
+    return imaging.resize_images(image, width, height, upscale_method)
+
+
+@node("ResizeAndPadImage", title="ResizeAndPadImage", category="image/transform")
+def resize_and_pad_image(
+    image: Image,
+    target_width: PositiveSide = 512,
+    target_height: PositiveSide = 512,
+    *,
+    padding_color: Literal["white", "black"],
+    interpolation: Literal["area", "bicubic", "nearest-exact", "bilinear", "lanczos"],
+) -> Image:
+    """Scale to fit inside the target without distortion and fill the rest around it; the image sits in the middle."""
+    imaging.require_batch(image, "image")
+    batch, old_height, old_width, channels = image.shape
+    factor = min(target_width / old_width, target_height / old_height)
+    width, height = max(1, int(old_width * factor)), max(1, int(old_height * factor))
+    fitted = imaging.resize_images(image, width, height, interpolation)
+    canvas = torch.full((batch, target_height, target_width, channels), float(padding_color == "white")).to(image)
+    top, left = (target_height - height) // 2, (target_width - width) // 2
+    canvas[:, top : top + height, left : left + width] = fitted
+    return canvas
