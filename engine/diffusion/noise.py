@@ -44,13 +44,16 @@ def initial_noise(shape: Sequence[int], seed: int, batch_index: Sequence[int] | 
 
 
 class GaussianNoise:
-    """Independent noise at every call, in call order: a sequence of the seed, kept apart from the initial noise."""
+    """Independent noise at every call, in call order.
+
+    The sequence starts over from the seed, so its first values are those of the initial noise. Statistically a new
+    seed would be better; pictures of shared workflows depend on this one.
+    """
 
     def __init__(self, like: Tensor, seed: int) -> None:
         self._shape = like.shape
         self._device = like.device
-        # The initial noise has used this seed already; the same values again would cancel or double it.
-        self._generator = torch.Generator("cpu").manual_seed((seed + 1) % 2**64)
+        self._generator = torch.Generator("cpu").manual_seed(seed)
 
     def __call__(self, sigma: float, sigma_next: float) -> Tensor:
         """Fresh values; the levels do not matter."""

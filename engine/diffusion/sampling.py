@@ -98,7 +98,7 @@ def sample(
 
 
 def _masked(guide: Guide, mask: Tensor, clean: Latent, noise: Tensor, prediction: Prediction) -> Guide:
-    """A guide that keeps the picture where the mask is 0: there x is the noised original and `denoised` the original."""
+    """A guide that keeps the picture where the mask is 0: x there is the noised original, `denoised` the original."""
 
     def masked(x: Latent, sigma: float) -> Flow[Latent]:
         x = x * mask + prediction.add_noise(clean, noise, sigma) * (1.0 - mask)

@@ -13,7 +13,7 @@ def euler(x: Latent, sigmas: Sigmas, guide: Guide) -> Flow[Latent]:
     """Integrate dx/dsigma = (x - denoised)/sigma with Euler steps.
 
     One evaluation per step. Order of convergence: 1. In sigma form this is DDIM with eta = 0.
-    Source: Karras et al. 2022, arXiv:2206.00364, algorithm 1 without its correction; Song et al. 2021, arXiv:2010.02502.
+    Source: Karras et al. 2022, arXiv:2206.00364, algorithm 1 uncorrected; Song et al. 2021, arXiv:2010.02502.
     """
     for sigma, sigma_next in pairwise(sigmas):
         denoised = yield from guide(x, sigma)

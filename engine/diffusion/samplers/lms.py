@@ -37,6 +37,8 @@ def _weights(levels: Sequence[float], end: float) -> list[float]:
     for own in levels:
         others = [level for level in levels if level != own]
         # Centred on the start, so that small steps keep their digits.
-        polynomial = np.polynomial.Polynomial.fromroots([level - start for level in others])
+        polynomial = np.polynomial.Polynomial([1.0])
+        for level in others:
+            polynomial = polynomial * np.polynomial.Polynomial([start - level, 1.0])
         weights.append(float(polynomial.integ()(end - start) / polynomial(own - start)))
     return weights
