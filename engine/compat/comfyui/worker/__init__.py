@@ -1,0 +1,22 @@
+"""Runs existing node packs: adapts their node classes and lends them the modules they import.
+
+`adapt_module` turns a loaded pack into node definitions; `install` puts stand-ins for the host's modules into
+`sys.modules` (and takes them out again). Nothing happens at import.
+"""
+
+from __future__ import annotations
+
+from engine.compat.comfyui.worker.adapt import adapt_class, adapt_module, describe_again
+from engine.compat.comfyui.worker.host import ClientEvent, Host, RecordedRoute
+from engine.compat.comfyui.worker.install import Installation, install
+
+__all__ = [
+    "ClientEvent",
+    "Host",
+    "Installation",
+    "RecordedRoute",
+    "adapt_class",
+    "adapt_module",
+    "describe_again",
+    "install",
+]

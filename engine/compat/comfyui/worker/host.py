@@ -1,0 +1,82 @@
+"""What the stand-in modules act upon: one `Host` per worker process, made by the worker and passed in."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Mapping, MutableMapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine.api import NodeDefinition
+from engine.compat.comfyui.worker.running import running
+from engine.core.settings import Settings
+
+__all__ = ["ClientEvent", "Host", "RecordedRoute", "asking_pack"]
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ClientEvent:
+    """A message a pack sends to browsers. `job` is None outside a node call; `client` None means everybody."""
+
+    event: str
+    data: Any
+    job: str | None
+    client: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedRoute:
+    """An HTTP route a pack declared, with the handler it wants called."""
+
+    method: str
+    path: str
+    handler: Callable[..., Any]
+    pack: str
+
+
+@dataclass(slots=True)
+class Host:
+    """The worker as packs see it.
+
+    Args:
+        settings: of this process.
+        definitions: every loaded node definition by type name; a live view (built-ins first, packs as they load).
+        send: delivers a ClientEvent to the server.
+        device: gives the torch device of this worker (asked when first needed).
+        unload: asks the engine to give up weights no running job holds.
+        pack_classes: node classes of adapted packs by type name.
+        routes, prompt_handlers: what packs asked the web server for (recorded, not served).
+    """
+
+    settings: Settings
+    definitions: Mapping[str, NodeDefinition] = field(default_factory=dict)
+    send: Callable[[ClientEvent], None] | None = None
+    device: Callable[[], Any] | None = None
+    unload: Callable[[], None] | None = None
+    pack_classes: MutableMapping[str, Any] = field(default_factory=dict)
+    routes: list[RecordedRoute] = field(default_factory=list)
+    prompt_handlers: list[Callable[[Any], Any]] = field(default_factory=list)
+    extra_web_directories: MutableMapping[str, str] = field(default_factory=dict)
+
+    def tell(self, event: str, data: Any, client: str | None = None) -> None:
+        """Send an event to browsers; outside a job, or without a server, it is logged and dropped."""
+        context = running()
+        job = context.job_id if context is not None else None
+        if self.send is None:
+            _LOG.warning("event %r of pack %s is dropped: no server listens", event, asking_pack())
+            return
+        self.send(ClientEvent(event, data, job, client))
+
+
+def asking_pack() -> str:
+    """The module outside the engine that called (for messages); "unknown" when there is none."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        name = str(frame.f_globals.get("__name__", ""))
+        if not name.startswith(("engine.", "importlib", "_frozen_importlib")) and name not in ("engine", ""):
+            return name
+        frame = frame.f_back  # type: ignore[assignment]
+    return "unknown"

@@ -1,0 +1,101 @@
+"""`nodes.SaveImage` and `nodes.PreviewImage` as packs subclass them: files are written at once and named in the answer."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import string
+from pathlib import Path
+from typing import Any
+
+from engine.compat.comfyui.worker.host import Host
+from engine.compat.comfyui.worker.standins.folder_paths import FolderPaths
+from engine.core.containment import resolve_inside
+from engine.imaging import encode_png
+
+__all__ = ["image_savers"]
+
+
+def image_savers(host: Host) -> dict[str, type]:
+    """SaveImage and PreviewImage for the folders of `host`."""
+    paths = FolderPaths(host)
+
+    class SaveImage:
+        """Writes images into the output folder."""
+
+        RETURN_TYPES = ()
+        FUNCTION = "save_images"
+        OUTPUT_NODE = True
+        CATEGORY = "image"
+        DESCRIPTION = "Saves the input images to your ComfyUI output directory."
+
+        def __init__(self) -> None:
+            self.output_dir = paths.get_output_directory()
+            self.type = "output"
+            self.prefix_append = ""
+            self.compress_level = 4
+
+        @classmethod
+        def INPUT_TYPES(cls) -> dict[str, Any]:
+            """The inputs."""
+            return {
+                "required": {"images": ("IMAGE",), "filename_prefix": ("STRING", {"default": "ComfyUI"})},
+                "hidden": {"prompt": "PROMPT", "extra_pnginfo": "EXTRA_PNGINFO"},
+            }
+
+        def save_images(
+            self, images: Any, filename_prefix: str = "ComfyUI", prompt: Any = None, extra_pnginfo: Any = None
+        ) -> dict[str, Any]:
+            """Write each image [h w c] as PNG; gives the UI output that names the files."""
+            first = images[0]
+            folder, name, counter, subfolder, _ = paths.get_save_image_path(
+                filename_prefix + self.prefix_append, self.output_dir, first.shape[1], first.shape[0]
+            )
+            entries = _entries(prompt, extra_pnginfo) if host.settings.metadata_enabled else ()
+            saved = []
+            for number, image in enumerate(images):
+                filename = f"{name.replace('%batch_num%', str(number))}_{counter:05}_.png"
+                _write(folder, filename, encode_png(image, entries, self.compress_level))
+                saved.append({"filename": filename, "subfolder": subfolder, "type": self.type})
+                counter += 1
+            return {"ui": {"images": saved}}
+
+    class PreviewImage(SaveImage):
+        """Writes images into the temp folder."""
+
+        DESCRIPTION = ""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.output_dir = paths.get_temp_directory()
+            self.type = "temp"
+            letters = "".join(secrets.choice(string.ascii_lowercase) for _ in range(5))
+            self.prefix_append = f"_temp_{letters}"
+            self.compress_level = 1
+
+        @classmethod
+        def INPUT_TYPES(cls) -> dict[str, Any]:
+            """The inputs."""
+            return {
+                "required": {"images": ("IMAGE",)},
+                "hidden": {"prompt": "PROMPT", "extra_pnginfo": "EXTRA_PNGINFO"},
+            }
+
+    for cls in (SaveImage, PreviewImage):
+        cls.__module__ = "nodes"
+        cls.__qualname__ = cls.__name__
+    return {"SaveImage": SaveImage, "PreviewImage": PreviewImage}
+
+
+def _entries(prompt: Any, extra_pnginfo: Any) -> tuple[tuple[str, str], ...]:
+    entries = [("prompt", json.dumps(prompt))] if prompt is not None else []
+    entries += [(str(key), json.dumps(value)) for key, value in (extra_pnginfo or {}).items()]
+    return tuple(entries)
+
+
+def _write(folder: str, filename: str, data: bytes) -> None:
+    """The file appears complete or not at all."""
+    target = resolve_inside(Path(folder), filename)
+    partial = target.with_name(f".{target.name}.partial")
+    partial.write_bytes(data)
+    partial.replace(target)
