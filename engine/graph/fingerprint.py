@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
@@ -31,7 +31,12 @@ _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), check_circular
 
 
 def addresses(
-    graph: Graph, specs: Mapping[str, NodeSpec], fingerprints: Mapping[NodeId, Any] | None = None
+    graph: Graph,
+    specs: Mapping[str, NodeSpec],
+    fingerprints: Mapping[NodeId, Any] | None = None,
+    *,
+    known: Mapping[NodeId, Address] | None = None,
+    once: Callable[[NodeId], Address] | None = None,
 ) -> dict[NodeId, Address]:
     """The address of every node of `graph` whose type is in `specs`, in one linear pass.
 
@@ -40,8 +45,12 @@ def addresses(
             so they get an address that occurs once.
         specs: the specs of the node types.
         fingerprints: declared outside dependencies per node, JSON values; see `never_equal`.
+        known: addresses of nodes outside `graph` that it is linked to (a generated subgraph's surroundings).
+        once: makes the addresses that occur once, given the node; random ones when None.
     """
     outside = fingerprints or {}
+    around = known or {}
+    mint = once or _unique_address
     found: dict[NodeId, Address] = {}
     plans: dict[str, _Plan] = {}
     nodes = graph.nodes
@@ -50,10 +59,10 @@ def addresses(
         plan = plans.get(node.type)
         if plan is None:
             plan = plans[node.type] = _Plan.of(specs.get(node.type))
-        found[node_id] = _address(node, plan, found, outside.get(node_id))
+        found[node_id] = _address(node, plan, found, around, outside.get(node_id)) or mint(node_id)
     for node_id in nodes:
         if node_id not in found:
-            found[node_id] = _unique_address()
+            found[node_id] = mint(node_id)
     return found
 
 
@@ -200,16 +209,19 @@ class _Plan:
         )
 
 
-def _address(node: GraphNode, plan: _Plan, found: Mapping[NodeId, Address], outside: Any) -> Address:
+def _address(
+    node: GraphNode, plan: _Plan, found: Mapping[NodeId, Address], around: Mapping[NodeId, Address], outside: Any
+) -> Address | None:
+    """The address, or None when it has to be one that occurs once."""
     if plan.is_volatile or (outside is not None and never_equal(outside)):
-        return _unique_address()
+        return None
     links: list[Any] = []
     constants: dict[str, Any] = {}
     for name, value in node.inputs.items():
         if type(value) is Link:
-            source = found.get(value.node)
+            source = found.get(value.node) or around.get(value.node)
             if source is None or name in plan.files:
-                return _unique_address()
+                return None
             if name not in plan.hidden:
                 links.append((name, source, value.slot))
         elif name in plan.constants:
@@ -221,11 +233,12 @@ def _address(node: GraphNode, plan: _Plan, found: Mapping[NodeId, Address], outs
         text = _encode(parts)
     except (TypeError, ValueError, RecursionError):
         # Only generated nodes carry such constants (tensors, objects); nothing can be promised about them.
-        return _unique_address()
+        return None
     return Address(blake2b(text.encode("ascii"), digest_size=_ADDRESS_BYTES).hexdigest())
 
 
-def _unique_address() -> Address:
+def _unique_address(node: NodeId) -> Address:
+    """An address that occurs once, whatever the node."""
     return Address(blake2b(uuid.uuid4().bytes, digest_size=_ADDRESS_BYTES).hexdigest())
 
 

@@ -1,0 +1,120 @@
+"""`widgets_values` of an editor node → values by widget name.
+
+The list holds one entry per widget in schema order, plus entries for controls that are no inputs: the control after
+seeds, and buttons. Only those in the middle of the list matter; what trails after the last widget is ignored anyway.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from engine.graph.schema import WIDGET_TYPES, FileChoices, InputSpec, NodeSpec
+
+__all__ = ["WidgetPlan", "editor_text"]
+
+EDITOR_WIDGET_TYPES = WIDGET_TYPES | {"LOAD_3D", "LOAD_3D_ANIMATION", "WEBCAM", "AUDIO_RECORD"}
+"""Input types an editor shows a control for; those the schema does not count are pictures, cameras and recorders."""
+
+_SEED_NAMES = ("seed", "noise_seed")
+_BUTTONS_AFTER: Mapping[tuple[str, str], int] = {("Load3D", "model_file"): 3, ("Load3DAnimation", "model_file"): 3}
+_TRAILING_OPTIONS = ("image_upload", "video_upload")
+_ZEROS: Mapping[str, Any] = {"INT": 0, "FLOAT": 0, "BOOLEAN": False, "STRING": ""}
+_ABSENT = object()
+
+
+@dataclass(frozen=True, slots=True)
+class WidgetPlan:
+    """The widgets of a node type. `entries` are the list's positions: an input, or None for a control.
+
+    `long_entries` are the positions of an old file whose list also counts the inputs that are links by force; equal
+    to `entries` when there are none.
+    """
+
+    widgets: tuple[InputSpec, ...]
+    entries: tuple[InputSpec | None, ...]
+    long_entries: tuple[InputSpec | None, ...]
+    num_trailing: int = 0
+
+    @classmethod
+    def of(cls, spec: NodeSpec) -> WidgetPlan:
+        """The plan of a node type."""
+        entries: list[InputSpec | None] = []
+        long_entries: list[InputSpec | None] = []
+        for item in spec.visible_inputs:
+            kind = item.options.get("widgetType") or item.type
+            if kind not in EDITOR_WIDGET_TYPES or item.options.get("socketless") is False:
+                continue
+            extra: list[InputSpec | None] = [None] * _BUTTONS_AFTER.get((spec.name, item.name), 0)
+            if item.options.get("control_after_generate") or (item.type == "INT" and item.name in _SEED_NAMES):
+                extra.append(None)
+            is_forced = bool(item.options.get("forceInput"))
+            long_entries += [None if is_forced else item, *extra]
+            if not is_forced:
+                entries += [item, *extra]
+        trailing = sum(1 for item in spec.visible_inputs if any(item.options.get(o) for o in _TRAILING_OPTIONS))
+        widgets = tuple(item for item in entries if item is not None)
+        return cls(widgets, tuple(entries), tuple(long_entries), trailing)
+
+    @property
+    def num_entries(self) -> int:
+        """How many list entries a saved node of this type has."""
+        return len(self.entries) + self.num_trailing
+
+    def read(self, values: Any, first_file: Callable[[FileChoices], Any]) -> dict[str, Any]:
+        """Values by widget name, in schema order.
+
+        Args:
+            values: the node's `widgets_values`: a list, an object by name, or anything else for none.
+            first_file: the first file of a folder, for choices without a value; None when there is none.
+
+        Missing values are defaults; a choice of files with no file at hand is left out.
+        """
+        given: dict[str, Any] = {}
+        if isinstance(values, list):
+            entries = self.entries
+            if len(self.long_entries) != len(entries) and len(values) == len(self.long_entries) + self.num_trailing:
+                entries = self.long_entries
+            given = {item.name: value for item, value in zip(entries, values) if item is not None}
+        elif isinstance(values, Mapping):
+            given = dict(values)
+        found: dict[str, Any] = {}
+        for item in self.widgets:
+            value = given.get(item.name, _ABSENT)
+            if value is _ABSENT:
+                value = _default(item, first_file)
+                if value is _ABSENT:
+                    continue
+            elif type(value) is not str and _is_text(item):
+                value = editor_text(value)
+            found[item.name] = value
+        return found
+
+
+def _is_text(item: InputSpec) -> bool:
+    return item.type == "STRING" and bool(item.options.get("multiline") or item.options.get("dynamicPrompts"))
+
+
+def _default(item: InputSpec, first_file: Callable[[FileChoices], Any]) -> Any:
+    if "default" in item.options:
+        return item.options["default"]
+    if isinstance(item.choices, FileChoices):
+        first = first_file(item.choices)
+        return _ABSENT if first is None else first
+    if item.choices is not None:
+        return item.choices[0] if item.choices else _ABSENT
+    return _ZEROS.get(item.type, "")
+
+
+def editor_text(value: Any) -> str:
+    """A JSON value as an editor's text field shows it: whole floats without a point, null as nothing."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e21:
+        return str(int(value))
+    if isinstance(value, list):
+        return ",".join(item if isinstance(item, str) else repr(item) for item in value)
+    return str(value)
