@@ -22,7 +22,7 @@ from typing import Annotated, Any, Literal, Protocol, TypeVar, Union, get_args, 
 
 import torch
 
-from engine import imaging
+from engine import diffusion, imaging
 from engine.core.errors import AtelierError, Cancelled, NodeError
 from engine.execution.events import Blocker
 from engine.graph.schema import ANY_TYPE, FileChoices, InputSpec, NodeSpec, OutputSpec
@@ -32,8 +32,8 @@ __all__ = [
     "AnyValue", "AtelierError", "BatchSize", "Blocker", "Bool", "Cancelled", "Choice", "Clip", "Conditioning",
     "Context", "Dimension", "ExtraPngInfo", "Float", "GraphExpansion", "Hidden", "Image", "InputFile", "Int", "Latent",
     "LatentOperation", "Lazy", "Mask", "Model", "ModelFile", "ModelLibrary", "NodeDefinition", "NodeError",
-    "NodeResult", "Options", "PromptJson", "Range", "Seed", "Socket", "String", "Text", "UniqueId", "Vae", "imaging",
-    "node",
+    "NodeResult", "Options", "PromptJson", "Range", "Seed", "Socket", "String", "Text", "UniqueId", "Vae", "diffusion",
+    "imaging", "node",
 ]  # fmt: skip
 
 MAX_DIMENSION = 16384
