@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Atelier's command line. Installs itself on the first run, then serves, runs a workflow, or does a one-shot command."""
+"""Atelier's command line: installs itself on the first run, then serves, runs a workflow, or does one command."""
 
 from __future__ import annotations
 

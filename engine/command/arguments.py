@@ -121,7 +121,9 @@ def _add_network_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--listen", nargs="?", const="0.0.0.0,::", default="127.0.0.1", metavar="IP[,IP]")
     group.add_argument("--port", type=int, default=8188)
     group.add_argument("--token", metavar="TEXT", help=f"access token (or {_ENVIRONMENT_TOKEN} in the environment)")
-    group.add_argument("--allowed-host", action="append", default=[], metavar="NAME", help="further Host name to answer")
+    group.add_argument(
+        "--allowed-host", action="append", default=[], metavar="NAME", help="further Host name to answer"
+    )
     group.add_argument("--enable-cors-header", nargs="?", const="*", metavar="ORIGIN")
     group.add_argument("--max-upload-size", type=float, default=100, metavar="MB")
     group.add_argument("--front-end-root", type=Path, metavar="DIR", help="serve this editor instead of the built-in")

@@ -75,7 +75,15 @@ def _install(root: Path, extras: tuple[str, ...]) -> None:
     if not environment_python(root).exists():
         _make_environment(root)
     wanted = f"{root}[{','.join(extras)}]" if extras else str(root)
-    _pip(root, "install", "--progress-bar", "on", "--constraint", str(root / "constraints.txt"), *requirements(root, extras))
+    _pip(
+        root,
+        "install",
+        "--progress-bar",
+        "on",
+        "--constraint",
+        str(root / "constraints.txt"),
+        *requirements(root, extras),
+    )
     values = [stamp_value(root, extras)]
     if extras:
         values.append(stamp_value(root, ()))

@@ -85,4 +85,3 @@ def _find_node(prompt: Mapping[str, Any], name: str) -> str:
     titles = sorted({node.get("_meta", {}).get("title") or node["class_type"] for node in prompt.values()})
     close = difflib.get_close_matches(name, titles, n=3) or titles[:20]
     raise GraphError(f"There is no node {name!r}.", hint=f"Nodes here: {', '.join(close)}.")
-

@@ -57,7 +57,9 @@ def _describe(spec: NodeSpec) -> str:
     ):
         if items:
             lines += ["", f"{label}:"]
-            lines += [_input_line(item) if isinstance(item, InputSpec) else f"  {item.name}: {item.type}" for item in items]
+            lines += [
+                _input_line(item) if isinstance(item, InputSpec) else f"  {item.name}: {item.type}" for item in items
+            ]
     return "\n".join(lines)
 
 

@@ -21,7 +21,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class CacheSettings:
-    """How finished values are kept. `mode` is `classic`, `lru` or `none`; `lru_jobs` counts kept results in lru mode."""
+    """How finished values are kept. `mode` is classic, lru or none; `lru_jobs` counts the results lru keeps."""
 
     mode: str = "classic"
     lru_jobs: int = 0

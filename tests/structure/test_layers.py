@@ -35,7 +35,8 @@ def test_importing_the_whole_server_side_loads_neither_torch_nor_numpy() -> None
 
 PURITY = """
 import builtins, importlib, os, pkgutil, sys, traceback
-import torch, torchvision, numpy, kornia, PIL.Image, aiohttp.web, sqlalchemy, alembic.command, yaml, regex, safetensors.torch
+import torch, torchvision, numpy, kornia, PIL.Image, aiohttp.web, sqlalchemy, alembic.command, yaml, regex
+import safetensors.torch
 import psutil, einops, sysconfig, importlib.metadata, sqlite3, multiprocessing, asyncio
 ROOT = {root!r}
 found = []

@@ -83,7 +83,14 @@ def test_the_formatter_would_change_nothing() -> None:
 
 
 def test_no_file_names_a_registry_host_or_a_path_of_one_machine() -> None:
-    words = ["pypi" + ".org", "python" + "hosted", "registry." + "npmjs", "deb." + "debian", "/wo" + "rk/", "/ro" + "ot/"]
+    words = [
+        "pypi" + ".org",
+        "python" + "hosted",
+        "registry." + "npmjs",
+        "deb." + "debian",
+        "/wo" + "rk/",
+        "/ro" + "ot/",
+    ]
     pattern = re.compile("|".join(map(re.escape, words)))
     found = {}
     for path in tracked():
