@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from engine.core.errors import NotFoundError
 from engine.core.ids import ClientId, JobId
+from engine.server.feed import FeedItem
 from engine.server.records import EventRecord
 from engine.server.tables import EVENTS, JOBS
 
@@ -65,6 +66,7 @@ class Change:
         self.connection = connection
         self.now_s = now_s
         self.events: list[EventRecord] = []
+        self.shown: list[FeedItem] = []
         self.moves: list[tuple[str | None, str | None]] = []
         self._heads: dict[str, JobHead] = {}
 
@@ -111,7 +113,12 @@ class Change:
         client = None if head.client_id is None else ClientId(head.client_id)
         event = EventRecord(JobId(head.id), seq, kind, data, self.now_s, client)
         self.events.append(event)
+        self.shown.append(event)
         return event
+
+    def show(self, item: FeedItem) -> None:
+        """Let listeners see an item that is not stored, in its place among the events."""
+        self.shown.append(item)
 
     def write(self) -> None:
         """Write updates and events."""

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 from engine.core.errors import NotFoundError
 from engine.core.ids import JobId
 from engine.core.settings import Settings
+from engine.server.leases import TERMINAL_KINDS
 from engine.server.records import (
-    QUEUED,
     EventRecord,
     JobPage,
     JobQuery,
@@ -28,9 +28,10 @@ from engine.server.records import (
 )
 
 if TYPE_CHECKING:
+    from engine.server.conductor import Conductor
     from engine.server.feed import FeedItem, Subscription
     from engine.server.services import Services
-    from engine.server.submission import CheckedGraph
+    from engine.server.submission import CheckedGraph, Submitter
 
 __all__ = ["Engine"]
 
@@ -44,6 +45,11 @@ class Engine:
     """
 
     services: Services
+    """The parts, for views over them."""
+
+    def __init__(self, submitter: Submitter, conductor: Conductor) -> None:
+        self._submitter = submitter
+        self._conductor = conductor
 
     @staticmethod
     @asynccontextmanager
@@ -66,7 +72,9 @@ class Engine:
         Raises GraphRefused (a GraphError with `.complaints`, JSON under details["complaints"]) when no output can run;
         ConflictError when the key or job id was used for another body; NotReady while no node catalog is known.
         """
-        return await self._submitter.submit(request)
+        submission = await self._submitter.submit(request)
+        self._conductor.wake()
+        return submission
 
     async def validate(self, document: dict[str, Any], targets: tuple[str, ...] | None = None) -> CheckedGraph:
         """Parse, compile and check a document without queueing it; complaints are data, nothing is raised for them.
@@ -109,6 +117,8 @@ class Engine:
                     yield event
                     after = event.seq
                 if (await self.services.jobs.get(job, with_documents=False)).is_terminal and not live.has_items:
+                    async for event in self._replay(job, after):
+                        yield event
                     return
                 async for item in live:
                     if item.seq == 0:

@@ -67,7 +67,8 @@ class Subscription:
             key = (PROGRESS, item.job, item.data.get("node"))
         elif isinstance(item, PreviewPicture):
             key = ("preview", item.job, item.node)
-        self._items.pop(key, None) if key != self._num_offered else None
+        if key != self._num_offered:
+            self._items.pop(key, None)
         if len(self._items) >= self._max_items:
             self.has_lagged = True
             self.close()
@@ -75,8 +76,13 @@ class Subscription:
         self._items[key] = item
         self._wake.set()
 
+    @property
+    def has_items(self) -> bool:
+        """Whether something waits to be read."""
+        return bool(self._items)
+
     async def get(self) -> FeedItem | None:
-        """The next item, or None once the subscription is closed and (unless it lagged) drained."""
+        """The next item, or None once the subscription is closed and drained."""
         while not self._items:
             if self.is_closed:
                 return None

@@ -110,7 +110,7 @@ class JobStore:
                 self._num_by_state[old] = self._num_by_state.get(old, 0) - 1
             if new is not None:
                 self._num_by_state[new] = self._num_by_state.get(new, 0) + 1
-        self._feed.publish(change.events)
+        self._feed.publish(change.shown)
         if change.moves:
             self.announce_queue()
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 
 from engine.server.feed import LogEntry
 
-__all__ = ["LogRing", "RingHandler"]
+__all__ = ["CleanFormatter", "LogRing", "RingHandler"]
 
 _MAX_LINE = 4000
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # terminal escapes must not reach whoever reads the log
@@ -26,17 +26,32 @@ class LogRing:
 
     def append(self, time_s: float, text: str) -> None:
         """Add one line; escapes and secrets are removed, long lines cut."""
-        for secret in self._secrets:
-            text = text.replace(secret, "…")
-        text = _CONTROL.sub("\N{REPLACEMENT CHARACTER}", _TOKEN_IN_TEXT.sub(r"\1…", text))[:_MAX_LINE]
-        entry = LogEntry(time_s, text)
+        entry = LogEntry(time_s, self.cleaned(text)[:_MAX_LINE])
         self._entries.append(entry)
         if self.on_entry is not None:
             self.on_entry(entry)
 
+    def cleaned(self, text: str) -> str:
+        """`text` without secrets and control characters."""
+        for secret in self._secrets:
+            text = text.replace(secret, "…")
+        return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", _TOKEN_IN_TEXT.sub(r"\1…", text))
+
     def entries(self) -> list[LogEntry]:
         """The kept lines, oldest first."""
         return list(self._entries)
+
+
+class CleanFormatter(logging.Formatter):
+    """Formats records as `layout` says and passes the text through `clean`."""
+
+    def __init__(self, layout: str, clean: Callable[[str], str]) -> None:
+        super().__init__(layout)
+        self._clean = clean
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The cleaned line(s) of a record."""
+        return self._clean(super().format(record))
 
 
 class RingHandler(logging.Handler):

@@ -24,9 +24,10 @@ from engine.core.folders import Folders
 from engine.core.ids import new_asset_id
 from engine.protocol.messages import OutputsStaged, StagedFile
 from engine.server.change import Change
+from engine.server.durable_files import sync_folder
 from engine.server.tables import ASSETS
 
-__all__ = ["OutputPlacer", "Placement", "link_exclusively"]
+__all__ = ["OutputPlacer", "Placement", "copy_over", "link_exclusively"]
 
 _OUTPUT_FOLDERS = ("output", "temp")
 
@@ -128,7 +129,7 @@ class OutputPlacer:
         """
         results = [self._place_one(placement) for placement in placements]
         for folder in {self.target(placement).parent for placement in placements}:
-            _sync_folder(folder)
+            sync_folder(folder)
         return results
 
     def discard_staged(self, placements: Sequence[Placement]) -> None:
@@ -147,7 +148,7 @@ class OutputPlacer:
             return True
         target.parent.mkdir(parents=True, exist_ok=True)
         if placement.may_overwrite:
-            _copy_over(placement.staged, target)
+            copy_over(placement.staged, target)
             return True
         return link_exclusively(placement.staged, target)
 
@@ -189,7 +190,7 @@ class OutputPlacer:
         target = self.target(placement)
         target.parent.mkdir(parents=True, exist_ok=True)
         is_ours = link_exclusively(placement.staged, target)
-        _sync_folder(target.parent)
+        sync_folder(target.parent)
         return is_ours
 
 
@@ -275,7 +276,8 @@ def _copy_exclusively(source: Path, target: Path) -> bool:
         copy.unlink(missing_ok=True)
 
 
-def _copy_over(source: Path, target: Path) -> None:
+def copy_over(source: Path, target: Path) -> None:
+    """Replace `target` with a durable copy of `source`."""
     copy = target.with_name(f".{target.name}.{new_asset_id()}.part")
     try:
         _copy_synced(source, copy)
@@ -290,12 +292,3 @@ def _copy_synced(source: Path, target: Path) -> None:
         writer.flush()
         os.fsync(writer.fileno())
 
-
-def _sync_folder(folder: Path) -> None:
-    if os.name == "nt":
-        return  # Windows has no handle to a folder's entries; NTFS journals them
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

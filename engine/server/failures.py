@@ -1,0 +1,51 @@
+"""Errors only the server raises."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from engine.core.errors import AtelierError, GraphError
+from engine.graph.complaint import Complaint
+
+__all__ = ["GraphRefused", "MediaTooLarge", "NotReady", "PreconditionFailed"]
+
+_MAX_LISTED = 200
+
+
+class GraphRefused(GraphError):
+    """No output of the graph can run. `complaints` says why, `dependent_outputs` which outputs each fault stops."""
+
+    code = "graph_refused"
+
+    def __init__(
+        self, complaints: Sequence[Complaint], dependent_outputs: Mapping[str, Sequence[str]] | None = None
+    ) -> None:
+        first = complaints[0]
+        listed = [complaint.to_json() for complaint in complaints[:_MAX_LISTED]]
+        super().__init__(
+            first.message if len(complaints) == 1 else f"{first.message} (and {len(complaints) - 1} more)",
+            hint=first.remedy or "Correct what the complaints name.",
+            node=first.node,
+            input=first.input,
+            details={"complaints": listed, "num_complaints": len(complaints)},
+        )
+        self.complaints = tuple(complaints)
+        self.dependent_outputs = dependent_outputs or {}
+
+
+class NotReady(AtelierError):
+    """The server is up but cannot do this yet (no worker has published its nodes)."""
+
+    code = "not_ready"
+
+
+class PreconditionFailed(AtelierError):
+    """The stored version is not the one the client saw."""
+
+    code = "version_conflict"
+
+
+class MediaTooLarge(AtelierError):
+    """A picture is too large to be decoded safely."""
+
+    code = "media_too_large"

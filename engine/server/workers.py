@@ -1,0 +1,281 @@
+"""The workers of this machine: one child process per device, started, watched and restarted."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from engine.core.settings import Settings, settings_to_json
+from engine.protocol.messages import (
+    CheckPrompt,
+    CheckReply,
+    FreeMemory,
+    Message,
+    Ping,
+    Pong,
+    RefreshCatalog,
+    Shutdown,
+    Start,
+    WorkerReady,
+)
+from engine.server.worker_process import WorkerProcess
+
+__all__ = ["WorkerInfo", "WorkerListener", "WorkerPool", "worker_command"]
+
+_PING_S = 2.0
+_MAX_BACKOFF_S = 30.0
+_STOP_S = 3.0
+_GPUS = Path("/proc/driver/nvidia/gpus")
+
+
+def worker_command() -> tuple[str, ...]:
+    """The command line of the real worker."""
+    return (sys.executable, "-m", "engine.worker.main")
+
+
+class WorkerListener(Protocol):
+    """Whoever acts on what workers say."""
+
+    async def heard(self, worker: str, generation: int, message: Message) -> None:
+        """A message of the worker's process number `generation`; may wait to slow the worker down."""
+
+    async def lost(self, worker: str, generation: int, evidence: dict[str, Any]) -> None:
+        """That process has ended; nothing more comes from it."""
+
+
+@dataclass(slots=True)
+class _Slot:
+    """One worker's place: its current process and what is known about it."""
+
+    name: str
+    device: str | None
+    process: WorkerProcess | None = None
+    generation: int = 0
+    state: str = "stopped"
+    ready: WorkerReady | None = None
+    pong: Pong | None = None
+    num_failed_starts: int = 0
+    num_restarts: int = 0
+    last_end: dict[str, Any] | None = None
+    checks: dict[int, asyncio.Future[list[dict[str, Any]] | None]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerInfo:
+    """A worker as shown to people. `state`: starting, ready, failed (waits before the next start), stopped."""
+
+    id: str
+    state: str
+    pid: int | None
+    generation: int
+    num_restarts: int
+    ram_bytes: int
+    device: dict[str, Any]
+    versions: dict[str, str]
+    jobs: tuple[str, ...]
+    last_end: dict[str, Any] | None
+
+
+class WorkerPool:
+    """Keeps `settings.num_workers` workers alive between `start` and `stop`."""
+
+    def __init__(self, settings: Settings, listener: WorkerListener, command: Sequence[str] | None = None) -> None:
+        self._settings = settings
+        self._listener = listener
+        self._command = tuple(command) if command is not None else worker_command()
+        self._slots = {name: _Slot(name, device) for name, device in _places(settings)}
+        self._tasks: list[asyncio.Task[None]] = []
+        self._is_stopping = False
+        self._requests = itertools.count(1)
+        self._log = logging.getLogger("engine.worker")
+        self.known_catalog = ""
+
+    async def start(self) -> None:
+        """Begin to start the workers; returns at once."""
+        for slot in self._slots.values():
+            self._tasks.append(asyncio.create_task(self._keep_alive(slot)))
+        self._tasks.append(asyncio.create_task(self._ping_all()))
+
+    async def stop(self) -> None:
+        """Ask every worker to exit, kill those that do not, return when all have ended."""
+        self._is_stopping = True
+        for slot in self._slots.values():
+            if slot.process is not None:
+                slot.process.send(Shutdown(0.0))
+                slot.process.close_input()
+        waits = [asyncio.create_task(slot.process.wait()) for slot in self._slots.values() if slot.process is not None]
+        if waits:
+            await asyncio.wait(waits, timeout=_STOP_S)
+        for slot in self._slots.values():
+            if slot.process is not None:
+                slot.process.kill("shutdown")
+        for task in self._tasks[-1:]:
+            task.cancel()
+        await asyncio.gather(*self._tasks, *waits, return_exceptions=True)
+        self._tasks.clear()
+
+    # ------------------------------------------------------------------ talking to workers
+
+    @property
+    def num_ready(self) -> int:
+        """How many workers accept jobs."""
+        return sum(slot.state == "ready" for slot in self._slots.values())
+
+    @property
+    def have_failed(self) -> bool:
+        """Whether no worker is up and at least one could not start."""
+        return all(slot.state == "failed" for slot in self._slots.values())
+
+    def ready(self) -> list[tuple[str, int]]:
+        """Workers that accept jobs, with the number of their process."""
+        return [(slot.name, slot.generation) for slot in self._slots.values() if slot.state == "ready"]
+
+    def send(self, worker: str, message: Message, generation: int | None = None) -> bool:
+        """Send to a worker; False when it (or that process of it) is gone."""
+        slot = self._slots[worker]
+        if slot.process is None or (generation is not None and generation != slot.generation):
+            return False
+        return slot.process.send(message)
+
+    def kill(self, worker: str, generation: int, reason: str) -> None:
+        """End that process of the worker; the pool starts the next one."""
+        slot = self._slots[worker]
+        if slot.process is not None and slot.generation == generation:
+            slot.process.kill(reason)
+
+    async def free(self, *, unload_models: bool, drop_cache: bool) -> None:
+        """Ask all workers to free memory."""
+        self._tell_all(FreeMemory(unload_models=unload_models, drop_cache=drop_cache))
+
+    def refresh_catalog(self) -> None:
+        """Ask the workers to publish their node specs again."""
+        self._tell_all(RefreshCatalog())
+
+    def _tell_all(self, message: Message) -> None:
+        for slot in self._slots.values():
+            if slot.state == "ready" and slot.process is not None:
+                slot.process.send(message)
+
+    async def check_prompt(
+        self, prompt: dict[str, Any], nodes: list[str], timeout_s: float = 5.0
+    ) -> list[dict[str, Any]] | None:
+        """Run the nodes' own validators on a worker; None when no worker answers in time (they run again anyway)."""
+        slot = next((slot for slot in self._slots.values() if slot.state == "ready"), None)
+        if slot is None or slot.process is None:
+            return None
+        request = next(self._requests)
+        future: asyncio.Future[list[dict[str, Any]] | None] = asyncio.get_running_loop().create_future()
+        slot.checks[request] = future
+        try:
+            if not slot.process.send(CheckPrompt(request, prompt, nodes)):
+                return None
+            return await asyncio.wait_for(future, timeout_s)
+        except asyncio.TimeoutError:
+            return None
+        finally:
+            slot.checks.pop(request, None)
+
+    def infos(self) -> list[WorkerInfo]:
+        """The workers as shown to people, with the newest figures."""
+        return [self._info(slot) for slot in self._slots.values()]
+
+    def _info(self, slot: _Slot) -> WorkerInfo:
+        device = dict(slot.ready.device) if slot.ready else {}
+        if slot.ready and slot.pong and slot.pong.vram_total_bytes:
+            device["vram_total"], device["vram_free"] = slot.pong.vram_total_bytes, slot.pong.vram_free_bytes
+        return WorkerInfo(
+            id=slot.name,
+            state=slot.state,
+            pid=slot.process.pid if slot.process else None,
+            generation=slot.generation,
+            num_restarts=slot.num_restarts,
+            ram_bytes=slot.process.ram_bytes if slot.process else 0,
+            device=device,
+            versions=dict(slot.ready.versions) if slot.ready else {},
+            jobs=tuple(slot.pong.jobs) if slot.pong else (),
+            last_end=slot.last_end,
+        )
+
+    # ------------------------------------------------------------------ one worker's life
+
+    async def _keep_alive(self, slot: _Slot) -> None:
+        while not self._is_stopping:
+            try:
+                await self._run_once(slot)
+            except OSError as error:
+                slot.last_end = {"start_error": str(error)}
+                slot.num_failed_starts += 1
+                self._log.error("Worker %s cannot be started: %s", slot.name, error)
+            slot.process = None
+            if self._is_stopping:
+                break
+            slot.num_restarts += 1
+            slot.state = "failed" if slot.num_failed_starts else "starting"
+            await asyncio.sleep(_backoff_s(slot.num_failed_starts))
+        slot.state = "stopped"
+
+    async def _run_once(self, slot: _Slot) -> None:
+        slot.state, slot.ready, slot.pong = "starting", None, None
+        slot.generation += 1
+        log = self._log.getChild(slot.name)
+        process = await WorkerProcess.start(self._command, slot.name, self._settings.folders.data, log)
+        slot.process = process
+        settings = replace(self._settings, token=None, database_url=None)
+        process.send(Start(slot.name, settings_to_json(settings), self.known_catalog, slot.device))
+        generation = slot.generation
+
+        async def receive(message: Message) -> None:
+            self._note(slot, message)
+            await self._listener.heard(slot.name, generation, message)
+
+        evidence = await process.serve(receive)
+        was_ready = slot.ready is not None
+        slot.num_failed_starts = 0 if was_ready else slot.num_failed_starts + 1
+        slot.state, slot.last_end = "starting", evidence
+        for future in slot.checks.values():
+            if not future.done():
+                future.set_result(None)
+        if not self._is_stopping:
+            self._log.warning("Worker %s ended: %s", slot.name, evidence)
+        await self._listener.lost(slot.name, generation, evidence)
+
+    def _note(self, slot: _Slot, message: Message) -> None:
+        if isinstance(message, WorkerReady):
+            slot.ready, slot.state = message, "ready"
+        elif isinstance(message, Pong):
+            slot.pong = message
+        elif isinstance(message, CheckReply):
+            future = slot.checks.get(message.request)
+            if future is not None and not future.done():
+                future.set_result(message.complaints)
+
+    async def _ping_all(self) -> None:
+        """Heartbeats inform only: a worker that does not answer may hold its interpreter lock for good reason."""
+        for number in itertools.count(1):
+            await asyncio.sleep(_PING_S)
+            for slot in self._slots.values():
+                if slot.process is not None:
+                    slot.process.sample_memory()
+                    if slot.state == "ready":
+                        slot.process.send(Ping(number))
+
+
+def _backoff_s(num_failed_starts: int) -> float:
+    return min(_MAX_BACKOFF_S, 0.5 * 2**num_failed_starts) if num_failed_starts else 0.05
+
+
+def _places(settings: Settings) -> list[tuple[str, str | None]]:
+    """Worker names and devices: the device asked for, or one accelerator each where there are several."""
+    device = settings.memory.device
+    num_gpus = len(list(_GPUS.iterdir())) if settings.num_workers > 1 and _GPUS.is_dir() else 0
+    places = []
+    for index in range(max(1, settings.num_workers)):
+        spread = device is None and settings.memory.plan != "cpu" and index < num_gpus
+        places.append((f"worker-{index}", f"cuda:{index}" if spread else device))
+    return places
