@@ -196,10 +196,14 @@ class Context(Protocol):
     """What a running node may ask of the engine. A parameter annotated `Context` receives it."""
 
     @property
-    def job_id(self) -> str: ...
+    def job_id(self) -> str:
+        """The job this call belongs to."""
+        ...
 
     @property
-    def node_id(self) -> str: ...
+    def node_id(self) -> str:
+        """The node being run (generated nodes: their own id)."""
+        ...
 
     @property
     def call_index(self) -> int:
@@ -212,7 +216,9 @@ class Context(Protocol):
         ...
 
     @property
-    def models(self) -> ModelLibrary: ...
+    def models(self) -> ModelLibrary:
+        """Opens weight files."""
+        ...
 
     @property
     def metadata_enabled(self) -> bool:
