@@ -20,7 +20,8 @@ def save_animated_webp(
     fps: FramesPerSecond = 6.0,
     lossless: bool = True,
     quality: Annotated[int, Range(0, 100)] = 80,
-    method: Literal["default", "fastest", "slowest"] = "default",
+    *,
+    method: Literal["default", "fastest", "slowest"],
     prompt: PromptJson = None,
     extra_pnginfo: ExtraPngInfo = None,
 ) -> NodeResult:

@@ -68,7 +68,7 @@ def solid_mask(
 
 @node("InvertMask", title="InvertMask", category="mask")
 def invert_mask(mask: Mask) -> Mask:
-    """1 - value."""
+    """1 - value at every pixel."""
     return 1.0 - mask
 
 

@@ -13,7 +13,7 @@ _LIMIT = 2**63 - 1
 
 @node("PrimitiveString", title="String", category="utils/primitive", schema_form=True)
 def primitive_string(value: Annotated[str, Options(multiline=False)]) -> String:
-    """A line of text."""
+    """A single line of text."""
     return value
 
 
@@ -31,11 +31,11 @@ def primitive_int(value: Annotated[int, Range(-_LIMIT, _LIMIT), Options(control_
 
 @node("PrimitiveFloat", title="Float", category="utils/primitive", schema_form=True)
 def primitive_float(value: Annotated[float, Range(-_LIMIT, _LIMIT)]) -> Float:
-    """A number."""
+    """A number with fractions."""
     return value
 
 
 @node("PrimitiveBoolean", title="Boolean", category="utils/primitive", schema_form=True)
 def primitive_boolean(value: bool) -> Bool:
-    """True or false."""
+    """A truth value: on or off."""
     return value
