@@ -7,10 +7,10 @@ with equal `identity` compute the same function, so their forwards may be merged
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
@@ -20,7 +20,9 @@ from engine.diffusion.latent_format import LatentFormat
 
 if TYPE_CHECKING:
     from engine.diffusion.parameterization import Parameterization
+    from engine.families.text.clip_encoder import TextTools
     from engine.memory.network import NetworkHost
+    from engine.memory.precision import Part
     from engine.weights.checkpoint import Checkpoint
     from engine.weights.patches import PatchSet
 
@@ -28,6 +30,7 @@ __all__ = [
     "ConditionInputs",
     "Family",
     "FamilyMatch",
+    "FamilyServices",
     "LatentFormat",
     "ModelHandle",
     "OpenedCheckpoint",
@@ -178,27 +181,30 @@ class FamilyMatch:
     description: str
 
 
-@runtime_checkable
+@dataclass(frozen=True, slots=True)
+class FamilyServices:
+    """What a worker lends to families when they open a file.
+
+    host: where networks of a part run. text: tokenizer and embeddings folders. digest: content hash of a file.
+    """
+
+    host: Callable[[Part], NetworkHost]
+    text: TextTools
+    digest: Callable[[Path], str]
+
+
 class Family(Protocol):
     """One folder of `families/`; its `family.py` has a function `family()` that returns one of these."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """The folder's name."""
+        ...
 
     def detect(self, shapes: Mapping[str, tuple[int, ...]]) -> FamilyMatch | None:
         """Recognise a file by its keys and shapes alone; None if it is another family's."""
         ...
 
-    def open(
-        self,
-        checkpoint: Checkpoint,
-        match: FamilyMatch,
-        host: NetworkHost,
-        embeddings: Sequence[Path],
-    ) -> OpenedCheckpoint:
+    def open(self, checkpoint: Checkpoint, match: FamilyMatch, services: FamilyServices) -> OpenedCheckpoint:
         """Handles for the parts of the file. Reads no tensor. Raises CheckpointError for missing or unknown keys."""
-        ...
-
-    def untrained_shapes(self) -> Iterable[str]:
-        """Keys that tell this family from others, for error messages."""
         ...

@@ -1,0 +1,151 @@
+"""The MODEL handle: a network of some family with its parameterization and patches, as sampling asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from engine.core.digest import digest_value
+from engine.core.errors import OutOfMemory
+from engine.diffusion.condition_inputs import ConditionInputs
+from engine.diffusion.conditioning import ConditioningEntry
+from engine.diffusion.latent_format import LatentFormat
+from engine.diffusion.parameterization import Parameterization
+from engine.memory.network import NetworkHost, NetworkSource
+from engine.weights.patches import NO_PATCHES, PatchSet
+
+__all__ = ["NetworkDenoiser", "NetworkForm"]
+
+
+class NetworkForm(Protocol):
+    """What is particular to a family's network: how conditioning becomes its inputs, and how it is called."""
+
+    @property
+    def in_channels(self) -> int:
+        """Channels the network takes: the latent's and those of `ConditionInputs.concat`."""
+        ...
+
+    @property
+    def context_width(self) -> int:
+        """Width of `ConditionInputs.context`."""
+        ...
+
+    def condition(self, entry: ConditioningEntry, latent: Tensor, noise_mask: Tensor | None) -> ConditionInputs:
+        """As `Denoiser.condition`, on whatever device the arguments are."""
+        ...
+
+    def call(self, module: nn.Module, x: Tensor, c_noise: Tensor, inputs: ConditionInputs) -> Tensor:
+        """One forward of the network; inputs have one row for each item of x, on x's device and in x's dtype."""
+        ...
+
+    def activation_bytes(self, batch_size: int, height: int, width: int, bytes_per_value: int) -> int:
+        """Estimated peak memory of a forward, weights excluded."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkDenoiser:
+    """A denoising network behind the MODEL socket; fulfils `engine.diffusion.denoiser.Denoiser`."""
+
+    family: str
+    form: NetworkForm
+    latent_format: LatentFormat
+    parameterization: Parameterization
+    source: NetworkSource = field(repr=False)
+    host: NetworkHost = field(repr=False)
+    digest: Callable[[], str] = field(repr=False)
+    patches: PatchSet = NO_PATCHES
+
+    @property
+    def identity(self) -> str:
+        """Equal identity, equal function: file, part, patches, dtype, parameterization."""
+        dtype = str(self.host.compute_dtype(self.source))
+        return digest_value(
+            [self.source.identity, self.patches.identity, self.parameterization.identity, dtype, self.host.device.name]
+        )
+
+    @property
+    def content_digest(self) -> str:
+        """SHA-256 of the file the weights came from."""
+        return self.digest()
+
+    @property
+    def device(self) -> torch.device:
+        """Where latents and inputs lie."""
+        return self.host.device.torch
+
+    @property
+    def in_channels(self) -> int:
+        """Channels of the network's input."""
+        return self.form.in_channels
+
+    @property
+    def context_width(self) -> int:
+        """Width of the context it takes."""
+        return self.form.context_width
+
+    def with_parameterization(self, parameterization: Parameterization) -> NetworkDenoiser:
+        """The same network read as predicting something else."""
+        return replace(self, parameterization=parameterization)
+
+    def with_patches(self, patches: PatchSet) -> NetworkDenoiser:
+        """The same network with weight patches added."""
+        return replace(self, patches=self.patches.plus(patches))
+
+    def activation_bytes(self, batch_size: int, height: int, width: int) -> int:
+        """Estimated peak memory of a forward, weights excluded, for a latent of this height and width."""
+        return self.form.activation_bytes(batch_size, height, width, self.host.compute_dtype(self.source).itemsize)
+
+    def condition(self, entry: ConditioningEntry, latent: Tensor, noise_mask: Tensor | None) -> ConditionInputs:
+        """One conditioning entry as network inputs on `device`."""
+        inputs = self.form.condition(entry, latent, noise_mask)
+        return _map_inputs(inputs, lambda tensor: tensor.to(self.device, torch.float32))
+
+    def denoise(self, x: Tensor, sigma: Tensor, inputs: ConditionInputs) -> Tensor:
+        """One batched forward; a batch too large for the memory budget is computed in parts.
+
+        x float32 [b c h w] at network scale, sigma float32 [b] → denoised float32 [b c h w].
+        """
+        item_bytes = self.activation_bytes(1, *x.shape[-2:])
+        step = self.host.max_batch(item_bytes, x.shape[0])
+        while True:
+            try:
+                return self._denoise_in_parts(x, sigma, inputs, step)
+            except OutOfMemory:
+                if step == 1:
+                    raise
+                step = (step + 1) // 2
+
+    def _denoise_in_parts(self, x: Tensor, sigma: Tensor, inputs: ConditionInputs, step: int) -> Tensor:
+        starts = range(0, x.shape[0], step)
+        parts = [
+            self._denoise_once(x[start : start + step], sigma[start : start + step], inputs.rows(start, start + step))
+            for start in starts
+        ]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def _denoise_once(self, x: Tensor, sigma: Tensor, inputs: ConditionInputs) -> Tensor:
+        dtype = self.host.compute_dtype(self.source)
+        count = x.shape[0]
+        rows = _map_inputs(inputs, lambda tensor: tensor.to(x.device, dtype).expand(count, *tensor.shape[1:]))
+
+        def forward(module: nn.Module) -> Tensor:
+            def network(scaled: Tensor, c_noise: Tensor, given: ConditionInputs) -> Tensor:
+                return self.form.call(module, scaled, c_noise, given)
+
+            return self.parameterization.denoise(network, x, sigma, rows, dtype)
+
+        return self.host.run(
+            self.source, forward, activation_bytes=self.activation_bytes(count, *x.shape[-2:]), patches=self.patches
+        )
+
+
+def _map_inputs(inputs: ConditionInputs, change: Callable[[Tensor], Tensor]) -> ConditionInputs:
+    def each(tensor: Tensor | None) -> Tensor | None:
+        return None if tensor is None else change(tensor)
+
+    return replace(inputs, context=each(inputs.context), vector=each(inputs.vector), concat=each(inputs.concat))

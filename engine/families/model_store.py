@@ -1,0 +1,169 @@
+"""The worker's library of models: opens weight files as handles and keeps them open while they are unchanged."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from engine.core.settings import Settings
+from engine.families.autoencoder.handle import NetworkAutoencoder
+from engine.families.autoencoder.opening import open_autoencoder, open_tiny_pair
+from engine.families.contract import FamilyServices, OpenedCheckpoint
+from engine.families.registry import FamilyRegistry, find_families
+from engine.families.text.clip_encoder import TextTools
+from engine.families.text.textual_inversion import EmbeddingFiles
+from engine.families.text.tokenizer import ClipTokenizer, vocabulary_path
+from engine.memory.device import cpu_device, find_device
+from engine.memory.network import NetworkHost, default_budget_bytes
+from engine.memory.precision import Part, PrecisionPolicy, parse_dtype
+from engine.memory.residency import MemoryMode
+from engine.weights.checkpoint import Checkpoint, FileStamp, open_checkpoint
+from engine.weights.digests import DigestStore, MemoryDigestStore, content_digest
+from engine.weights.pickles import ConversionPolicy
+
+__all__ = ["ModelStore", "hosts_from_settings", "model_store_from_settings"]
+
+_STREAMING_PLANS = frozenset({"low", "none"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """Handles of a file and the checkpoints behind them."""
+
+    stamps: tuple[FileStamp, ...]
+    value: Any
+    files: tuple[Checkpoint, ...]
+
+
+class ModelStore:
+    """Opens checkpoints and autoencoders. Thread-safe. Handles stay usable after `free`; they load again when used."""
+
+    def __init__(
+        self,
+        hosts: Mapping[Part, NetworkHost],
+        registry: FamilyRegistry,
+        *,
+        embeddings: Iterable[Path] = (),
+        conversion: ConversionPolicy | None = None,
+        digests: DigestStore | None = None,
+    ) -> None:
+        self._hosts = dict(hosts)
+        self._registry = registry
+        self._conversion = conversion
+        self._digests = digests or MemoryDigestStore()
+        self._opened: dict[tuple[str, ...], _Opened] = {}
+        self._lock = threading.RLock()
+        text = TextTools(
+            _make_once(lambda: ClipTokenizer(vocabulary_path())), EmbeddingFiles(tuple(embeddings), self._open)
+        )
+        self._services = FamilyServices(self._host, text, self._digest)
+
+    @property
+    def hosts(self) -> tuple[NetworkHost, ...]:
+        """The distinct hosts networks run on."""
+        return tuple({id(host): host for host in self._hosts.values()}.values())
+
+    def open_checkpoint(self, path: Path) -> tuple[Any, Any, Any]:
+        """(MODEL, CLIP, VAE) of a checkpoint; a part it lacks is None. Reads headers only.
+
+        Raises CheckpointError: missing, damaged, hostile, of an unknown layout, or with keys nothing uses.
+        """
+
+        def read(files: tuple[Checkpoint, ...]) -> tuple[Any, Any, Any]:
+            match = self._registry.detect(path.name, files[0].shapes)
+            opened: OpenedCheckpoint = self._registry.family(match).open(files[0], match, self._services)
+            return opened.model, opened.clip, opened.vae
+
+        return self._remember("checkpoint", (path,), read)
+
+    def open_vae(self, path: Path) -> NetworkAutoencoder:
+        """The autoencoder of a VAE file or a checkpoint. Raises CheckpointError."""
+        return self._remember(
+            "vae", (path,), lambda files: open_autoencoder(files[0], self._host("vae"), lambda: self._digest(path))
+        )
+
+    def open_taesd(self, encoder: Path, decoder: Path) -> NetworkAutoencoder:
+        """The tiny autoencoder of an encoder file and a decoder file. Raises CheckpointError."""
+        return self._remember(
+            "taesd",
+            (encoder, decoder),
+            lambda files: open_tiny_pair(files[0], files[1], self._host("vae"), lambda: self._digest(decoder)),
+        )
+
+    def content_digest(self, path: Path) -> str:
+        """SHA-256 of a file, remembered for its version."""
+        return self._digest(path)
+
+    def free(self) -> None:
+        """Unload all networks and forget the open files."""
+        with self._lock:
+            self._opened.clear()
+            for host in self.hosts:
+                host.free()
+
+    def _host(self, part: Part) -> NetworkHost:
+        return self._hosts[part]
+
+    def _digest(self, path: Path) -> str:
+        return content_digest(path, self._digests)
+
+    def _open(self, path: Path) -> Checkpoint:
+        return open_checkpoint(path, self._conversion)
+
+    def _remember(self, kind: str, paths: tuple[Path, ...], read: Callable[[tuple[Checkpoint, ...]], Any]) -> Any:
+        """What `read` makes of the files, once for each version of them."""
+        key = (kind, *(str(path) for path in paths))
+        stamps = tuple(FileStamp.of(path) for path in paths)
+        with self._lock:
+            known = self._opened.get(key)
+            if known is not None and known.stamps == stamps:
+                return known.value
+            files = tuple(self._open(path) for path in paths)
+            self._opened[key] = _Opened(stamps, read(files), files)
+            return self._opened[key].value
+
+
+def hosts_from_settings(settings: Settings) -> dict[Part, NetworkHost]:
+    """The host of each part: one device for all, or the CPU for the autoencoder when the settings say so.
+
+    Raises SettingsError for an unknown device or dtype.
+    """
+    memory, wanted = settings.memory, settings.precision
+    precision = PrecisionPolicy(
+        *(None if name is None else parse_dtype(name) for name in (wanted.network, wanted.vae, wanted.text_encoder)),
+        force_float32=wanted.force_float32,
+    )
+    device = find_device("cpu" if memory.plan == "cpu" else memory.device)
+    mode = MemoryMode.STREAM if memory.plan in _STREAMING_PLANS else MemoryMode.KEEP
+    limit = memory.max_ram_bytes if device.shares_host_memory else memory.max_vram_bytes
+    main = NetworkHost(device, default_budget_bytes(device, limit, memory.reserve_vram_bytes), precision, mode)
+    vae = main
+    if wanted.vae_on_cpu and not device.shares_host_memory:
+        host = cpu_device()
+        vae = NetworkHost(host, default_budget_bytes(host, memory.max_ram_bytes), precision, mode)
+    return {"network": main, "text_encoder": main, "vae": vae}
+
+
+def model_store_from_settings(
+    settings: Settings, *, digests: DigestStore | None = None, extra_families: Iterable[Path] = ()
+) -> ModelStore:
+    """The store of a worker started with these settings."""
+    folders = settings.folders
+    embeddings = folders.models["embeddings"].paths if "embeddings" in folders.models else ()
+    conversion = ConversionPolicy(folders.data / "converted", allow_unusual=settings.allow_unsafe_pickles)
+    return ModelStore(
+        hosts_from_settings(settings),
+        find_families(extra_families),
+        embeddings=embeddings,
+        conversion=conversion,
+        digests=digests,
+    )
+
+
+def _make_once(make: Callable[[], ClipTokenizer]) -> Callable[[], ClipTokenizer]:
+    """Call `make` when first needed and remember the answer."""
+    return lru_cache(maxsize=1)(make)

@@ -1,0 +1,48 @@
+"""Recognising Stable Diffusion 1 checkpoints by keys and shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from engine.families.contract import FamilyMatch
+from engine.families.sd1.config import Sd1Config, read_config
+
+__all__ = ["FAMILY", "detect"]
+
+FAMILY = "sd1"
+
+_UNET_PREFIXES = ("model.diffusion_model.", "")
+_TEXT_PREFIXES = ("cond_stage_model.transformer.text_model.", "cond_stage_model.transformer.")
+_KINDS = {4: "text to image", 8: "instructed editing", 9: "inpainting"}
+_CONTEXT_WIDTH = 768
+
+
+def detect(shapes: Mapping[str, tuple[int, ...]]) -> FamilyMatch | None:
+    """Recognise a file: a U-Net with convolutions around its transformers, no class embedding, and CLIP-L's text.
+
+    What tells it from its relatives: SD2 and SDXL have matrices for proj_in, SDXL and unCLIP a label embedding, SVD
+    layers over time, the first latent-diffusion model another text encoder.
+    """
+    unet_prefix = next((p for p in _UNET_PREFIXES if f"{p}input_blocks.0.0.weight" in shapes), None)
+    if unet_prefix is None:
+        return None
+    projection = shapes.get(f"{unet_prefix}input_blocks.1.1.proj_in.weight", ())
+    has_labels = any(key.startswith(f"{unet_prefix}label_emb.") for key in shapes)
+    if len(projection) != 4 or has_labels or any(".time_stack." in key for key in shapes):
+        return None
+    text_prefix = next((p for p in _TEXT_PREFIXES if f"{p}embeddings.token_embedding.weight" in shapes), "")
+    config = read_config(shapes, unet_prefix, text_prefix) if text_prefix else read_config(shapes, unet_prefix, "?")
+    if config is None or config.unet.out_channels != 4 or config.unet.in_channels not in _KINDS:
+        return None
+    if not _text_fits(config, shapes):
+        return None
+    kind = _KINDS[config.unet.in_channels]
+    return FamilyMatch(FAMILY, config, f"Stable Diffusion 1 ({kind}), context width {config.unet.context_width}")
+
+
+def _text_fits(config: Sd1Config, shapes: Mapping[str, tuple[int, ...]]) -> bool:
+    """The text encoder is CLIP of the U-Net's context width; without any, the width must be that of CLIP-L."""
+    if config.text is not None:
+        return config.text.width == config.unet.context_width
+    has_other_text = any(key.startswith(("cond_stage_model.", "conditioner.")) for key in shapes)
+    return not has_other_text and config.unet.context_width == _CONTEXT_WIDTH

@@ -1,0 +1,1 @@
+"""From words to vectors for CLIP text encoders: weights in brackets, tokens, chunks, textual inversion, encoding."""

@@ -1,0 +1,130 @@
+"""CLIP's byte-pair tokenizer. The vocabulary comes with the open_clip package, which is found but not imported.
+
+Source: Sennrich et al. 2016, arXiv:1508.07909; text normalisation as in transformers' CLIPTokenizer.
+"""
+
+from __future__ import annotations
+
+import gzip
+import importlib.util
+import unicodedata
+from collections.abc import Iterator
+from pathlib import Path
+
+import regex
+
+from engine.core.errors import SettingsError
+
+__all__ = ["END_TOKEN", "START_TOKEN", "ClipTokenizer", "vocabulary_path"]
+
+START_TOKEN = 49406
+END_TOKEN = 49407
+
+_NUM_MERGES = 49152 - 256 - 2
+_MAX_REMEMBERED = 50_000
+_SPACES = regex.compile(r"\s+")
+_SPECIAL = regex.compile(r"(<\|startoftext\|>|<\|endoftext\|>)")
+_PIECES = regex.compile(r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+")
+
+
+def vocabulary_path() -> Path:
+    """The merge list inside the open_clip package. Raises SettingsError when the package is not installed."""
+    found = importlib.util.find_spec("open_clip")
+    for folder in (found.submodule_search_locations or []) if found else []:
+        path = Path(folder) / "bpe_simple_vocab_16e6.txt.gz"
+        if path.is_file():
+            return path
+    raise SettingsError("The vocabulary of open_clip is missing.", hint="Install open_clip_torch.")
+
+
+class ClipTokenizer:
+    """Text → token ids without start and end. Deterministic; remembers words it has split. Thread-safe."""
+
+    def __init__(self, merges: Path) -> None:
+        letters = _byte_letters()
+        self._letters = letters
+        pairs = _read_merges(merges)
+        symbols = [letters[byte] for byte in _printable_order()]
+        symbols += [f"{symbol}</w>" for symbol in symbols]
+        symbols += ["".join(pair) for pair in pairs]
+        self._ids = {symbol: index for index, symbol in enumerate(symbols)}
+        self._ids["<|startoftext|>"] = START_TOKEN
+        self._ids["<|endoftext|>"] = END_TOKEN
+        self._ranks = {pair: rank for rank, pair in enumerate(pairs)}
+        self._known: dict[str, tuple[int, ...]] = {}
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of a text."""
+        return [token for piece in self._split(text) for token in self._tokens(piece)]
+
+    def _split(self, text: str) -> Iterator[str]:
+        for part in _SPECIAL.split(text):
+            if _SPECIAL.fullmatch(part):
+                yield part
+            else:
+                plain = _SPACES.sub(" ", unicodedata.normalize("NFC", part)).lower()
+                yield from _PIECES.findall(plain)
+
+    def _tokens(self, piece: str) -> tuple[int, ...]:
+        known = self._known.get(piece)
+        if known is not None:
+            return known
+        if _SPECIAL.fullmatch(piece):
+            tokens: tuple[int, ...] = (self._ids[piece],)
+        else:
+            word = [self._letters[byte] for byte in piece.encode("utf-8")]
+            word[-1] += "</w>"
+            tokens = tuple(self._ids[symbol] for symbol in self._merge(word))
+        if len(self._known) < _MAX_REMEMBERED:
+            self._known[piece] = tokens
+        return tokens
+
+    def _merge(self, word: list[str]) -> list[str]:
+        """Join neighbours by the best-ranked pair until none is in the list.
+
+        A piece of n bytes takes at most n rounds; very long ones are cut, which no vocabulary word reaches.
+        """
+        if len(word) > 512:
+            return [symbol for start in range(0, len(word), 512) for symbol in self._merge(word[start : start + 512])]
+        while len(word) > 1:
+            rank, best = min(
+                ((self._ranks.get(pair, _NUM_MERGES), pair) for pair in zip(word, word[1:])), key=lambda item: item[0]
+            )
+            if rank == _NUM_MERGES:
+                break
+            word = _join(word, best)
+        return word
+
+
+def _join(word: list[str], pair: tuple[str, str]) -> list[str]:
+    joined: list[str] = []
+    index = 0
+    while index < len(word):
+        if index + 1 < len(word) and (word[index], word[index + 1]) == pair:
+            joined.append(word[index] + word[index + 1])
+            index += 2
+        else:
+            joined.append(word[index])
+            index += 1
+    return joined
+
+
+def _read_merges(path: Path) -> list[tuple[str, str]]:
+    lines = gzip.decompress(path.read_bytes()).decode("utf-8").split("\n")[1 : _NUM_MERGES + 1]
+    return [(first, second) for first, second in (line.split() for line in lines)]
+
+
+def _printable_order() -> list[int]:
+    """Byte values, printable ones first, in the order of the vocabulary."""
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    return printable + [byte for byte in range(256) if byte not in frozenset(printable)]
+
+
+def _byte_letters() -> dict[int, str]:
+    """A visible letter for every byte: itself if printable, else one from U+0100 on."""
+    order = _printable_order()
+    first_hidden = 0x7F - 0x21 + 0xAD - 0xA1 + 0x100 - 0xAE
+    return {
+        byte: chr(byte) if place < first_hidden else chr(0x100 + place - first_hidden)
+        for place, byte in enumerate(order)
+    }

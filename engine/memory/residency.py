@@ -1,0 +1,154 @@
+"""Planning in bytes: which weights stay on the device, which are cast or streamed as they are used.
+
+A plan is made before a forward, from sizes alone; nothing is allocated here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from types import MappingProxyType
+
+from engine.core.errors import OutOfMemory
+
+__all__ = ["LayerSizes", "MemoryMode", "Placement", "ResidencyPlan", "plan_residency"]
+
+
+class Placement(Enum):
+    """Where a layer's weights are between forwards."""
+
+    MAPPED = "mapped"
+    """In the mapped file, used from there as they are: costs no memory of ours."""
+    RESIDENT = "resident"
+    """On the device in the compute dtype."""
+    CAST_ON_USE = "cast_on_use"
+    """Where the device can reach them in the stored dtype; cast into a scratch buffer for each use."""
+    STREAMED = "streamed"
+    """In host memory or the mapped file; copied to the device for each use."""
+
+
+class MemoryMode(Enum):
+    """How much a forward may keep on the device."""
+
+    KEEP = "keep"
+    """Everything that fits."""
+    STREAM = "stream"
+    """Nothing but what cannot be streamed."""
+
+
+@dataclass(frozen=True, slots=True)
+class LayerSizes:
+    """One layer's weights in bytes.
+
+    stored_bytes, compute_bytes: size in the file's dtype and in the compute dtype.
+    is_streamable: may be brought in for each use; others always stay.
+    is_patched: a patch changes it, so it costs work each time it is prepared.
+    needs_cast: stored and compute dtype differ.
+    """
+
+    name: str
+    stored_bytes: int
+    compute_bytes: int
+    is_streamable: bool = True
+    is_patched: bool = False
+    needs_cast: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ResidencyPlan:
+    """Placement of every layer, and what it costs.
+
+    resident_bytes: held on the device between forwards. scratch_bytes: further device memory while a forward runs.
+    moved_bytes: copied or cast in each forward.
+    """
+
+    placements: Mapping[str, Placement]
+    resident_bytes: int
+    scratch_bytes: int
+    moved_bytes: int
+
+    @property
+    def peak_bytes(self) -> int:
+        """Device memory weights take at most."""
+        return self.resident_bytes + self.scratch_bytes
+
+
+def plan_residency(
+    layers: Sequence[LayerSizes],
+    *,
+    budget_bytes: int,
+    host_is_device: bool,
+    repeats: bool,
+    mode: MemoryMode = MemoryMode.KEEP,
+    what: str = "network",
+) -> ResidencyPlan:
+    """Place every layer so that weights take at most `budget_bytes` of the device.
+
+    Args:
+        layers: in execution order.
+        budget_bytes: what weights may take, activations already subtracted.
+        host_is_device: the device computes in host memory, so stored weights are reachable where they are.
+        repeats: the network runs many times (sampling) rather than once a prompt or picture. On the host, keeping a
+            cast copy only pays when it is used again.
+        mode: STREAM keeps nothing that can be avoided.
+        what: name for the error.
+
+    Keeping a byte saves moving it in every forward, whatever layer it belongs to, so the plan keeps as many bytes as
+    fit: patched layers first (preparing them is the dearest), then the smallest (a copy has a fixed cost).
+
+    Raises OutOfMemory when even the plan that streams everything exceeds the budget.
+    """
+    wants_residents = mode is MemoryMode.KEEP and (repeats or not host_is_device)
+    placements = {layer.name: _when_not_kept(layer, host_is_device) for layer in layers}
+    resident = sum(layer.compute_bytes for layer in layers if placements[layer.name] is Placement.RESIDENT)
+    candidates = [layer for layer in layers if placements[layer.name] in (Placement.CAST_ON_USE, Placement.STREAMED)]
+    scratch = _scratch_bytes(candidates, host_is_device)
+    if resident + scratch > budget_bytes:
+        raise OutOfMemory(
+            f"The {what} needs at least {_mib(resident + scratch)} for its weights; {_mib(max(budget_bytes, 0))} may be used.",
+            hint="Raise the memory limit, make the picture smaller, or close other programs.",
+            details={"needed_bytes": resident + scratch, "budget_bytes": budget_bytes},
+        )
+    total = sum(layer.compute_bytes for layer in candidates)
+    if wants_residents and resident + total <= budget_bytes:
+        kept = {layer.name for layer in candidates}
+    elif wants_residents:
+        kept = _choose(candidates, budget_bytes - resident - scratch)
+    else:
+        kept = set()
+    for name in kept:
+        placements[name] = Placement.RESIDENT
+    resident += sum(layer.compute_bytes for layer in candidates if layer.name in kept)
+    left = [layer for layer in candidates if layer.name not in kept]
+    moved = sum(layer.stored_bytes for layer in left)
+    return ResidencyPlan(MappingProxyType(placements), resident, _scratch_bytes(left, host_is_device), moved)
+
+
+def _when_not_kept(layer: LayerSizes, host_is_device: bool) -> Placement:
+    if host_is_device and not layer.needs_cast and not layer.is_patched:
+        return Placement.MAPPED
+    if not layer.is_streamable:
+        return Placement.RESIDENT
+    return Placement.CAST_ON_USE if host_is_device else Placement.STREAMED
+
+
+def _scratch_bytes(layers: Sequence[LayerSizes], host_is_device: bool) -> int:
+    """One layer in the compute dtype; on an accelerator also the next one on its way, each with its stored form."""
+    largest = sorted(
+        (layer.compute_bytes + (0 if host_is_device else layer.stored_bytes) for layer in layers), reverse=True
+    )
+    return sum(largest[:1] if host_is_device else largest[:2])
+
+
+def _choose(layers: Sequence[LayerSizes], room_bytes: int) -> set[str]:
+    chosen: set[str] = set()
+    for layer in sorted(layers, key=lambda item: (not item.is_patched, item.compute_bytes)):
+        if layer.compute_bytes <= room_bytes:
+            chosen.add(layer.name)
+            room_bytes -= layer.compute_bytes
+    return chosen
+
+
+def _mib(num_bytes: int) -> str:
+    return f"{num_bytes / (1 << 20):.0f} MiB"

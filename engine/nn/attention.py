@@ -1,0 +1,116 @@
+"""Attention and the transformer blocks built from it. Tokens are [b n d], feature maps [b c h w]."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from engine.nn.layers import Conv2d, GroupNorm, LayerNorm, Linear
+
+__all__ = ["CrossAttention", "FeedForward", "SpatialTransformer", "TransformerBlock", "attend"]
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, num_heads: int, *, is_causal: bool = False) -> Tensor:
+    """Multi-head softmax attention: query [b n d], key and value [b m d] → [b n d].
+
+    Source: Vaswani et al. 2017, arXiv:1706.03762, equation 1.
+    """
+    heads = [x.unflatten(-1, (num_heads, -1)).transpose(1, 2) for x in (query, key, value)]
+    mixed = functional.scaled_dot_product_attention(*heads, is_causal=is_causal)
+    return mixed.transpose(1, 2).flatten(2)
+
+
+class CrossAttention(nn.Module):
+    """Attention of tokens to a context, or to themselves. Keys: to_q, to_k, to_v, to_out.0."""
+
+    def __init__(self, width: int, context_width: int, num_heads: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.to_q = Linear(width, width, bias=False)
+        self.to_k = Linear(context_width, width, bias=False)
+        self.to_v = Linear(context_width, width, bias=False)
+        self.to_out = nn.Sequential(Linear(width, width))
+
+    def forward(self, x: Tensor, context: Tensor) -> Tensor:
+        """x [b n d], context [b m k] → [b n d]."""
+        return self.to_out(attend(self.to_q(x), self.to_k(context), self.to_v(context), self.num_heads))
+
+
+class _GatedLinear(nn.Module):
+    """GEGLU: a linear map times the GELU of another. Source: Shazeer 2020, arXiv:2002.05202."""
+
+    def __init__(self, width: int, inner_width: int) -> None:
+        super().__init__()
+        self.proj = Linear(width, 2 * inner_width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        value, gate = self.proj(x).chunk(2, dim=-1)
+        return value * functional.gelu(gate)
+
+
+class FeedForward(nn.Module):
+    """Two linear maps with a gate between. Keys: net.0.proj, net.2."""
+
+    def __init__(self, width: int, expansion: int = 4) -> None:
+        super().__init__()
+        inner = width * expansion
+        self.net = nn.Sequential(_GatedLinear(width, inner), nn.Identity(), Linear(inner, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[b n d] → [b n d]."""
+        return self.net(x)
+
+
+class TransformerBlock(nn.Module):
+    """Self-attention, cross-attention and a feed-forward net, each with a norm before and a residual around."""
+
+    def __init__(self, width: int, context_width: int, num_heads: int) -> None:
+        super().__init__()
+        self.attn1 = CrossAttention(width, width, num_heads)
+        self.ff = FeedForward(width)
+        self.attn2 = CrossAttention(width, context_width, num_heads)
+        self.norm1 = LayerNorm(width)
+        self.norm2 = LayerNorm(width)
+        self.norm3 = LayerNorm(width)
+
+    def forward(self, x: Tensor, context: Tensor) -> Tensor:
+        """x [b n d], context [b m k] → [b n d]."""
+        normed = self.norm1(x)
+        x = x + self.attn1(normed, normed)
+        x = x + self.attn2(self.norm2(x), context)
+        return x + self.ff(self.norm3(x))
+
+
+class SpatialTransformer(nn.Module):
+    """Transformer blocks over the cells of a feature map. Keys: norm, proj_in, transformer_blocks.N, proj_out.
+
+    `uses_linear` says whether the projections are matrices or 1x1 convolutions; the numbers are the same.
+    """
+
+    def __init__(
+        self, channels: int, context_width: int, num_heads: int, depth: int, *, uses_linear: bool = False
+    ) -> None:
+        super().__init__()
+        self.uses_linear = uses_linear
+        self.norm = GroupNorm(32, channels, eps=1e-6)
+        self.proj_in = Linear(channels, channels) if uses_linear else Conv2d(channels, channels, 1)
+        self.transformer_blocks = nn.ModuleList(
+            TransformerBlock(channels, context_width, num_heads) for _ in range(depth)
+        )
+        self.proj_out = Linear(channels, channels) if uses_linear else Conv2d(channels, channels, 1)
+
+    def forward(self, x: Tensor, context: Tensor) -> Tensor:
+        """x [b c h w], context [b m k] → [b c h w]."""
+        size = x.shape[2:]
+        tokens = self.norm(x)
+        if not self.uses_linear:
+            tokens = self.proj_in(tokens)
+        tokens = tokens.flatten(2).transpose(1, 2)
+        if self.uses_linear:
+            tokens = self.proj_in(tokens)
+        for block in self.transformer_blocks:
+            tokens = block(tokens, context)
+        if self.uses_linear:
+            tokens = self.proj_out(tokens)
+        cells = tokens.transpose(1, 2).unflatten(2, size).contiguous()
+        return x + (cells if self.uses_linear else self.proj_out(cells))

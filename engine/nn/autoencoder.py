@@ -1,0 +1,189 @@
+"""The convolutional autoencoder of latent diffusion (KL form), with the key names of the published files.
+
+Source: Esser et al. 2021, arXiv:2012.09841; Rombach et al. 2022, arXiv:2112.10752, appendix G.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from engine.nn.attention import attend
+from engine.nn.layers import Conv2d, GroupNorm
+
+__all__ = ["Autoencoder", "AutoencoderConfig"]
+
+
+@dataclass(frozen=True, slots=True)
+class AutoencoderConfig:
+    """Sizes: pixel channels, latent channels, base width, channels of each level in units of it, blocks a level.
+
+    has_quant_convs: 1x1 convolutions between the latent and the two halves (SD1, SD2, SDXL have them, SD3 does not).
+    """
+
+    channels: int
+    channel_mult: tuple[int, ...]
+    num_res_blocks: int
+    latent_channels: int
+    pixel_channels: int = 3
+    has_quant_convs: bool = True
+
+    @property
+    def downscale(self) -> int:
+        """Pixels per latent cell."""
+        return 2 ** (len(self.channel_mult) - 1)
+
+
+class _ResBlock(nn.Module):
+    def __init__(self, channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.norm1 = GroupNorm(32, channels, eps=1e-6)
+        self.conv1 = Conv2d(channels, out_channels, 3, padding=1)
+        self.norm2 = GroupNorm(32, out_channels, eps=1e-6)
+        self.conv2 = Conv2d(out_channels, out_channels, 3, padding=1)
+        if channels != out_channels:
+            self.nin_shortcut = Conv2d(channels, out_channels, 1)
+        self.has_shortcut = channels != out_channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = self.conv1(functional.silu(self.norm1(x), inplace=True))
+        hidden = self.conv2(functional.silu(self.norm2(hidden), inplace=True))
+        return (self.nin_shortcut(x) if self.has_shortcut else x) + hidden
+
+
+class _Attention(nn.Module):
+    """Attention of every cell to every cell, one head."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm = GroupNorm(32, channels, eps=1e-6)
+        self.q = Conv2d(channels, channels, 1)
+        self.k = Conv2d(channels, channels, 1)
+        self.v = Conv2d(channels, channels, 1)
+        self.proj_out = Conv2d(channels, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        normed = self.norm(x)
+        tokens = [layer(normed).flatten(2).transpose(1, 2) for layer in (self.q, self.k, self.v)]
+        mixed = attend(*tokens, num_heads=1).transpose(1, 2).unflatten(2, x.shape[2:])
+        return x + self.proj_out(mixed.contiguous())
+
+
+class _Downsample(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = Conv2d(channels, channels, 3, stride=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(functional.pad(x, (0, 1, 0, 1)))
+
+
+class _Upsample(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(functional.interpolate(x, scale_factor=2.0, mode="nearest"))
+
+
+class _Middle(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.block_1 = _ResBlock(channels, channels)
+        self.attn_1 = _Attention(channels)
+        self.block_2 = _ResBlock(channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.block_2(self.attn_1(self.block_1(x)))
+
+
+class _Level(nn.Module):
+    """Blocks of one resolution, with the change of resolution after them."""
+
+    def __init__(self, blocks: list[nn.Module], **resample: nn.Module) -> None:
+        super().__init__()
+        self.block = nn.ModuleList(blocks)
+        self.resample_name = next(iter(resample), None)
+        for name, module in resample.items():
+            self.add_module(name, module)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for block in self.block:
+            x = block(x)
+        return x if self.resample_name is None else getattr(self, self.resample_name)(x)
+
+
+class _Encoder(nn.Module):
+    def __init__(self, config: AutoencoderConfig) -> None:
+        super().__init__()
+        channels = config.channels
+        self.conv_in = Conv2d(config.pixel_channels, channels, 3, padding=1)
+        levels = []
+        for level, mult in enumerate(config.channel_mult):
+            wanted = config.channels * mult
+            blocks: list[nn.Module] = []
+            for _ in range(config.num_res_blocks):
+                blocks.append(_ResBlock(channels, wanted))
+                channels = wanted
+            is_last = level == len(config.channel_mult) - 1
+            levels.append(_Level(blocks) if is_last else _Level(blocks, downsample=_Downsample(channels)))
+        self.down = nn.ModuleList(levels)
+        self.mid = _Middle(channels)
+        self.norm_out = GroupNorm(32, channels, eps=1e-6)
+        self.conv_out = Conv2d(channels, 2 * config.latent_channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv_in(x)
+        for level in self.down:
+            x = level(x)
+        return self.conv_out(functional.silu(self.norm_out(self.mid(x)), inplace=True))
+
+
+class _Decoder(nn.Module):
+    def __init__(self, config: AutoencoderConfig) -> None:
+        super().__init__()
+        channels = config.channels * config.channel_mult[-1]
+        self.conv_in = Conv2d(config.latent_channels, channels, 3, padding=1)
+        self.mid = _Middle(channels)
+        levels: list[nn.Module] = []
+        for level in reversed(range(len(config.channel_mult))):
+            wanted = config.channels * config.channel_mult[level]
+            blocks: list[nn.Module] = []
+            for _ in range(config.num_res_blocks + 1):
+                blocks.append(_ResBlock(channels, wanted))
+                channels = wanted
+            levels.insert(0, _Level(blocks, upsample=_Upsample(channels)) if level else _Level(blocks))
+        self.up = nn.ModuleList(levels)
+        self.norm_out = GroupNorm(32, channels, eps=1e-6)
+        self.conv_out = Conv2d(channels, config.pixel_channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.mid(self.conv_in(x))
+        for level in reversed(self.up):
+            x = level(x)
+        return self.conv_out(functional.silu(self.norm_out(x), inplace=True))
+
+
+class Autoencoder(nn.Module):
+    """Pixels in [-1, 1] ↔ latents. Keys: encoder, decoder, quant_conv, post_quant_conv."""
+
+    def __init__(self, config: AutoencoderConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = _Encoder(config)
+        self.decoder = _Decoder(config)
+        if config.has_quant_convs:
+            self.quant_conv = Conv2d(2 * config.latent_channels, 2 * config.latent_channels, 1)
+            self.post_quant_conv = Conv2d(config.latent_channels, config.latent_channels, 1)
+
+    def encode(self, pixels: Tensor) -> Tensor:
+        """Pixels [b 3 h w] → mean and log variance of the latent, [b 2c h/f w/f]."""
+        moments = self.encoder(pixels)
+        return self.quant_conv(moments) if self.config.has_quant_convs else moments
+
+    def decode(self, latent: Tensor) -> Tensor:
+        """Latent [b c h w] → pixels [b 3 hf wf]."""
+        return self.decoder(self.post_quant_conv(latent) if self.config.has_quant_convs else latent)

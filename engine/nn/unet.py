@@ -1,0 +1,195 @@
+"""The U-shaped denoising network of Stable Diffusion 1, 2 and XL, with the key names of the published files.
+
+Source: Rombach et al. 2022, arXiv:2112.10752; Dhariwal & Nichol 2021, arXiv:2105.05233.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from engine.nn.attention import SpatialTransformer
+from engine.nn.embeddings import sinusoidal_embedding
+from engine.nn.layers import Conv2d, GroupNorm, Linear
+
+__all__ = ["UNet", "UNetConfig"]
+
+
+@dataclass(frozen=True, slots=True)
+class UNetConfig:
+    """Sizes of a U-Net.
+
+    channel_mult: channels of each level, in units of model_channels. transformer_depth: transformer blocks in each
+    spatial transformer of a level, 0 for none; middle_depth likewise. head_channels: width of one attention head, or
+    None for a fixed num_heads. vector_width: width of the pooled vector added to the time embedding, None for none.
+    """
+
+    in_channels: int
+    out_channels: int
+    model_channels: int
+    channel_mult: tuple[int, ...]
+    num_res_blocks: int
+    transformer_depth: tuple[int, ...]
+    middle_depth: int
+    context_width: int
+    num_heads: int = 8
+    head_channels: int | None = None
+    uses_linear: bool = False
+    vector_width: int | None = None
+
+    def heads(self, channels: int) -> int:
+        """Attention heads at a width."""
+        return self.num_heads if self.head_channels is None else channels // self.head_channels
+
+
+class _ResBlock(nn.Module):
+    """Two convolutions with a residual, shifted by the time embedding between them."""
+
+    def __init__(self, channels: int, time_width: int, out_channels: int) -> None:
+        super().__init__()
+        self.in_layers = nn.Sequential(GroupNorm(32, channels), nn.SiLU(), Conv2d(channels, out_channels, 3, padding=1))
+        self.emb_layers = nn.Sequential(nn.SiLU(), Linear(time_width, out_channels))
+        self.out_layers = nn.Sequential(
+            GroupNorm(32, out_channels),
+            nn.SiLU(),
+            nn.Identity(),
+            Conv2d(out_channels, out_channels, 3, padding=1),
+        )
+        is_same = channels == out_channels
+        self.skip_connection = nn.Identity() if is_same else Conv2d(channels, out_channels, 1)
+
+    def forward(self, x: Tensor, time: Tensor) -> Tensor:
+        hidden = self.in_layers(x) + self.emb_layers(time)[:, :, None, None]
+        return self.skip_connection(x) + self.out_layers(hidden)
+
+
+class _Downsample(nn.Module):
+    """Halve height and width."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.op = Conv2d(channels, channels, 3, stride=2, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.op(x)
+
+
+class _Upsample(nn.Module):
+    """Grow to a given size by nearest neighbours, then convolve."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor, size: torch.Size) -> Tensor:
+        return self.conv(functional.interpolate(x, size=tuple(size), mode="nearest"))
+
+
+class _Block(nn.Sequential):
+    """Layers of one block; each is given what it takes beside the feature map."""
+
+    def forward(self, x: Tensor, time: Tensor, context: Tensor | None, size: torch.Size | None = None) -> Tensor:  # type: ignore[override]
+        for layer in self:
+            if isinstance(layer, _ResBlock):
+                x = layer(x, time)
+            elif isinstance(layer, SpatialTransformer):
+                x = layer(x, context)
+            elif isinstance(layer, _Upsample):
+                x = layer(x, size)
+            else:
+                x = layer(x)
+        return x
+
+
+class UNet(nn.Module):
+    """Predicts noise (or v) for a noisy latent. Keys: time_embed, label_emb, input_blocks, middle_block, output_blocks, out."""
+
+    def __init__(self, config: UNetConfig) -> None:
+        super().__init__()
+        self.config = config
+        width = config.model_channels
+        self.time_width = 4 * width
+        self.time_embed = nn.Sequential(
+            Linear(width, self.time_width), nn.SiLU(), Linear(self.time_width, self.time_width)
+        )
+        if config.vector_width is not None:
+            self.label_emb = nn.Sequential(
+                nn.Sequential(
+                    Linear(config.vector_width, self.time_width),
+                    nn.SiLU(),
+                    Linear(self.time_width, self.time_width),
+                )
+            )
+        self.input_blocks, skips = self._input_blocks()
+        top = width * config.channel_mult[-1]
+        self.middle_block = _Block(
+            _ResBlock(top, self.time_width, top),
+            *self._attention(top, config.middle_depth),
+            _ResBlock(top, self.time_width, top),
+        )
+        self.output_blocks = self._output_blocks(skips)
+        self.out = nn.Sequential(GroupNorm(32, width), nn.SiLU(), Conv2d(width, config.out_channels, 3, padding=1))
+
+    def forward(
+        self, x: Tensor, timesteps: Tensor, context: Tensor | None = None, vector: Tensor | None = None
+    ) -> Tensor:
+        """x [b c h w], timesteps [b], context [b n d], vector [b k] → [b out_channels h w], in x's dtype."""
+        time = self.time_embed(sinusoidal_embedding(timesteps, self.config.model_channels).to(x.dtype))
+        if self.config.vector_width is not None:
+            time = time + self.label_emb(vector)
+        skips: list[Tensor] = []
+        for block in self.input_blocks:
+            x = block(x, time, context)
+            skips.append(x)
+        x = self.middle_block(x, time, context)
+        for block in self.output_blocks:
+            x = torch.cat([x, skips.pop()], dim=1)
+            x = block(x, time, context, skips[-1].shape[2:] if skips else None)
+        return self.out(x)
+
+    def _attention(self, channels: int, depth: int) -> list[nn.Module]:
+        if not depth:
+            return []
+        config = self.config
+        return [
+            SpatialTransformer(
+                channels, config.context_width, config.heads(channels), depth, uses_linear=config.uses_linear
+            )
+        ]
+
+    def _input_blocks(self) -> tuple[nn.ModuleList, list[int]]:
+        """The blocks on the way down, and the channels each leaves for the way up."""
+        config = self.config
+        channels = config.model_channels
+        blocks = [_Block(Conv2d(config.in_channels, channels, 3, padding=1))]
+        skips = [channels]
+        last = len(config.channel_mult) - 1
+        for level, mult in enumerate(config.channel_mult):
+            for _ in range(config.num_res_blocks):
+                wanted = mult * config.model_channels
+                attention = self._attention(wanted, config.transformer_depth[level])
+                blocks.append(_Block(_ResBlock(channels, self.time_width, wanted), *attention))
+                channels = wanted
+                skips.append(channels)
+            if level != last:
+                blocks.append(_Block(_Downsample(channels)))
+                skips.append(channels)
+        return nn.ModuleList(blocks), skips
+
+    def _output_blocks(self, skips: list[int]) -> nn.ModuleList:
+        config = self.config
+        blocks: list[nn.Module] = []
+        channels = config.model_channels * config.channel_mult[-1]
+        for level in reversed(range(len(config.channel_mult))):
+            wanted = config.model_channels * config.channel_mult[level]
+            for index in range(config.num_res_blocks + 1):
+                layers: list[nn.Module] = [_ResBlock(channels + skips.pop(), self.time_width, wanted)]
+                layers += self._attention(wanted, config.transformer_depth[level])
+                if level and index == config.num_res_blocks:
+                    layers.append(_Upsample(wanted))
+                blocks.append(_Block(*layers))
+                channels = wanted
+        return nn.ModuleList(blocks)

@@ -1,0 +1,1 @@
+"""Weight files: opened lazily and safely, renamed strictly, patched without copying the base weights."""
