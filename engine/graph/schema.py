@@ -122,6 +122,11 @@ class NodeSpec:
         return {item.name: item for item in self.inputs}
 
     @cached_property
+    def hidden_inputs(self) -> tuple[InputSpec, ...]:
+        """Inputs the engine fills in; `type` is the token."""
+        return tuple(item for item in self.inputs if item.presence == "hidden")
+
+    @cached_property
     def visible_inputs(self) -> tuple[InputSpec, ...]:
         """Required inputs, then optional ones, in declared order."""
         return tuple(i for i in self.inputs if i.presence == "required") + tuple(
