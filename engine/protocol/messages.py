@@ -24,6 +24,7 @@ __all__ = [
     "Message",
     "OutputsPlaced",
     "OutputsStaged",
+    "PackEvent",
     "PackReport",
     "Ping",
     "PlacedFile",
@@ -287,3 +288,16 @@ class LogLine(Message):
 
     time_s: float
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class PackEvent(Message):
+    """A message a custom node pack sends to browsers; passed on to listeners, never stored.
+
+    `data` is {"data": what the pack sent}. `job` is None outside a job; `client` None addresses everybody.
+    """
+
+    event: str
+    data: dict[str, Any]
+    job: str | None = None
+    client: str | None = None

@@ -1,0 +1,233 @@
+"""`engine.api.Context` of one node call: progress, pictures, files and paths."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from engine.api import ModelLibrary
+from engine.core.containment import resolve_inside
+from engine.core.errors import AtelierError, ContainmentError, NodeError
+from engine.core.folders import Folders, split_annotation
+from engine.execution.instructions import NodePlace
+from engine.protocol.messages import Preview, StagedFile
+from engine.worker.job import RunningJob
+from engine.worker.lanes import ThreadLane
+from engine.worker.pictures import encode_jpeg, encode_png
+from engine.worker.progress import Gate, ProgressMeter
+from engine.worker.staging import checked_prefix, expand_tokens, stage_bytes
+
+__all__ = ["NodeContext", "NodeSurroundings", "RunVoice"]
+
+_PREVIEW_INTERVAL_S = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSurroundings:
+    """What every node call of a worker has around it.
+
+    `models` gives the model library; `wall_clock` seconds since 1970, for the tokens of file names.
+    """
+
+    folders: Folders
+    models: Callable[[], ModelLibrary]
+    pictures: ThreadLane
+    metadata_enabled: bool = True
+    preview_size_px: int = 512
+    wall_clock: Callable[[], float] = time.time
+
+
+class RunVoice:
+    """How one run of a node speaks to the outside: thinned progress, previews, texts and warnings. Any thread."""
+
+    def __init__(self, job: RunningJob, place: NodePlace, surroundings: NodeSurroundings) -> None:
+        self._job = job
+        self._place = place
+        self._surroundings = surroundings
+        self._meter = ProgressMeter(self._send_progress)
+        self._preview_gate = Gate(_PREVIEW_INTERVAL_S)
+        self.has_pictures = False
+
+    def progress(self, value: float, maximum: float) -> None:
+        """Report progress, now or with the next flush."""
+        self._meter.report(value, maximum)
+
+    def flush(self) -> None:
+        """Send the progress that waits."""
+        self._meter.flush()
+
+    def preview(self, image: torch.Tensor) -> None:
+        """Send a small JPEG unless one was sent just now; encoded elsewhere."""
+        if self._job.lease.preview_method != "none" and self._preview_gate.opens():
+            self._send_picture(image, "image/jpeg", lambda: encode_jpeg(image, self._surroundings.preview_size_px))
+
+    def full_picture(self, image: torch.Tensor) -> None:
+        """Send a PNG, always; encoded elsewhere, in order."""
+        self._send_picture(image, "image/png", lambda: encode_png(image))
+
+    def text(self, text: str) -> None:
+        """Show a line on the node."""
+        self._job.report("node_text", {"node": self._place.node, "text": str(text)})
+
+    def warn(self, message: str) -> None:
+        """Record a warning."""
+        self._job.report("warning", {"node": self._place.node, "message": str(message)})
+
+    def _send_progress(self, value: float, maximum: float) -> None:
+        place = self._place
+        data = {"node": place.node, "display": place.display, "parent": place.parent, "real": place.real}
+        self._job.report("node_progress", {**data, "value": value, "max": maximum})
+
+    def _send_picture(self, image: torch.Tensor, media_type: str, encode: Callable[[], bytes]) -> None:
+        if not isinstance(image, torch.Tensor):
+            raise NodeError(f"A preview must be a tensor [h w c], not {type(image).__name__}.", code="bad_picture")
+        job, place = self._job, self._place
+
+        def work() -> None:
+            try:
+                data = encode()
+            except AtelierError as error:
+                self.warn(f"A picture could not be shown: {error.message}")
+                return
+            lease = job.lease
+            job.send(
+                Preview(lease.job, lease.epoch, place.node, place.display, place.parent, place.real, media_type, data)
+            )
+
+        self.has_pictures = True
+        self._surroundings.pictures.submit(work)
+
+
+@dataclass(slots=True)
+class NodeContext:
+    """The context of one call. `call_index` is its list item's number; `staged` collects the files it saved."""
+
+    job: RunningJob
+    place: NodePlace
+    voice: RunVoice
+    surroundings: NodeSurroundings
+    call_index: int = 0
+    staged: list[StagedFile] = field(default_factory=list)
+
+    @property
+    def job_id(self) -> str:
+        """The job's id."""
+        return self.job.id
+
+    @property
+    def node_id(self) -> str:
+        """The node's id; a generated node's own."""
+        return self.place.node
+
+    @property
+    def client_id(self) -> str | None:
+        """Who submitted the job, or None."""
+        return self.job.lease.client_id
+
+    @property
+    def models(self) -> ModelLibrary:
+        """Opens weight files."""
+        return self.surroundings.models()
+
+    @property
+    def metadata_enabled(self) -> bool:
+        """Whether files may carry prompt and workflow."""
+        return self.surroundings.metadata_enabled
+
+    @property
+    def preview_method(self) -> str:
+        """How previews of the job are made."""
+        return self.job.lease.preview_method
+
+    def check_cancelled(self) -> None:
+        """Raise Cancelled when the job is to stop."""
+        self.job.check_cancelled(self.place.node)
+
+    def progress(self, value: float, maximum: float, preview: torch.Tensor | None = None) -> None:
+        """Report progress; also checks for cancellation."""
+        self.check_cancelled()
+        self.voice.progress(float(value), float(maximum))
+        if preview is not None:
+            self.voice.preview(preview)
+
+    def send_image(self, image: torch.Tensor, index: int, total: int) -> None:
+        """Send a full-size image to the client's socket as PNG, and progress `index` of `total`."""
+        self.check_cancelled()
+        self.voice.progress(float(index), float(total))
+        self.voice.full_picture(image)
+
+    def text(self, text: str) -> None:
+        """Show a line of text on the node."""
+        self.voice.text(text)
+
+    def warn(self, message: str) -> None:
+        """Record a warning in the job's log."""
+        self.voice.warn(message)
+
+    def model_path(self, folder: str, name: str) -> Path:
+        """The weight file called `name`. Raises NodeError naming the folder when it is missing."""
+        try:
+            return self.surroundings.folders.model_path(folder, name)
+        except AtelierError as error:
+            raise NodeError(error.message, code=error.code, hint=error.hint) from error
+
+    def input_path(self, name: str) -> Path:
+        """The contained path of a working-folder file. Raises NodeError when it escapes or is missing."""
+        bare, kind = split_annotation(name)
+        try:
+            path = resolve_inside(self.surroundings.folders.root(kind), bare)
+        except ContainmentError as error:
+            raise NodeError(error.message, code=error.code, hint=error.hint) from error
+        if not path.exists():
+            raise NodeError(
+                f"There is no file {bare!r} in the {kind} folder.",
+                code="not_found",
+                hint=f"Put it into the {kind} folder.",
+            )
+        return path
+
+    def save_file(
+        self,
+        data: bytes,
+        *,
+        prefix: str,
+        extension: str,
+        media_type: str,
+        folder: Literal["output", "temp"] = "output",
+        ui_key: str = "images",
+        numbered: bool = True,
+        width_px: int = 0,
+        height_px: int = 0,
+        batch_number: int = 0,
+        extra: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Stage a finished file; see `engine.api.Context`. Raises NodeError for a prefix that leaves the folder."""
+        if folder not in ("output", "temp"):
+            raise NodeError(f"Files are saved to output or temp, not {folder!r}.", code="bad_file_name")
+        self.check_cancelled()
+        folders = self.surroundings.folders
+        now = time.localtime(self.surroundings.wall_clock())
+        named = expand_tokens(prefix, width_px=width_px, height_px=height_px, batch_number=batch_number, now=now)
+        plain = checked_prefix(folders.root(folder), named)
+        extension = extension.removeprefix(".").lower()
+        self.staged.append(
+            StagedFile(
+                staged=stage_bytes(folders.data / "staging", bytes(data), extension),
+                size_bytes=len(data),
+                media_type=media_type,
+                folder=folder,
+                prefix=plain,
+                extension=extension,
+                ordinal=len(self.staged),
+                numbered=numbered,
+                ui_key=ui_key,
+                extra=dict(extra or {}),
+                width_px=int(width_px),
+                height_px=int(height_px),
+            )
+        )

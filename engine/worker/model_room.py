@@ -1,0 +1,43 @@
+"""The worker's model library, made when the first node asks for it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Generic, Protocol, TypeVar
+
+__all__ = ["FreeableLibrary", "ModelRoom"]
+
+
+class FreeableLibrary(Protocol):
+    """What a model library can do for the worker itself."""
+
+    def free(self) -> None:
+        """Unload all networks and forget the open files."""
+        ...
+
+
+Library = TypeVar("Library", bound=FreeableLibrary)
+
+
+class ModelRoom(Generic[Library]):
+    """Makes the library once, on the thread that needs it first: graphs without models do not pay for one."""
+
+    def __init__(self, make: Callable[[], Library]) -> None:
+        self._make = make
+        self._library: Library | None = None
+        self._lock = threading.Lock()
+
+    def library(self) -> Library:
+        """The library. Raises what making it raises, each time it is asked until it succeeds."""
+        with self._lock:
+            if self._library is None:
+                self._library = self._make()
+            return self._library
+
+    def free(self) -> None:
+        """Unload everything, if there is anything."""
+        with self._lock:
+            library = self._library
+        if library is not None:
+            library.free()
