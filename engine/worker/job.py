@@ -21,7 +21,8 @@ class RunningJob:
     """Everything a running job's nodes share.
 
     `lease` is replaced when the server leases the same job again (a newer epoch); `cancelled` is set once and never
-    cleared; `is_started` says whether the executor knows it; `node_seconds` is written by the loop thread only, the counts of forwards by the device thread.
+    cleared; `is_started` says whether the executor knows it; `node_seconds` is written by the loop thread only, the
+    counts of forwards by the device thread.
     """
 
     lease: Lease

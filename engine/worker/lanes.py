@@ -29,7 +29,9 @@ _MAX_DEVICE_NODES = 32
 class Merger(Protocol):
     """What the device lane needs of the batcher: `step` does some work and says whether any was there."""
 
-    def step(self) -> bool: ...
+    def step(self) -> bool:
+        """Do some work; whether more is left."""
+        ...
 
 
 class ThreadLane:

@@ -70,7 +70,9 @@ Step = Callable[[], None]
 class EventHandler(Protocol):
     """The executor as the loop uses it."""
 
-    def handle(self, event: Event) -> list[Instruction]: ...
+    def handle(self, event: Event) -> list[Instruction]:
+        """Take an event; what is to be done now."""
+        ...
 
 
 class WorkerLoop:

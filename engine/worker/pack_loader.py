@@ -29,7 +29,9 @@ class AdaptModule(Protocol):
 
     def __call__(
         self, module: ModuleType, pack_name: str, *, version: str, problems: list[str]
-    ) -> Sequence[NodeDefinition]: ...
+    ) -> Sequence[NodeDefinition]:
+        """The definitions of a pack. Raises an AtelierError when it declares none."""
+        ...
 
 
 @dataclass(slots=True)

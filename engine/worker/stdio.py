@@ -1,4 +1,4 @@
-"""The process's own surroundings: frames on the original stdin and stdout, prints elsewhere, no life after the server."""
+"""The process and its surroundings: frames on the original pipes, prints elsewhere, no life after the server."""
 
 from __future__ import annotations
 
