@@ -1,4 +1,4 @@
-"""Compatibility with ComfyUI: its custom nodes (worker/, needs torch), its HTTP and WebSocket API (server/, does not)."""
+"""Compatibility with ComfyUI: custom nodes (worker/, needs torch), HTTP and WebSocket API (server/, does not)."""
 
 from __future__ import annotations
 

@@ -47,7 +47,6 @@ class Host:
         send: delivers a ClientEvent to the server.
         device: gives the torch device of this worker (asked when first needed).
         unload: asks the engine to give up weights no running job holds.
-        pack_classes: node classes of adapted packs by type name.
         routes, prompt_handlers: what packs asked the web server for (recorded, not served).
     """
 
@@ -56,7 +55,6 @@ class Host:
     send: Callable[[ClientEvent], None] | None = None
     device: Callable[[], Any] | None = None
     unload: Callable[[], None] | None = None
-    pack_classes: MutableMapping[str, Any] = field(default_factory=dict)
     routes: list[RecordedRoute] = field(default_factory=list)
     prompt_handlers: list[Callable[[Any], Any]] = field(default_factory=list)
     extra_web_directories: MutableMapping[str, str] = field(default_factory=dict)

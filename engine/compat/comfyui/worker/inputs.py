@@ -42,7 +42,8 @@ def is_wildcard(kind: Any) -> bool:
     """Whether a declared type matches everything: a str subclass whose `!=` is false for a foreign type name."""
     if type(kind) is str or not isinstance(kind, str):
         return False
-    return not (kind != "\x00no such type")
+    differs = kind != "\x00no such type"
+    return not differs
 
 
 def type_name(kind: Any) -> str:

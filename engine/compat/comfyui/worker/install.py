@@ -104,9 +104,7 @@ def _extend_own_package(stand_in: ModuleType, undo: list[Callable[[], None]]) ->
     """Attach the stand-in's names to our own package `nodes`, leaving everything it has as it is."""
     package = importlib.import_module(_OWN_PACKAGE)
     added: dict[str, Any] = {
-        name: value
-        for name, value in vars(stand_in).items()
-        if not name.startswith("__") and not hasattr(package, name)
+        name: value for name, value in vars(stand_in).items() if not name.startswith("_") and name not in vars(package)
     }
     added["__getattr__"] = stand_in.__getattr__
     vars(package).update(added)

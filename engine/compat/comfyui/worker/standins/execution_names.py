@@ -1,4 +1,4 @@
-"""Small modules: `comfy_execution`, `execution`, `comfy.comfy_types`, `comfy.samplers` lists, `latent_preview`, versions."""
+"""Small modules: `comfy_execution`, `execution`, `comfy.comfy_types`, `comfy.samplers` (lists), `latent_preview`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from engine.compat.comfyui.worker.graph_builder import GraphBuilder, Node, add_g
 from engine.compat.comfyui.worker.host import Host
 from engine.compat.comfyui.worker.running import running
 from engine.compat.comfyui.worker.standins.module import StandIn
+from engine.compat.comfyui.worker.standins.node_classes import find_definition
 from engine.compat.comfyui.worker.standins.progress import ProgressBar
 
 __all__ = ["build"]
@@ -122,7 +123,7 @@ def build(host: Host) -> dict[str, StandIn]:
         "comfy": StandIn("comfy", is_package=True),
         "comfy.comfy_types": comfy_types,
         "comfy.comfy_types.node_typing": node_typing,
-        "comfy.samplers": _samplers(host),
+        "comfy.samplers": _SamplersModule(host),
         "comfy_execution": StandIn("comfy_execution", is_package=True),
         "comfy_execution.graph": StandIn("comfy_execution.graph", ExecutionBlocker=Blocker),
         "comfy_execution.graph_utils": StandIn(
@@ -143,22 +144,30 @@ def build(host: Host) -> dict[str, StandIn]:
     }
 
 
-def _samplers(host: Host) -> StandIn:
-    """Only the two lists of names: plain lists, shared by reference, as the KSampler node offers them."""
-    lists: dict[str, list[Any]] = {name: [] for name in _KSAMPLER_INPUTS}
-    definition = host.definitions.get("KSampler")
-    if definition is not None:
-        for name, names in lists.items():
-            choices = definition.spec.inputs_by_name[name].choices
-            names.extend(choices if isinstance(choices, tuple) else ())
-    samplers, schedulers = lists["sampler_name"], lists["scheduler"]
-    ksampler = type("KSampler", (), {"SAMPLERS": samplers, "SCHEDULERS": schedulers, "__module__": "comfy.samplers"})
-    return StandIn(
-        "comfy.samplers",
-        KSampler=ksampler,
-        SAMPLER_NAMES=samplers,
-        SCHEDULER_NAMES=schedulers,
-    )
+class _SamplersModule(StandIn):
+    """`comfy.samplers`: only the two lists of names, as the KSampler node offers them when first asked for.
+
+    They are plain lists, shared by reference: packs insert names and put them straight into input declarations.
+    """
+
+    def __init__(self, host: Host) -> None:
+        super().__init__("comfy.samplers")
+        self.__all__ = ["KSampler", "SAMPLER_NAMES", "SCHEDULER_NAMES"]
+        self._host = host
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in ("KSampler", "SAMPLER_NAMES", "SCHEDULER_NAMES"):
+            return super().__getattr__(name)
+        samplers, schedulers = (self._choices(item) for item in _KSAMPLER_INPUTS)
+        self.SAMPLER_NAMES, self.SCHEDULER_NAMES = samplers, schedulers
+        members = {"SAMPLERS": samplers, "SCHEDULERS": schedulers, "__module__": "comfy.samplers"}
+        self.KSampler = type("KSampler", (), members)
+        return vars(self)[name]
+
+    def _choices(self, name: str) -> list[Any]:
+        definition = find_definition(self._host, "KSampler")
+        choices = definition.spec.inputs_by_name[name].choices if definition is not None else ()
+        return list(choices) if isinstance(choices, tuple) else []
 
 
 def full_type_name(klass: type) -> str:

@@ -1,4 +1,4 @@
-"""`nodes.SaveImage` and `nodes.PreviewImage` as packs subclass them: files are written at once and named in the answer."""
+"""`nodes.SaveImage` and `nodes.PreviewImage` as packs subclass them: files are written and named at once."""
 
 from __future__ import annotations
 

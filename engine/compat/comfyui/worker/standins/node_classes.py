@@ -15,7 +15,7 @@ from engine.compat.comfyui.worker.standins.interrupt import interrupt_current_pr
 from engine.compat.comfyui.worker.standins.module import StandIn, _is_from_import, not_emulated
 from engine.graph.schema import FileChoices, InputSpec, NodeSpec
 
-__all__ = ["NodeTable", "build", "facade"]
+__all__ = ["NodeTable", "build", "facade", "find_definition"]
 
 _METHODS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "CLIPTextEncode": ("encode", ("clip", "text")),
@@ -93,7 +93,7 @@ class _NodesModule(StandIn):
 
 
 class NodeTable(MutableMapping[str, Any]):
-    """Node classes by type name: what packs wrote, classes of packs, and facades of built-in nodes."""
+    """Node classes by type name: what packs wrote, classes of loaded packs, and facades of built-in nodes."""
 
     def __init__(self, host: Host) -> None:
         self._host = host
@@ -102,7 +102,7 @@ class NodeTable(MutableMapping[str, Any]):
         self._savers = image_savers(host)
 
     def __getitem__(self, name: str) -> Any:
-        for known in (self._written, self._savers, self._host.pack_classes, self._facades):
+        for known in (self._written, self._savers, self._facades):
             if name in known:
                 return known[name]
         definition = self._definition(name)
@@ -117,27 +117,21 @@ class NodeTable(MutableMapping[str, Any]):
         del self._written[name]
 
     def __iter__(self) -> Iterator[str]:
-        names = [*_builtins(), *self._host.definitions, *self._savers, *self._host.pack_classes, *self._written]
+        names = [*_builtins(), *self._host.definitions, *self._savers, *self._written]
         return iter(dict.fromkeys(names))
 
     def __len__(self) -> int:
         return len(list(iter(self)))
 
     def __contains__(self, name: object) -> bool:
-        return (
-            name in self._written
-            or name in self._savers
-            or name in self._host.pack_classes
-            or name in self._host.definitions
-            or name in _builtins()
-        )
+        return name in self._written or name in self._savers or name in self._host.definitions or name in _builtins()
 
     def copy(self) -> dict[str, Any]:
         """All classes in a plain dictionary."""
         return dict(self)
 
     def _definition(self, name: str) -> NodeDefinition:
-        definition = self._host.definitions.get(name) or _builtins().get(name)
+        definition = find_definition(self._host, name)
         if definition is None:
             raise KeyError(name)
         return definition
@@ -171,6 +165,11 @@ def _builtins() -> dict[str, NodeDefinition]:
                 if isinstance(definition, NodeDefinition):
                     found[definition.spec.name] = definition
     return found
+
+
+def find_definition(host: Host, name: str) -> NodeDefinition | None:
+    """The definition of a node type that is loaded now, or None."""
+    return host.definitions.get(name) or _builtins().get(name)
 
 
 def facade(definition: NodeDefinition, host: Host) -> type:

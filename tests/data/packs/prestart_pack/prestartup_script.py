@@ -1,0 +1,3 @@
+import os
+
+os.environ["SAMPLE_PRESTARTUP_RAN"] = "yes"
