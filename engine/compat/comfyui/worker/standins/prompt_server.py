@@ -50,9 +50,7 @@ class Routes:
         """Note a route; it is logged once per declaration that it is not served."""
         pack = asking_pack()
         self._host.routes.append(RecordedRoute(method, path, handler, pack))
-        _LOG.warning(
-            "%s declares the HTTP route %s %s: recorded, but routes of packs are not served", pack, method, path
-        )
+        _LOG.warning("%s declares the HTTP route %s %s: recorded, not served", pack, method, path)
 
     def route(self, method: str, path: str, **_: Any) -> Callable[[Any], Any]:
         """Decorator for any method."""
