@@ -18,7 +18,7 @@ from engine.graph.graph import Graph, GraphNode, Link
 from engine.graph.link_sources import REMOVED, SourceFinder, socket_type
 from engine.graph.schema import Catalog, FileChoices, NodeSpec
 from engine.graph.scopes import BYPASSED, EDITOR_ONLY, MUTED, Scope, entries, link_of, unfold
-from engine.graph.widget_values import WidgetPlan
+from engine.graph.widget_values import FILE_NAME_WIDGET, WidgetPlan
 from engine.graph.workflow import Workflow
 
 __all__ = ["compile_workflow"]
@@ -143,7 +143,7 @@ class _Compiler:
         if isinstance(values, list) and values:
             inputs[widget] = values[0]
             properties = source.get("properties")
-            if not (isinstance(properties, Mapping) and properties.get("Run widget replace on values")):
+            if not (isinstance(properties, dict) and properties.get("Run widget replace on values")):
                 untouched.add(widget)
             elif isinstance(values[0], str):
                 inputs[widget] = self._substituted(scope, values[0])
@@ -174,7 +174,7 @@ class _Compiler:
             if plan is not None:
                 found = plan.read(values, self._first_file)
             else:
-                found = {name: v for name, v in values.items() if name} if isinstance(values, Mapping) else {}
+                found = {name: v for name, v in values.items() if name} if isinstance(values, dict) else {}
             if scope.overrides:
                 for name in found:
                     if (node_id, name) in scope.overrides:
@@ -185,16 +185,13 @@ class _Compiler:
     # -------------------------------------------------------------- text
 
     def _process_texts(self, scope: Scope, spec: NodeSpec, inputs: dict[str, Any], untouched: set[str]) -> None:
-        plan = self._plan(spec.name)
-        for item in plan.widgets if plan is not None else ():
-            if item.type != "STRING" or item.name in untouched:
-                continue
+        for item in self._plans[spec.name].processed:
             value = inputs.get(item.name)
-            if not isinstance(value, str):
+            if item.name in untouched or not isinstance(value, str):
                 continue
             if item.options.get("dynamicPrompts"):
                 inputs[item.name] = choose_alternatives(strip_comments(value), self._rng)
-            if item.name == "filename_prefix" and spec.is_output_node and spec.name not in _NOT_SUBSTITUTED:
+            if item.name == FILE_NAME_WIDGET and spec.is_output_node and spec.name not in _NOT_SUBSTITUTED:
                 inputs[item.name] = self._substituted(scope, value)
 
     def _substituted(self, scope: Scope, text: str) -> str:
@@ -217,7 +214,7 @@ class _Compiler:
 def _widget_name(item: Mapping[str, Any], name: str) -> str | None:
     """The widget an input entry stands for; the input's own name in files that do not say."""
     widget = item.get("widget")
-    if not isinstance(widget, Mapping):
+    if not isinstance(widget, dict):
         return None
     inner = widget.get("name")
     return inner if isinstance(inner, str) else name
@@ -246,7 +243,7 @@ def _names(scope: Scope, catalog: Catalog) -> dict[str, str]:
     for node_id, record in scope.index.nodes.items():
         kind, title = record.get("type"), record.get("title")
         properties = record.get("properties")
-        name = properties.get("Node name for S&R") if isinstance(properties, Mapping) else None
+        name = properties.get("Node name for S&R") if isinstance(properties, dict) else None
         if not isinstance(name, str) or not name:
             name = kind
         if isinstance(name, str):

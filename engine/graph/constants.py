@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,7 +13,7 @@ from engine.core.folders import split_annotation
 from engine.graph.complaint import shown
 from engine.graph.schema import FileChoices, InputSpec
 
-__all__ = ["WORKING_FOLDERS", "ConstantError", "Listings", "check_constant"]
+__all__ = ["WORKING_FOLDERS", "ConstantError", "Listings", "check_constant", "constant_bounds"]
 
 WORKING_FOLDERS = ("input", "output", "temp")
 _MAX_DIGITS = 400
@@ -142,18 +143,25 @@ def _to_float(item: InputSpec, value: Any) -> float:
     return number
 
 
-def _check_bounds(item: InputSpec, value: float) -> None:
+def constant_bounds(item: InputSpec) -> tuple[float, float]:
+    """Smallest and largest number accepted: the declared ones, else 64 bits for INT and the finite floats."""
     low, high = item.options.get("min"), item.options.get("max")
-    if not isinstance(low, (int, float)) and item.type == "INT":
-        low = _INT_MIN
-    if not isinstance(high, (int, float)) and item.type == "INT":
-        high = _INT_MAX
-    if isinstance(low, (int, float)) and value < low:
-        raise _outside(item, value, is_small=True, bound=low)
-    if isinstance(high, (int, float)) and value > high:
-        raise _outside(item, value, is_small=False, bound=high)
+    is_int = item.type == "INT"
+    if not isinstance(low, (int, float)):
+        low = _INT_MIN if is_int else -sys.float_info.max
+    if not isinstance(high, (int, float)):
+        high = _INT_MAX if is_int else sys.float_info.max
+    return low, high
+
+
+def _check_bounds(item: InputSpec, value: float) -> None:
     if not math.isfinite(value):
         raise _not_finite(item, value)
+    low, high = constant_bounds(item)
+    if value < low:
+        raise _outside(item, value, is_small=True, bound=low)
+    if value > high:
+        raise _outside(item, value, is_small=False, bound=high)
 
 
 def _check_choice(item: InputSpec, value: Any, listings: Listings) -> None:

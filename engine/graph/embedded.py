@@ -80,7 +80,7 @@ def _from_value(value: Any) -> GraphFile | None:
         return GraphFile("workflow", workflow=Workflow.load(value))
     if is_prompt(value):
         return GraphFile("prompt", prompt=value)
-    if not isinstance(value, Mapping):
+    if not isinstance(value, dict):
         return None
     workflow, prompt = value.get("workflow"), value.get("prompt")
     return _both(workflow if is_workflow(workflow) else None, prompt if is_prompt(prompt) else None, "json")

@@ -11,10 +11,11 @@ from __future__ import annotations
 import json
 import math
 import uuid
+from collections import ChainMap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any
+from typing import Any, cast
 
 from engine.core.folders import split_annotation
 from engine.core.ids import Address, NodeId
@@ -27,6 +28,7 @@ __all__ = ["FileDependency", "Signature", "addresses", "explain", "file_dependen
 WORKING_FOLDERS = ("input", "output", "temp")
 _ADDRESS_BYTES = 20
 _SHOWN_CHARACTERS = 80
+_ABSENT = object()
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), check_circular=True).encode
 
 
@@ -49,9 +51,9 @@ def addresses(
         once: makes the addresses that occur once, given the node; random ones when None.
     """
     outside = fingerprints or {}
-    around = known or {}
     mint = once or _unique_address
     found: dict[NodeId, Address] = {}
+    sources: Mapping[NodeId, Address] = ChainMap(found, cast("dict[NodeId, Address]", known)) if known else found
     plans: dict[str, _Plan] = {}
     nodes = graph.nodes
     for node_id in partial_order(graph):
@@ -59,7 +61,7 @@ def addresses(
         plan = plans.get(node.type)
         if plan is None:
             plan = plans[node.type] = _Plan.of(specs.get(node.type))
-        found[node_id] = _address(node, plan, found, around, outside.get(node_id)) or mint(node_id)
+        found[node_id] = _address(node, plan, sources, outside.get(node_id)) or mint(node_id)
     for node_id in nodes:
         if node_id not in found:
             found[node_id] = mint(node_id)
@@ -137,11 +139,12 @@ def signature(
     """The record that `explain` compares; `addresses` is the result of the function of that name."""
     outside = (fingerprints or {}).get(node.id)
     plan = _Plan.of(spec)
+    visible = set(plan.names)
     inputs = {}
     for name, value in node.inputs.items():
         if type(value) is Link:
             inputs[name] = f"[{value.slot}] of {addresses.get(value.node, 'a missing node')}"
-        elif name in plan.constants:
+        elif name in visible:
             inputs[name] = _short(value)
     return Signature(
         type=spec.name,
@@ -188,9 +191,9 @@ def explain(old: Signature | None, new: Signature) -> dict[str, Any]:
 class _Plan:
     """What of a spec matters for addresses, computed once per node type."""
 
-    head: tuple[str, str]
-    constants: frozenset[str]
-    hidden: frozenset[str]
+    head: str
+    names: tuple[str, ...]
+    declared: frozenset[str]
     files: Mapping[str, FileChoices]
     depends_on_id: bool
     is_volatile: bool
@@ -198,43 +201,64 @@ class _Plan:
     @classmethod
     def of(cls, spec: NodeSpec | None) -> _Plan:
         if spec is None:
-            return cls(("", ""), frozenset(), frozenset(), {}, False, True)
+            return cls("", (), frozenset(), {}, False, True)
         return cls(
-            head=(spec.name, spec.version),
-            constants=frozenset(item.name for item in spec.inputs if item.presence != "hidden"),
-            hidden=frozenset(item.name for item in spec.inputs if item.presence == "hidden"),
+            head=f"{len(spec.name)}:{spec.name}{spec.version}",
+            names=tuple(sorted(item.name for item in spec.inputs if item.presence != "hidden")),
+            declared=frozenset(item.name for item in spec.inputs),
             files={item.name: item.choices for item in spec.inputs if isinstance(item.choices, FileChoices)},
             depends_on_id=spec.depends_on_id,
             is_volatile=spec.is_volatile,
         )
 
 
-def _address(
-    node: GraphNode, plan: _Plan, found: Mapping[NodeId, Address], around: Mapping[NodeId, Address], outside: Any
-) -> Address | None:
-    """The address, or None when it has to be one that occurs once."""
+def _address(node: GraphNode, plan: _Plan, sources: Mapping[NodeId, Address], outside: Any) -> Address | None:
+    """Digest of one text that cannot be read in two ways; None when the address has to be one that occurs once."""
     if plan.is_volatile or (outside is not None and never_equal(outside)):
         return None
-    links: list[Any] = []
-    constants: dict[str, Any] = {}
-    for name, value in node.inputs.items():
-        if type(value) is Link:
-            source = found.get(value.node) or around.get(value.node)
-            if source is None or name in plan.files:
-                return None
-            if name not in plan.hidden:
-                links.append((name, source, value.slot))
-        elif name in plan.constants:
-            constants[name] = value
-    if len(links) > 1:
-        links.sort()
-    parts = [plan.head, constants, links, outside, node.id if plan.depends_on_id else None]
+    parts = [plan.head]
+    add = parts.append
+    num_taken = 0
+    inputs = node.inputs
     try:
-        text = _encode(parts)
-    except (TypeError, ValueError, RecursionError):
-        # Only generated nodes carry such constants (tensors, objects); nothing can be promised about them.
+        for name in plan.names:
+            value = inputs.get(name, _ABSENT)
+            if value is _ABSENT:
+                continue
+            num_taken += 1
+            kind = type(value)
+            if kind is str:
+                add(f"{name}=s{len(value)}:{value}")
+            elif kind is Link:
+                if name in plan.files:
+                    return None
+                add(f"{name}@{value.slot}:{sources[value.node]}")
+            elif kind is int or kind is float or kind is bool or value is None:
+                add(f"{name}={value!r}")
+            else:
+                text = _encode(value)
+                add(f"{name}=j{len(text)}:{text}")
+        if num_taken < len(inputs):
+            parts += _undeclared_links(node, plan, sources)
+        if outside is not None:
+            add(f"outside={_encode(outside)}")
+    except (TypeError, ValueError, RecursionError, KeyError):
+        # Only generated nodes carry constants without a JSON form (tensors, objects), and only nodes that cannot run
+        # have dangling links; nothing can be promised about either.
         return None
-    return Address(blake2b(text.encode("ascii"), digest_size=_ADDRESS_BYTES).hexdigest())
+    if plan.depends_on_id:
+        add(f"id={node.id}")
+    digest = blake2b("\x1f".join(parts).encode("utf-8", "surrogatepass"), digest_size=_ADDRESS_BYTES)
+    return Address(digest.hexdigest())
+
+
+def _undeclared_links(node: GraphNode, plan: _Plan, sources: Mapping[NodeId, Address]) -> list[str]:
+    """Links to inputs the spec does not list: nodes that take any keyword get them. Raises KeyError if dangling."""
+    return [
+        f"+{len(name)}:{name}@{link.slot}:{sources[link.node]}"
+        for name, link in sorted(node.links(), key=lambda pair: pair[0])
+        if name not in plan.declared
+    ]
 
 
 def _unique_address(node: NodeId) -> Address:

@@ -39,7 +39,7 @@ def group_graph(
     _panel_outputs(nodes, sources, group, links)
     _spread_values(nodes, instance, widget_count)
     given = instance.get("inputs")
-    names = [item.get("name") if isinstance(item, Mapping) else None for item in given if given] if given else []
+    names = [item.get("name") if isinstance(item, dict) else None for item in given if given] if given else []
     for position, item in enumerate(inputs):
         # Instance inputs stand in the order of the open inner inputs; names may carry a title in front.
         if position < len(names) and isinstance(names[position], str):
@@ -52,7 +52,7 @@ def _inner_nodes(group: Mapping[str, Any]) -> list[dict[str, Any]]:
     found = group.get("nodes")
     nodes: list[dict[str, Any]] = []
     for position, node in enumerate(found if isinstance(found, list) else ()):
-        if not isinstance(node, Mapping):
+        if not isinstance(node, dict):
             continue
         index = node.get("index")
         inputs = node.get("inputs")
@@ -60,7 +60,7 @@ def _inner_nodes(group: Mapping[str, Any]) -> list[dict[str, Any]]:
             {
                 **node,
                 "id": index if type(index) is int else position,
-                "inputs": [dict(i) for i in inputs if isinstance(i, Mapping)] if isinstance(inputs, list) else [],
+                "inputs": [dict(i) for i in inputs if isinstance(i, dict)] if isinstance(inputs, list) else [],
             }
         )
     return nodes

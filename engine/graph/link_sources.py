@@ -40,11 +40,20 @@ class SourceFinder:
         Returns None when the link leads nowhere, REMOVED when it leads to a muted node. Raises GraphError (code
         "cycle") for reroutes and bypassed nodes that feed themselves.
         """
+        link = scope.index.links.get(link_id)
+        if link is None:
+            return None
+        first = _step(scope, link, wanted)
+        return self._follow(first, wanted) if isinstance(first, tuple) else first
+
+    def _follow(self, place: _Place, wanted: str) -> Link | _Removed | None:
+        """The rest of a chain, walked once and remembered for every link on it."""
         passed: list[tuple[Scope, str, str]] = []
         seen: set[tuple[Scope, str, str]] = set()
-        place: _Place | None = (scope, link_id)
         found: Link | _Removed | None = None
-        while place is not None:
+        step: _Place | Link | _Removed | None = place
+        while isinstance(step, tuple):
+            place = step
             key = (*place, wanted)
             if key in self._known:
                 found = self._known[key]
@@ -59,13 +68,8 @@ class SourceFinder:
             seen.add(key)
             passed.append(key)
             link = place[0].index.links.get(place[1])
-            if link is None:
-                break
-            step = _step(place[0], link, wanted)
-            if not isinstance(step, tuple):
-                found = step
-                break
-            place = step
+            step = None if link is None else _step(place[0], link, wanted)
+            found = None if isinstance(step, tuple) else step
         for key in passed:
             self._known[key] = found
         return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from engine.graph.json_text import load_json
@@ -34,7 +33,7 @@ def is_safetensors(data: bytes) -> bool:
 def safetensors_texts(data: bytes) -> dict[str, str]:
     """The `__metadata__` texts of a safetensors file. Raises GraphError for a damaged header."""
     header = load_json(data[8 : 8 + int.from_bytes(data[:8], "little")])
-    return _texts(header.get("__metadata__") if isinstance(header, Mapping) else None)
+    return _texts(header.get("__metadata__") if isinstance(header, dict) else None)
 
 
 def glb_texts(data: bytes) -> dict[str, str]:
@@ -43,12 +42,12 @@ def glb_texts(data: bytes) -> dict[str, str]:
     if data[16:20] != b"JSON" or size > _MAX_HEADER_BYTES:
         return {}
     scene = load_json(data[20 : 20 + size])
-    asset = scene.get("asset") if isinstance(scene, Mapping) else None
-    return _texts(asset.get("extras") if isinstance(asset, Mapping) else None)
+    asset = scene.get("asset") if isinstance(scene, dict) else None
+    return _texts(asset.get("extras") if isinstance(asset, dict) else None)
 
 
 def _texts(record: Any) -> dict[str, str]:
-    if not isinstance(record, Mapping):
+    if not isinstance(record, dict):
         return {}
     return {key: value for key, value in record.items() if isinstance(value, str)}
 

@@ -18,25 +18,26 @@ __all__ = ["is_prompt", "link_pair", "load_json", "parse_prompt", "to_prompt", "
 
 _WRAPPER = "__value__"
 _SHOWN_PROBLEMS = 20
+_SCALARS = frozenset({str, int, float, bool, type(None)})
 
 
 def is_prompt(value: Any) -> bool:
     """Whether a JSON value looks like a prompt: an object whose values are all nodes (at least one)."""
     return (
-        isinstance(value, Mapping)
+        isinstance(value, dict)
         and bool(value)
-        and all(isinstance(node, Mapping) and "class_type" in node for node in value.values())
+        and all(isinstance(node, dict) and "class_type" in node for node in value.values())
     )
 
 
 def parse_prompt(value: Any) -> Graph:
-    """The graph of a parsed prompt.
+    """The graph of a parsed prompt: dicts, lists and scalars, as `load_json` gives them.
 
     Nodes without a `class_type` get the type "", malformed links become `BadLink`s: `validate` reports them together
     with everything else. Raises GraphError (code "bad_prompt") when the value is no object of objects, listing all
     such places in `details["problems"]`.
     """
-    if not isinstance(value, Mapping):
+    if not isinstance(value, dict):
         raise GraphError(
             f"A prompt is an object of nodes by id, not {_kind(value)}.",
             code="bad_prompt",
@@ -63,18 +64,18 @@ def _parse_node(node_id: Any, record: Any, problems: list[tuple[str, str]]) -> G
     if not isinstance(node_id, str):
         problems.append((str(node_id), f"Node ids are strings, not {_kind(node_id)}."))
         return None
-    if not isinstance(record, Mapping):
+    if not isinstance(record, dict):
         problems.append((node_id, f"Node {node_id!r} is {_kind(record)} instead of an object."))
         return None
     inputs = record.get("inputs")
     if inputs is None:
         inputs = {}
     class_type = record.get("class_type")
-    if not isinstance(inputs, Mapping):
+    if not isinstance(inputs, dict):
         problems.append((node_id, f"The inputs of node {node_id!r} are {_kind(inputs)} instead of an object."))
         return None
     meta = record.get("_meta")
-    title = meta.get("title") if isinstance(meta, Mapping) else None
+    title = meta.get("title") if isinstance(meta, dict) else None
     return GraphNode(
         id=NodeId(node_id),
         type=class_type if isinstance(class_type, str) else "",
@@ -86,7 +87,7 @@ def _parse_node(node_id: Any, record: Any, problems: list[tuple[str, str]]) -> G
 def _parse_value(value: Any) -> Any:
     if isinstance(value, list):
         return link_pair(value)
-    return value.get(_WRAPPER, value)
+    return value.get(_WRAPPER, value) if isinstance(value, dict) else value
 
 
 def link_pair(value: list[Any]) -> Link | BadLink:
@@ -116,7 +117,7 @@ def _record(node: GraphNode) -> dict[str, Any]:
         elif type(value) is BadLink:
             inputs[name] = value.value
         else:
-            inputs[name] = wrap_constant(value) if isinstance(value, (list, tuple, Mapping)) else value
+            inputs[name] = value if type(value) in _SCALARS else wrap_constant(value)
     record: dict[str, Any] = {"inputs": inputs}
     if node.type:
         record["class_type"] = node.type

@@ -59,7 +59,7 @@ class GraphIndex:
         """Index a graph record of a schema 1 document. Raises GraphError for two nodes with one id."""
         index = cls()
         for node in record.get("nodes") or ():
-            if not isinstance(node, Mapping):
+            if not isinstance(node, dict):
                 continue
             node_id = id_text(node.get("id"))
             if node_id is None:
@@ -75,7 +75,7 @@ class GraphIndex:
         panels = _panel_id(record, "inputNode", _INPUT_PANEL), _panel_id(record, "outputNode", _OUTPUT_PANEL)
         inputs = record.get("inputs")
         for item in inputs if isinstance(inputs, list) else ():
-            name = item.get("name") if isinstance(item, Mapping) else None
+            name = item.get("name") if isinstance(item, dict) else None
             index.input_names.append(name if isinstance(name, str) else "")
         fed = _index_links(index, record.get("links"), panels)
         index.promoted = sorted({index.links[link].slot for link in _widget_links(index, fed)})
@@ -86,7 +86,7 @@ def _index_links(index: GraphIndex, links: Any, panels: tuple[str, str]) -> set[
     """Fill `index.links` and `index.panel_links`; return the links that leave the input panel."""
     fed: set[str] = set()
     for link in links if isinstance(links, list) else ():
-        if isinstance(link, Mapping):
+        if isinstance(link, dict):
             parts = [link.get(k) for k in ("id", "origin_id", "origin_slot", "target_id", "target_slot")]
         elif isinstance(link, list) and len(link) >= 5:
             parts = link[:5]
@@ -216,9 +216,9 @@ def _read_instance_values(scope: Scope, child: Scope, node_id: str) -> None:
     assert child.instance is not None
     values = child.instance.get("widgets_values")
     properties = child.instance.get("properties")
-    proxies = properties.get("proxyWidgets") if isinstance(properties, Mapping) else None
+    proxies = properties.get("proxyWidgets") if isinstance(properties, dict) else None
     names = child.index.input_names
-    if isinstance(values, Mapping):
+    if isinstance(values, dict):
         by_name = {names[i]: i for i in child.index.promoted if i < len(names)}
         child.values = {by_name[name]: value for name, value in values.items() if name in by_name}
     elif isinstance(values, list) and isinstance(proxies, list) and proxies:
@@ -250,7 +250,7 @@ def entries(node: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
     found = node.get(key)
     if not isinstance(found, list):
         return []
-    return [item if isinstance(item, Mapping) else {} for item in found]
+    return [item if isinstance(item, dict) else {} for item in found]
 
 
 def link_of(item: Mapping[str, Any]) -> str | None:
@@ -279,7 +279,7 @@ def _slot(value: Any) -> int | None:
 
 def _panel_id(record: Mapping[str, Any], key: str, default: str) -> str:
     panel = record.get(key)
-    return (id_text(panel.get("id")) if isinstance(panel, Mapping) else None) or default
+    return (id_text(panel.get("id")) if isinstance(panel, dict) else None) or default
 
 
 def _definitions(document: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
@@ -288,9 +288,9 @@ def _definitions(document: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     waiting: list[Mapping[str, Any]] = [document]
     while waiting:
         holder = waiting.pop().get("definitions")
-        subgraphs = holder.get("subgraphs") if isinstance(holder, Mapping) else None
+        subgraphs = holder.get("subgraphs") if isinstance(holder, dict) else None
         for item in subgraphs if isinstance(subgraphs, list) else ():
-            if isinstance(item, Mapping) and isinstance(item.get("id"), str) and item["id"] not in found:
+            if isinstance(item, dict) and isinstance(item.get("id"), str) and item["id"] not in found:
                 found[item["id"]] = item
                 waiting.append(item)
     return found
@@ -298,7 +298,7 @@ def _definitions(document: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
 
 def _groups(document: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     extra = document.get("extra")
-    groups = extra.get("groupNodes") if isinstance(extra, Mapping) else None
-    if not isinstance(groups, Mapping):
+    groups = extra.get("groupNodes") if isinstance(extra, dict) else None
+    if not isinstance(groups, dict):
         return {}
-    return {name: item for name, item in groups.items() if isinstance(item, Mapping)}
+    return {name: item for name, item in groups.items() if isinstance(item, dict)}

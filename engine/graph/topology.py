@@ -36,7 +36,7 @@ def ancestors(graph: Graph, targets: Iterable[NodeId]) -> set[NodeId]:
 
 
 def topological_order(graph: Graph, within: Collection[NodeId] | None = None) -> list[NodeId]:
-    """Node ids, every source before its consumers; ties in file order.
+    """Node ids, every source before its consumers; file order where that already holds.
 
     Args:
         graph: the graph to order.
@@ -75,7 +75,7 @@ def find_cycles(graph: Graph, within: Collection[NodeId] | None = None) -> list[
     A cycle is listed in the direction values flow: each node feeds the next one, and the last one the first.
     """
     order, members = _kahn(graph, within)
-    rest = members.difference(order)
+    rest = set(members).difference(order)
     if not rest:
         return []
     cycles = []
@@ -86,31 +86,35 @@ def find_cycles(graph: Graph, within: Collection[NodeId] | None = None) -> list[
     return cycles
 
 
-def _kahn(graph: Graph, within: Collection[NodeId] | None) -> tuple[list[NodeId], set[NodeId]]:
+def _kahn(graph: Graph, within: Collection[NodeId] | None) -> tuple[list[NodeId], Collection[NodeId]]:
     """Kahn's algorithm: the nodes not on or below a cycle in order, and all nodes considered."""
     nodes = graph.nodes
-    members = set(nodes) if within is None else {node for node in within if node in nodes}
+    members: Collection[NodeId] = nodes if within is None else {node for node in within if node in nodes}
     missing: dict[NodeId, int] = {}
     consumers: dict[NodeId, list[NodeId]] = {}
-    ready: list[NodeId] = []
+    order: list[NodeId] = []
+    done: set[NodeId] = set()
     for node, record in nodes.items():
         if node not in members:
             continue
         count = 0
         for value in record.inputs.values():
-            if type(value) is Link and value.node in members:
+            if type(value) is Link and value.node not in done and value.node in members:
                 count += 1
                 consumers.setdefault(value.node, []).append(node)
         if count:
             missing[node] = count
-        else:
-            ready.append(node)
-    for node in ready:
-        for consumer in consumers.get(node, ()):
-            missing[consumer] -= 1
-            if not missing[consumer]:
-                ready.append(consumer)
-    return ready, members
+            continue
+        # Files mostly list sources first, so most nodes are placed right here.
+        order.append(node)
+        done.add(node)
+    for node in order:
+        if node in consumers:
+            for consumer in consumers[node]:
+                missing[consumer] -= 1
+                if not missing[consumer]:
+                    order.append(consumer)
+    return order, members
 
 
 def _components(graph: Graph, within: set[NodeId]) -> list[list[NodeId]]:

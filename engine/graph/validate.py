@@ -6,13 +6,14 @@ later: cycles are named, NaN and infinities are refused for numbers, the choices
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from engine.core.ids import NodeId
 from engine.graph.complaint import Complaint, shown
-from engine.graph.constants import ConstantError, Listings, check_constant
+from engine.graph.constants import ConstantError, Listings, check_constant, constant_bounds
 from engine.graph.graph import BadLink, Graph, GraphNode, Link
 from engine.graph.schema import Catalog, FileChoices, InputSpec, NodeSpec, OutputSpec, types_match, wire_input
 from engine.graph.topology import ancestors, cycle_error, find_cycles, partial_order
@@ -103,22 +104,46 @@ def validate(
 
 
 @dataclass(frozen=True, slots=True)
+class _Check:
+    """One input, ready to be checked. A constant of exactly `plain_type` within the bounds or choices is fine as it is;
+    everything else takes the long way through `check_constant`."""
+
+    item: InputSpec
+    name: str
+    is_required: bool
+    checks_range: bool
+    plain_type: type | None
+    low: float | None
+    high: float | None
+    choices: frozenset[str] | None
+
+    @classmethod
+    def of(cls, item: InputSpec, checks_range: bool, listings: Listings) -> _Check:
+        plain_type = {"INT": int, "FLOAT": float, "STRING": str, "BOOLEAN": bool, "COMBO": str}.get(item.type)
+        low, high = constant_bounds(item) if checks_range else (-sys.float_info.max, sys.float_info.max)
+        choices = None
+        if item.type == "COMBO" and checks_range:
+            names = listings.files(item.choices) if isinstance(item.choices, FileChoices) else item.choices or ()
+            choices = frozenset(name for name in names if isinstance(name, str))
+        if item.type not in ("INT", "FLOAT"):
+            low = high = None
+        return cls(item, item.name, item.presence == "required", checks_range, plain_type, low, high, choices)
+
+
+@dataclass(frozen=True, slots=True)
 class _Checks:
-    """A node type's inputs, ready to be walked: (spec, name, is_required, checks_range)."""
+    """All visible inputs of a node type."""
 
     spec: NodeSpec
-    inputs: tuple[tuple[InputSpec, str, bool, bool], ...]
+    inputs: tuple[_Check, ...]
     names: frozenset[str]
 
     @classmethod
-    def of(cls, spec: NodeSpec) -> _Checks:
+    def of(cls, spec: NodeSpec, listings: Listings) -> _Checks:
         own = set(spec.validates)
         return cls(
             spec,
-            tuple(
-                (item, item.name, item.presence == "required", "*" not in own and item.name not in own)
-                for item in spec.visible_inputs
-            ),
+            tuple(_Check.of(item, "*" not in own and item.name not in own, listings) for item in spec.visible_inputs),
             frozenset(item.name for item in spec.visible_inputs),
         )
 
@@ -141,39 +166,49 @@ class _Checker:
             spec = self._catalog.get(node.type)
             if spec is None:
                 return node
-            checks = self._checks[node.type] = _Checks.of(spec)
+            checks = self._checks[node.type] = _Checks.of(spec, self._listings)
         if checks.spec.validates:
             self.needs_code_check.append(node.id)
         given = node.inputs
         changed: dict[str, Any] = {}
         num_found = 0
-        for item, name, is_required, checks_range in checks.inputs:
+        for check in checks.inputs:
+            name = check.name
             value = given.get(name, _ABSENT)
             if value is _ABSENT:
-                if is_required:
-                    self._complain(node, checks.spec, item, _missing(item))
+                if check.is_required:
+                    self._complain(node, checks.spec, check.item, _missing(check.item))
                 continue
             num_found += 1
-            if type(value) is Link:
-                link = self._check_link(node, checks.spec, item, value)
-                if link is not value:
-                    changed[name] = link
-            elif type(value) is BadLink:
-                self._complain(node, checks.spec, item, _bad_link(item, value), got=value.value)
-            else:
-                try:
-                    converted = check_constant(item, value, self._listings, checks_range=checks_range)
-                except ConstantError as error:
-                    self._complain(node, checks.spec, item, error, got=value)
-                else:
-                    if converted is not value:
-                        changed[name] = converted
+            kind = type(value)
+            if kind is check.plain_type:
+                if check.low is not None:
+                    if check.low <= value <= check.high:
+                        continue
+                elif check.choices is None or value in check.choices:
+                    continue
+            converted = self._converted(node, checks.spec, check, value)
+            if converted is not value:
+                changed[name] = converted
         unknown = [name for name in given if name not in checks.names] if num_found < len(given) else []
         if not changed and not unknown:
             return node
         dropped = {name for name in unknown if not self._is_kept(node, checks.spec, name)}
         inputs = {name: changed.get(name, value) for name, value in given.items() if name not in dropped}
         return replace(node, inputs=inputs)
+
+    def _converted(self, node: GraphNode, spec: NodeSpec, check: _Check, value: Any) -> Any:
+        """A link or constant as the node will get it; the value itself, with a complaint, when it does not fit."""
+        if type(value) is Link:
+            return self._check_link(node, spec, check.item, value)
+        if type(value) is BadLink:
+            self._complain(node, spec, check.item, _bad_link(check.item, value), got=value.value)
+            return value
+        try:
+            return check_constant(check.item, value, self._listings, checks_range=check.checks_range)
+        except ConstantError as error:
+            self._complain(node, spec, check.item, error, got=value)
+            return value
 
     def _is_kept(self, node: GraphNode, spec: NodeSpec, name: str) -> bool:
         """Links of undeclared inputs reach the node (it may take any keyword); constants do not."""

@@ -12,7 +12,9 @@ from typing import Any
 
 from engine.graph.schema import WIDGET_TYPES, FileChoices, InputSpec, NodeSpec
 
-__all__ = ["WidgetPlan", "editor_text"]
+__all__ = ["FILE_NAME_WIDGET", "WidgetPlan", "editor_text"]
+
+FILE_NAME_WIDGET = "filename_prefix"
 
 EDITOR_WIDGET_TYPES = WIDGET_TYPES | {"LOAD_3D", "LOAD_3D_ANIMATION", "WEBCAM", "AUDIO_RECORD"}
 """Input types an editor shows a control for; those the schema does not count are pictures, cameras and recorders."""
@@ -29,13 +31,16 @@ class WidgetPlan:
     """The widgets of a node type. `entries` are the list's positions: an input, or None for a control.
 
     `long_entries` are the positions of an old file whose list also counts the inputs that are links by force; equal
-    to `entries` when there are none.
+    to `entries` when there are none. `texts` are the widgets whose values are always text;
+    `processed` those an editor works on before it sends them (alternatives, comments, file name tokens).
     """
 
     widgets: tuple[InputSpec, ...]
     entries: tuple[InputSpec | None, ...]
     long_entries: tuple[InputSpec | None, ...]
     num_trailing: int = 0
+    texts: tuple[str, ...] = ()
+    processed: tuple[InputSpec, ...] = ()
 
     @classmethod
     def of(cls, spec: NodeSpec) -> WidgetPlan:
@@ -55,7 +60,13 @@ class WidgetPlan:
                 entries += [item, *extra]
         trailing = sum(1 for item in spec.visible_inputs if any(item.options.get(o) for o in _TRAILING_OPTIONS))
         widgets = tuple(item for item in entries if item is not None)
-        return cls(widgets, tuple(entries), tuple(long_entries), trailing)
+        processed = tuple(
+            item
+            for item in widgets
+            if item.type == "STRING" and (item.options.get("dynamicPrompts") or item.name == FILE_NAME_WIDGET)
+        )
+        texts = tuple(item.name for item in widgets if _is_text(item))
+        return cls(widgets, tuple(entries), tuple(long_entries), trailing, texts, processed)
 
     @property
     def num_entries(self) -> int:
@@ -71,24 +82,29 @@ class WidgetPlan:
 
         Missing values are defaults; a choice of files with no file at hand is left out.
         """
-        given: dict[str, Any] = {}
+        found: dict[str, Any] = {}
         if isinstance(values, list):
             entries = self.entries
             if len(self.long_entries) != len(entries) and len(values) == len(self.long_entries) + self.num_trailing:
                 entries = self.long_entries
-            given = {item.name: value for item, value in zip(entries, values) if item is not None}
-        elif isinstance(values, Mapping):
-            given = dict(values)
+            for item, value in zip(entries, values):
+                if item is not None:
+                    found[item.name] = value
+        elif isinstance(values, dict):
+            found = {item.name: values[item.name] for item in self.widgets if item.name in values}
+        if len(found) < len(self.widgets):
+            found = self._completed(found, first_file)
+        for name in self.texts:
+            if name in found and type(found[name]) is not str:
+                found[name] = editor_text(found[name])
+        return found
+
+    def _completed(self, given: Mapping[str, Any], first_file: Callable[[FileChoices], Any]) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for item in self.widgets:
-            value = given.get(item.name, _ABSENT)
-            if value is _ABSENT:
-                value = _default(item, first_file)
-                if value is _ABSENT:
-                    continue
-            elif type(value) is not str and _is_text(item):
-                value = editor_text(value)
-            found[item.name] = value
+            value = given[item.name] if item.name in given else _default(item, first_file)
+            if value is not _ABSENT:
+                found[item.name] = value
         return found
 
 

@@ -23,7 +23,7 @@ _MORE = "more"
 
 def is_workflow(value: Any) -> bool:
     """Whether a JSON value looks like a workflow: an object with a list of nodes."""
-    return isinstance(value, Mapping) and isinstance(value.get("nodes"), list)
+    return isinstance(value, dict) and isinstance(value.get("nodes"), list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +70,11 @@ class Workflow:
 
 def _check_shape(value: Mapping[str, Any]) -> None:
     """Refuse what no editor writes and no reader could make sense of."""
-    for key, kind in (("links", list), ("groups", list), ("extra", Mapping), ("definitions", Mapping)):
-        if not isinstance(value.get(key, kind() if kind is list else {}), (kind, type(None))):
+    for key, kind in (("links", list), ("groups", list), ("extra", dict), ("definitions", dict)):
+        if not isinstance(value.get(key), (kind, type(None))):
             raise GraphError(f"The workflow's {key!r} has the wrong JSON type.", code="bad_workflow")
     for position, node in enumerate(value["nodes"]):
-        if not isinstance(node, Mapping):
+        if not isinstance(node, dict):
             raise GraphError(f"Entry {position} of the workflow's nodes is no object.", code="bad_workflow")
 
 
@@ -88,7 +88,7 @@ def _to_schema_1(value: Mapping[str, Any]) -> dict[str, Any]:
     document["version"] = 1
     extra = document.get("extra")
     extensions: dict[Any, Mapping[str, Any]] = {}
-    if isinstance(extra, Mapping):
+    if isinstance(extra, dict):
         extra = dict(extra)
         extensions = _take_extensions(extra, document.get("links") or ())
         if "reroutes" in extra and "reroutes" not in document:
@@ -97,7 +97,7 @@ def _to_schema_1(value: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(document.get("links"), list):
         document["links"] = [_link_object(link, extensions) for link in document["links"]]
     found = document.get("state")
-    if found is None or isinstance(found, Mapping):
+    if found is None or isinstance(found, dict):
         state = dict(found or {})
         for name, counter in _COUNTERS.items():
             if name in document and counter not in state:
@@ -116,7 +116,7 @@ def _take_extensions(extra: dict[str, Any], links: Any) -> dict[Any, Mapping[str
     taken: dict[Any, Mapping[str, Any]] = {}
     left = []
     for item in found:
-        link = item.get("id") if isinstance(item, Mapping) else None
+        link = item.get("id") if isinstance(item, dict) else None
         is_plain = isinstance(link, (int, str)) and not set(item).intersection(_LINK_KEYS[1:])
         if is_plain and link in ids and link not in taken and _MORE not in item:
             taken[link] = item
@@ -157,7 +157,7 @@ def _to_schema_04(document: Mapping[str, Any]) -> dict[str, Any]:
         extra["reroutes"] = value.pop("reroutes")
     if extra or "extra" in value:
         value["extra"] = extra if extra or value.get("extra") is not None else None
-    if isinstance(value.get("state"), Mapping):
+    if isinstance(value.get("state"), dict):
         state = dict(value["state"])
         for name, counter in _COUNTERS.items():
             if counter in state and name not in value:
@@ -171,7 +171,7 @@ def _to_schema_04(document: Mapping[str, Any]) -> dict[str, Any]:
 
 def _link_array(link: Any, extensions: list[Any]) -> Any:
     """A link object as an array, its further keys as a link extension; anything else as it is."""
-    if not isinstance(link, Mapping) or not all(key in link for key in _LINK_KEYS[:5]):
+    if not isinstance(link, dict) or not all(key in link for key in _LINK_KEYS[:5]):
         return link
     if _MORE in link and ("type" not in link or not isinstance(link[_MORE], list)):
         return link
