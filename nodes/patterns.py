@@ -13,7 +13,7 @@ from engine.api import Bool, NodeError, Range, String, Text, node
 __all__ = ["MAX_SEARCH_S", "extract_by_pattern", "matches_pattern", "replace_by_pattern"]
 
 Multiline = Annotated[str, Text(multiline=True)]
-MAX_SEARCH_S = 2.0
+MAX_SEARCH_S = 1.0
 """Patterns such as `(a+)+$` would otherwise search for years."""
 MAX_PATTERN_CHARACTERS = 10_000
 MAX_CHARACTERS = 64 * 1024 * 1024
@@ -143,7 +143,7 @@ def _time_limit() -> Iterator[None]:
         yield
     except TimeoutError as error:
         raise NodeError(
-            f"The search took longer than {MAX_SEARCH_S:g} seconds and was stopped.",
+            f"The search took longer than {MAX_SEARCH_S:g} s and was stopped.",
             code="pattern_too_slow",
             hint="Avoid repetitions inside repetitions, such as (a+)+.",
             input="regex_pattern",

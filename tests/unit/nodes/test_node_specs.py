@@ -30,11 +30,30 @@ OTHER_CATEGORIES = {
     "latent/video": {"EmptyHunyuanLatentVideo", "EmptyMochiLatentVideo", "EmptyCosmosLatentVideo"},
 }
 """Per category without networks, the nodes that need a network, a camera, a video codec, or a family of their own."""
-COVERED_CATEGORIES = (
-    "api/image image image/animation image/batch image/postprocessing image/preprocessors image/save image/transform "
-    "image/upscaling latent latent/advanced latent/advanced/operations latent/batch latent/inpaint latent/sd3 "
-    "latent/transform latent/video mask mask/compositing utils utils/primitive utils/string"
-).split()
+COVERED_CATEGORIES = [
+    "api/image",
+    "image",
+    "image/animation",
+    "image/batch",
+    "image/postprocessing",
+    "image/preprocessors",
+    "image/save",
+    "image/transform",
+    "image/upscaling",
+    "latent",
+    "latent/advanced",
+    "latent/advanced/operations",
+    "latent/batch",
+    "latent/inpaint",
+    "latent/sd3",
+    "latent/transform",
+    "latent/video",
+    "mask",
+    "mask/compositing",
+    "utils",
+    "utils/primitive",
+    "utils/string",
+]
 
 
 def definitions() -> dict[str, NodeDefinition]:
