@@ -21,14 +21,7 @@ from engine.server.catalog import CatalogHolder
 from engine.server.core import Engine
 from engine.server.data_lock import DataLock
 from engine.server.listing import FileLister
-from engine.worker.pack_sources import (
-    builtin_versions,
-    engine_digest,
-    find_builtin_modules,
-    find_packs,
-    pack_digest,
-    sources_digest,
-)
+from engine.worker.pack_sources import scan_sources
 
 __all__ = ["check_prompt", "load_catalog", "private_settings", "wait_until_ready"]
 
@@ -58,16 +51,10 @@ def load_catalog(settings: Settings, *, fresh: bool = False) -> Catalog:
     """The node catalog: the stored one when it belongs to the present node sources, else from a worker."""
     holder = CatalogHolder(settings.folders)
     holder.load()
-    if holder.is_known and holder.digest == _present_digest(settings) and not fresh:
+    sources = scan_sources(_ROOT, settings).digest
+    if holder.digest.startswith(f"{sources}-") and not fresh:
         return holder.current
     return asyncio.run(_catalog_of_worker(private_settings(settings)))
-
-
-def _present_digest(settings: Settings) -> str:
-    """The digest a worker would publish for the node sources as they are now."""
-    versions = builtin_versions(find_builtin_modules(_ROOT / "nodes"), engine_digest(_ROOT / "engine"))
-    packs = find_packs(settings.folders.custom_nodes, settings.packs)
-    return sources_digest(versions.values(), [(pack.name, pack_digest(pack)) for pack in packs], settings.packs)
 
 
 async def _catalog_of_worker(settings: Settings) -> Catalog:
