@@ -26,7 +26,9 @@ _NO_MASK_SIZE = (64, 64)
 _DEEP_MODES = ("I", "I;16", "I;16L", "I;16B", "I;16N")
 
 
-def decode_images(path: Path, name: str = "") -> tuple[torch.Tensor, torch.Tensor]:
+def decode_images(
+    path: Path, name: str = "", *, max_pixels: int = MAX_PIXELS, max_frames: int = MAX_FRAMES
+) -> tuple[torch.Tensor, torch.Tensor]:
     """All frames of a file as (images [b h w 3], masks [b h w]), float32 in [0, 1].
 
     The orientation tag is applied. The mask is 1 - alpha (also for palettes with transparency), or [b 64 64] zeros
@@ -35,13 +37,14 @@ def decode_images(path: Path, name: str = "") -> tuple[torch.Tensor, torch.Tenso
 
     Args:
         name: how messages call the file.
+        max_pixels, max_frames: limits for the whole file.
 
     Raises NodeError (bad_image, image_too_large) for damaged, unknown or oversized files.
     """
     name = name or path.name
     colors: list[torch.Tensor] = []
     masks: list[torch.Tensor | None] = []
-    for frame in _frames(path, name):
+    for frame in _frames(path, name, max_pixels, max_frames):
         color = _color(frame)
         if colors and color.shape != colors[0].shape:
             continue
@@ -64,21 +67,24 @@ def decode_channel(path: Path, channel: str, name: str = "") -> torch.Tensor:
     raise NodeError(f"{name or path.name} holds no picture.", code="bad_image", input="image")
 
 
-def _frames(path: Path, name: str) -> Iterator[Image.Image]:
+def _frames(path: Path, name: str, max_pixels: int = MAX_PIXELS, max_frames: int = MAX_FRAMES) -> Iterator[Image.Image]:
     """Upright frames, each checked against the limits before it is decoded."""
     from PIL import Image, ImageOps
 
     try:
         with _opened(path) as picture:
             pixels = 0
-            for index in range(MAX_FRAMES + 1):
+            for index in range(max_frames + 1):
                 if index:
                     try:
                         picture.seek(index)
                     except EOFError:
                         return
                 pixels += picture.width * picture.height
-                _check_limits(name, pixels, index, picture.size)
+                if index >= max_frames:
+                    raise _too_large(name, f"it has more than {max_frames} frames")
+                if pixels > max_pixels:
+                    raise _too_large(name, f"{_extent(picture, pixels, index)}, the limit is {max_pixels} in all")
                 yield ImageOps.exif_transpose(picture)
                 if picture.format == "MPO":
                     return
@@ -108,12 +114,10 @@ def _opened(path: Path) -> Image.Image:
     return Image.open(path, formats=[name for name in IMAGE_FORMATS if name in Image.OPEN])
 
 
-def _check_limits(name: str, pixels: int, index: int, size: tuple[int, int]) -> None:
-    if index >= MAX_FRAMES:
-        raise _too_large(name, f"it has more than {MAX_FRAMES} frames")
-    if pixels > MAX_PIXELS:
-        facts = f"{size[0]}×{size[1]}" if index == 0 else f"{pixels} pixels in its first {index + 1} frames"
-        raise _too_large(name, f"it has {facts}, the limit is {MAX_PIXELS} pixels in all")
+def _extent(picture: Image.Image, pixels: int, index: int) -> str:
+    if index == 0:
+        return f"it has {picture.width}×{picture.height} pixels"
+    return f"its first {index + 1} frames have {pixels} pixels"
 
 
 def _too_large(name: str, reason: str) -> NodeError:
