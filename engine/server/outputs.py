@@ -82,7 +82,7 @@ class OutputPlacer:
         extension = check_relative_name(file.extension)
         if "/" in extension:
             raise ContainmentError(f"{file.extension!r} is not a file extension.")
-        resolve_inside(self._folders.root(file.folder), f"{subfolder}/{prefix}")
+        resolve_inside(self._folders.root(file.folder), f"{subfolder}/{prefix}" if subfolder else prefix)
         counter = self._next_counter(change, file.folder, subfolder, prefix) if file.numbered else 0
         filename = f"{prefix}_{counter:05}_.{extension}" if file.numbered else f"{prefix}.{extension}"
         row = {
