@@ -24,8 +24,8 @@ def dpmpp_3m_sde(
 ) -> Flow[Latent]:
     """A multistep exponential integrator over the parabola through the last three predictions.
 
-    One evaluation per step; the step onto sigma 0 returns `denoised`. Order of convergence: 3 (eta = 0) once the two
-    start-up steps of lower order are small.
+    One evaluation per step; the step onto sigma 0 returns `denoised`. Order of convergence: 2 (eta = 0), with a smaller
+    constant than (2M): the published form gives the curvature half the weight that its integral has.
     Source: k-diffusion's `sample_dpmpp_3m_sde`, after Lu et al. 2022, arXiv:2211.01095.
     """
     denoised_1 = denoised_2 = None
