@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from engine.core.errors import NotFoundError
+from engine.core.errors import ConflictError
 from engine.core.ids import JobId
 from engine.core.settings import Settings
 from engine.server.leases import TERMINAL_KINDS
@@ -211,7 +211,7 @@ class Engine:
         """Forget one ended job. Raises NotFoundError, or ConflictError when it has not ended."""
         record = await self.services.jobs.get(job, with_documents=False)
         if not await self.services.jobs.delete_ended([record.id]):
-            raise NotFoundError(f"There is no ended job {job!r}.", hint="Cancel it first.")
+            raise ConflictError(f"Job {job!r} has not ended.", code="not_ended", hint="Cancel it first.")
 
     async def free(self, *, unload_models: bool = False, drop_cache: bool = False) -> None:
         """Ask all workers to free memory once their running jobs are done."""

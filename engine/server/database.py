@@ -42,8 +42,8 @@ def has_wal_reset_race(version: tuple[int, int, int]) -> bool:
 
 
 def journal_mode(version: tuple[int, int, int]) -> str:
-    """The journal that keeps acknowledged commits with the linked SQLite."""
-    return "TRUNCATE" if has_wal_reset_race(version) else "WAL"
+    """The journal that keeps acknowledged commits with the linked SQLite (PERSIST: rollback, without truncating)."""
+    return "PERSIST" if has_wal_reset_race(version) else "WAL"
 
 
 class Database:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import fnmatch
 import mimetypes
 import os
@@ -32,7 +33,7 @@ class FileLister:
 
     def remembering(self) -> FileLister:
         """A lister that reads every folder at most once."""
-        lister = FileLister(self._folders)
+        lister = copy.copy(self)
         lister._memory = {}
         return lister
 

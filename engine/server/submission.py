@@ -10,18 +10,20 @@ from typing import Any
 from engine.core.digest import digest_value
 from engine.core.errors import GraphError
 from engine.core.ids import NodeId, new_job_id
+from engine.graph.compile import compile_workflow
 from engine.graph.complaint import Complaint
 from engine.graph.graph import Graph
 from engine.graph.prompt import parse_prompt, to_prompt
 from engine.graph.topology import ancestors
 from engine.graph.validate import Validation, validate
+from engine.graph.workflow import Workflow, is_workflow
 from engine.server.catalog import CatalogHolder
 from engine.server.failures import GraphRefused, NotReady
 from engine.server.jobs import JobStore, NewJob
 from engine.server.records import JobRequest, Submission
 from engine.server.workers import WorkerPool
 
-__all__ = ["CheckedGraph", "Submitter", "is_workflow"]
+__all__ = ["CheckedGraph", "Submitter"]
 
 _INLINE_NODES = 150
 _CATALOG_WAIT_S = 60.0
@@ -42,11 +44,6 @@ class CheckedGraph:
     complaints: tuple[Complaint, ...]
     dependent_outputs: Mapping[NodeId, tuple[NodeId, ...]] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)
-
-
-def is_workflow(document: Mapping[str, Any]) -> bool:
-    """Whether a document is an editor workflow (a list of nodes) rather than a prompt."""
-    return isinstance(document.get("nodes"), list)
 
 
 class Submitter:
@@ -123,14 +120,13 @@ class Submitter:
         self, document: Mapping[str, Any], targets: tuple[NodeId, ...] | None
     ) -> tuple[Validation, dict[str, Any]]:
         extra: dict[str, Any] = {}
+        lister = self._catalog.lister.remembering()
         if is_workflow(document):
-            from engine.graph.compile import compile_workflow
-
-            graph = compile_workflow(document, self._catalog.current)
+            workflow = Workflow.load(document)
+            graph = compile_workflow(workflow, self._catalog.current, list_files=lister)
             extra = {"extra_pnginfo": {"workflow": document}}
         else:
             graph = parse_prompt(document)
-        lister = self._catalog.lister.remembering()
         validation = validate(
             graph, self._catalog.current, list_files=lister, file_exists=lister.exists, targets=targets
         )
