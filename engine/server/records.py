@@ -147,11 +147,13 @@ class JobRequest:
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """The answer to an accepted submit. `complaints` concern outputs that will not run; `created` is False for a repeat."""
+    """The answer to an accepted submit. `complaints` concern outputs that will not run, `dependent_outputs` says per
+    faulty node which; `created` is False for a repeat."""
 
     job: JobRecord
     created: bool
     complaints: tuple[Any, ...] = ()
+    dependent_outputs: Mapping[NodeId, tuple[NodeId, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

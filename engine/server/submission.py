@@ -80,7 +80,7 @@ class Submitter:
                 alone=request.alone,
             )
         )
-        return Submission(job, created, checked.complaints)
+        return Submission(job, created, checked.complaints, checked.dependent_outputs)
 
     def _take_number(self, request: JobRequest) -> tuple[int, float]:
         if request.number is not None:
