@@ -244,10 +244,7 @@ class _Checker:
         parts = dict(error.parts)
         extra = {"input_name": item.name, **parts.pop("extra", {})}
         if got is not _ABSENT:
-            if error.code != "custom_validation_failed" and "input_config" not in extra:
-                extra["input_config"] = self._config(item, spec)
-            if error.code != "return_type_mismatch":
-                extra["received_value"] = shown(got)
+            extra |= self._received(item, spec, error.code, extra, got)
         title = node.title or spec.title or spec.name
         self.complaints.append(
             Complaint(
@@ -263,6 +260,15 @@ class _Checker:
                 **parts,
             )
         )
+
+    def _received(
+        self, item: InputSpec, spec: NodeSpec, code: str, extra: Mapping[str, Any], got: Any
+    ) -> dict[str, Any]:
+        """What ComfyUI's error records say about the input and its value; its own validators say nothing."""
+        if code == "custom_validation_failed":
+            return {}
+        config = {} if "input_config" in extra else {"input_config": self._config(item, spec)}
+        return config if code == "return_type_mismatch" else {**config, "received_value": shown(got)}
 
     def _config(self, item: InputSpec, spec: NodeSpec) -> Any:
         wire = wire_input(item, spec.schema_form, self._listings.files)
