@@ -48,7 +48,9 @@ TokenBatches = Mapping[str, Sequence[Sequence[tuple[Any, ...]]]]
 class Warn(Protocol):
     """Takes one sentence for the user of the node that runs; the work goes on."""
 
-    def __call__(self, message: str) -> None: ...
+    def __call__(self, message: str) -> None:
+        """Tell the user."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,9 @@ class ModelHandle(Denoiser, Protocol):
         """Estimated peak of memory, weights excluded, for a latent of this height and width."""
         ...
 
-    def with_parameterization(self, parameterization: Parameterization) -> ModelHandle: ...
+    def with_parameterization(self, parameterization: Parameterization) -> ModelHandle:
+        """The same network read as predicting something else."""
+        ...
 
     def with_patches(self, patches: PatchSet) -> ModelHandle:
         """The same network with weight patches added to those it has."""
@@ -98,13 +102,19 @@ class TextEncoderHandle(Protocol):
     """CLIP: one or more text encoders behind one tokenizer interface."""
 
     @property
-    def family(self) -> str: ...
+    def family(self) -> str:
+        """Folder name of the family."""
+        ...
 
     @property
-    def identity(self) -> str: ...
+    def identity(self) -> str:
+        """Equal identity, equal function: file, part, layer, patches."""
+        ...
 
     @property
-    def content_digest(self) -> str: ...
+    def content_digest(self) -> str:
+        """SHA-256 of the file the weights came from."""
+        ...
 
     @property
     def last_layer(self) -> int | None:
@@ -115,13 +125,17 @@ class TextEncoderHandle(Protocol):
         """Stop at this layer, counted from the end (-1 is the last). The final norm is always applied."""
         ...
 
-    def with_patches(self, patches: PatchSet) -> TextEncoderHandle: ...
+    def with_patches(self, patches: PatchSet) -> TextEncoderHandle:
+        """The same encoder with weight patches added to those it has."""
+        ...
 
     def tokenize(self, text: str, *, word_ids: bool = False, warn: Warn | None = None) -> TokenBatches:
         """Weighted tokens in padded chunks; `embedding:name` becomes vectors, a missing one a warning."""
         ...
 
-    def encode_tokens(self, tokens: TokenBatches) -> TextEncoding: ...
+    def encode_tokens(self, tokens: TokenBatches) -> TextEncoding:
+        """Encode what `tokenize` returned. Raises NodeError for tokens of another kind of encoder."""
+        ...
 
     def encode(self, text: str, *, warn: Warn | None = None) -> TextEncoding:
         """`encode_tokens(tokenize(text))`."""
@@ -132,13 +146,19 @@ class VaeHandle(Protocol):
     """VAE: pixels ↔ latents. Images are float32 [b h w 3] in [0, 1], latents float32 [b c h w], both on the CPU."""
 
     @property
-    def identity(self) -> str: ...
+    def identity(self) -> str:
+        """Equal identity, equal function."""
+        ...
 
     @property
-    def content_digest(self) -> str: ...
+    def content_digest(self) -> str:
+        """SHA-256 of the file the weights came from."""
+        ...
 
     @property
-    def num_latent_channels(self) -> int: ...
+    def num_latent_channels(self) -> int:
+        """Channels of a latent."""
+        ...
 
     @property
     def downscale(self) -> int:

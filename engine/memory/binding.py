@@ -29,15 +29,21 @@ class WeightSource(Protocol):
     """Weights of one network by its own names; `engine.weights.remap.WeightReader` is one."""
 
     @property
-    def specs(self) -> Mapping[str, WeightSpec]: ...
+    def specs(self) -> Mapping[str, WeightSpec]:
+        """Shape and stored dtype of every weight."""
+        ...
 
     def read(self, name: str) -> torch.Tensor:
         """The stored weight, a view that must not be written."""
         ...
 
-    def prefetch(self, names: Iterable[str]) -> None: ...
+    def prefetch(self, names: Iterable[str]) -> None:
+        """These weights will be read soon."""
+        ...
 
-    def release(self, names: Iterable[str]) -> None: ...
+    def release(self, names: Iterable[str]) -> None:
+        """These weights will not be read soon."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +86,7 @@ class BoundNetwork:
         before, old_patches = self.plan, self.patches
         self._remove_hooks()
         self.plan = None
+        self.source.prefetch(self._to_read(plan, before))
         used_on_demand: list[_Layer] = []
         for layer in self._layers.values():
             placement = plan.placements[layer.name]
@@ -101,6 +108,15 @@ class BoundNetwork:
         self.patches = patches
         self._install(used_on_demand, plan)
         self.plan = plan
+
+    def _to_read(self, plan: ResidencyPlan, before: ResidencyPlan | None) -> list[str]:
+        """Names of the weights that a plan reads and the one before did not keep."""
+        return [
+            name
+            for layer in self._layers.values()
+            if before is None or before.placements[layer.name] is not plan.placements[layer.name]
+            for name in layer.weights.values()
+        ]
 
     def unload(self) -> None:
         """Give up everything held; the network can be bound again."""

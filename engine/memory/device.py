@@ -45,6 +45,7 @@ class Device:
 
     @property
     def torch(self) -> torch.device:
+        """The device as torch takes it."""
         return torch.device(self.name)
 
     @property

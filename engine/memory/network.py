@@ -1,4 +1,4 @@
-"""The one owner of loaded weights on a device: builds networks when first used, keeps what fits, evicts what does not."""
+"""The one owner of loaded weights on a device: builds networks when first used, keeps what fits, evicts the rest."""
 
 from __future__ import annotations
 

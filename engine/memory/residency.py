@@ -106,7 +106,8 @@ def plan_residency(
     scratch = _scratch_bytes(candidates, host_is_device)
     if resident + scratch > budget_bytes:
         raise OutOfMemory(
-            f"The {what} needs at least {_mib(resident + scratch)} for its weights; {_mib(max(budget_bytes, 0))} may be used.",
+            f"The {what} needs at least {_mib(resident + scratch)} for its weights; "
+            f"{_mib(max(budget_bytes, 0))} may be used.",
             hint="Raise the memory limit, make the picture smaller, or close other programs.",
             details={"needed_bytes": resident + scratch, "budget_bytes": budget_bytes},
         )

@@ -105,7 +105,10 @@ class _Block(nn.Sequential):
 
 
 class UNet(nn.Module):
-    """Predicts noise (or v) for a noisy latent. Keys: time_embed, label_emb, input_blocks, middle_block, output_blocks, out."""
+    """Predicts noise (or v) for a noisy latent.
+
+    Keys: time_embed, label_emb, input_blocks, middle_block, output_blocks, out.
+    """
 
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()

@@ -123,7 +123,7 @@ class Checkpoint:
 
 
 def open_checkpoint(path: Path, conversion: ConversionPolicy | None = None) -> Checkpoint:
-    """Open a `.safetensors` file, or a pickled one (`.ckpt`, `.pt`, `.pth`, `.bin`) after conversion in a child process.
+    """Open a `.safetensors` file, or a pickled one (`.ckpt`, `.pt`, `.pth`, `.bin`) after conversion in a child.
 
     Args:
         path: the file. Its content decides what it is, not its name.

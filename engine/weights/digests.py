@@ -19,7 +19,9 @@ class DigestStore(Protocol):
         """The SHA-256 stored for this version of the file."""
         ...
 
-    def put(self, stamp: FileStamp, digest: str) -> None: ...
+    def put(self, stamp: FileStamp, digest: str) -> None:
+        """Remember the digest of this version."""
+        ...
 
 
 class MemoryDigestStore:

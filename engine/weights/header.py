@@ -1,7 +1,7 @@
 """Reading a safetensors header with limits first: a hostile file costs bounded time and memory and one typed error.
 
 Format: eight bytes little-endian header length, a JSON object, then the data. Every byte of the data belongs to exactly
-one tensor. The scanner accepts only the shape of JSON the format allows, so nothing large is built before it is checked.
+one tensor. The scanner accepts only the shape of JSON the format allows, so nothing large is built unchecked.
 Source: safetensors README, "Format".
 """
 
@@ -50,6 +50,7 @@ class TensorInfo:
 
     @property
     def num_bytes(self) -> int:
+        """Size in the file."""
         return self.stop - self.start
 
 

@@ -59,6 +59,7 @@ class PickleScan:
 
     @property
     def unusual(self) -> frozenset[str]:
+        """Names that no file of tensors needs."""
         return self.globals - USUAL_GLOBALS - INERT_GLOBALS
 
 
@@ -93,7 +94,7 @@ def _refusal(path: Path, what: str) -> CheckpointError:
 
 
 def _zip_pickle(path: Path) -> bytes:
-    """The bytes of `data.pkl`, after checking that the archive is as torch writes it: stored, no larger than the file."""
+    """The bytes of `data.pkl`, after checking that the archive is as torch writes it: stored, within the file."""
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()

@@ -52,10 +52,12 @@ class WeightSpec:
 
     @property
     def num_elements(self) -> int:
+        """Values in the weight."""
         return torch.Size(self.shape).numel()
 
     @property
     def num_bytes(self) -> int:
+        """Size as stored."""
         return self.num_elements * self.dtype.itemsize
 
 
@@ -106,38 +108,31 @@ def read_part(
     expected: Mapping[str, tuple[int, ...]],
     rules: Sequence[KeyRule] = (),
     what: str = "network",
-    optional: Mapping[str, tuple[int, ...]] | None = None,
 ) -> WeightReader:
     """A reader of the keys below `prefix` for a network whose weights have the `expected` shapes.
 
-    Raises CheckpointError naming what is missing, of the wrong shape, unknown, or given twice. `optional` weights may
-    be missing. A trailing axis of length one may be there or not (1x1 convolutions stored as matrices).
+    Raises CheckpointError naming what is missing, of the wrong shape, unknown, or given twice. A trailing
+    axis of length one may be there or not (1x1 convolutions stored as matrices).
     """
-    known = {**expected, **(optional or {})}
-    refs, faults = _rename(checkpoint, prefix, rules)
+    refs, repeated = _rename(checkpoint, prefix, rules)
     shapes = {name: _ref_shape(checkpoint, ref) for name, ref in refs.items()}
     missing = [name for name in expected if name not in refs]
-    unknown = [refs[name].key for name in refs if name not in known]
+    unknown = [refs[name].key for name in refs if name not in expected]
     misshapen = [
-        f"{refs[name].key} is {list(shapes[name])} where {list(known[name])} is needed"
+        f"{refs[name].key} is {list(shapes[name])} where {list(expected[name])} is needed"
         for name in refs
-        if name in known and _essential(shapes[name]) != _essential(known[name])
+        if name in expected and _essential(shapes[name]) != _essential(expected[name])
     ]
-    for title, names in (
-        ("lacks", missing),
-        ("has unknown", unknown),
-        ("has misshapen", misshapen),
-        ("repeats", faults),
-    ):
+    faults = {"lacks": missing, "has unknown": unknown, "has misshapen": misshapen, "repeats": repeated}
+    for title, names in faults.items():
         if names:
-            more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
             raise CheckpointError(
-                f"{checkpoint.path.name}: the {what} {title} {len(names)} weight(s): {', '.join(names[:_MAX_NAMED])}{more}.",
+                f"{checkpoint.path.name}: the {what} {title} {len(names)} weight(s): {_some(names)}.",
                 code="checkpoint_keys",
                 hint="The file is incomplete, of another model, or merged by a tool that added keys of its own.",
                 details={"part": what, "fault": title, "keys": names[:50]},
             )
-    return WeightReader(checkpoint, refs, known)
+    return WeightReader(checkpoint, refs, expected)
 
 
 def refuse_unknown_keys(checkpoint: Checkpoint, used: Iterable[str], harmless: Sequence[str]) -> None:
@@ -146,10 +141,8 @@ def refuse_unknown_keys(checkpoint: Checkpoint, used: Iterable[str], harmless: S
     allowed = re.compile("|".join(f"(?:{pattern})" for pattern in harmless) or r"(?!)")
     left = [key for key in checkpoint.tensors if key not in taken and not allowed.fullmatch(key)]
     if left:
-        more = f" and {len(left) - _MAX_NAMED} more" if len(left) > _MAX_NAMED else ""
         raise CheckpointError(
-            f"{checkpoint.path.name} holds {len(left)} tensor(s) nothing is known to use: "
-            f"{', '.join(left[:_MAX_NAMED])}{more}.",
+            f"{checkpoint.path.name} holds {len(left)} tensor(s) nothing is known to use: {_some(left)}.",
             code="checkpoint_keys",
             hint="It may need a feature this version lacks; remove the extra keys if they are known to be useless.",
             details={"keys": left[:50]},

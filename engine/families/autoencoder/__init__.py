@@ -1,1 +1,1 @@
-"""The VAE handles shared by families: the KL autoencoder and the tiny one, whole or in tiles, and opening their files."""
+"""The VAE handles shared by families: the KL autoencoder and the tiny one, whole or in tiles, and their files."""

@@ -58,7 +58,7 @@ class TinyAutoencoder(nn.Module):
 
 @dataclass(frozen=True, slots=True)
 class TinyForm:
-    """The tiny autoencoder; `scale` and `shift` turn the sockets' latent scale into the network scale it was made for."""
+    """The tiny autoencoder; `scale` and `shift` turn the sockets' latents into the network scale it was made for."""
 
     latent_channels: int
     scale: float

@@ -19,10 +19,12 @@ _SMALLEST_TILE = 16
 
 
 class AutoencoderForm(Protocol):
-    """What is particular to a kind of autoencoder. Pixels are [b 3 h w] in [0, 1], latents at the handle's own scale."""
+    """What is particular to a kind of autoencoder. Pixels are [b 3 h w] in [0, 1], latents at the sockets' scale."""
 
     @property
-    def latent_channels(self) -> int: ...
+    def latent_channels(self) -> int:
+        """Channels of a latent."""
+        ...
 
     @property
     def downscale(self) -> int:
@@ -97,7 +99,7 @@ class NetworkAutoencoder:
         )
 
     def decode_tiled(self, latent: Tensor, *, tile: int, overlap: int) -> Tensor:
-        """As `decode` in blended tiles; sizes in latent cells. Averages three shapes of tile, which hides their seams."""
+        """As `decode` in blended tiles; sizes in latent cells. Averages three shapes of tile to hide their seams."""
         self._check_latent(latent)
         shapes = ((tile * 2, tile // 2), (tile // 2, tile * 2), (tile, tile))
         parts = [self._decode_tiles(latent, shape, overlap) for shape in shapes]

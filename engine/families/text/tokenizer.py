@@ -9,6 +9,7 @@ import gzip
 import importlib.util
 import unicodedata
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import regex
@@ -88,7 +89,7 @@ class ClipTokenizer:
             return [symbol for start in range(0, len(word), 512) for symbol in self._merge(word[start : start + 512])]
         while len(word) > 1:
             rank, best = min(
-                ((self._ranks.get(pair, _NUM_MERGES), pair) for pair in zip(word, word[1:])), key=lambda item: item[0]
+                ((self._ranks.get(pair, _NUM_MERGES), pair) for pair in pairwise(word)), key=lambda item: item[0]
             )
             if rank == _NUM_MERGES:
                 break
