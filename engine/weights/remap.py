@@ -149,6 +149,11 @@ def refuse_unknown_keys(checkpoint: Checkpoint, used: Iterable[str], harmless: S
         )
 
 
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
+    return ", ".join(names[:_MAX_NAMED]) + more
+
+
 def _rename(checkpoint: Checkpoint, prefix: str, rules: Sequence[KeyRule]) -> tuple[dict[str, WeightRef], list[str]]:
     compiled = [(re.compile(rule.pattern), rule) for rule in rules]
     refs: dict[str, WeightRef] = {}

@@ -26,6 +26,10 @@ _UNET = UNetConfig(
 )  # fmt: skip
 _TEXT = TextConfig(width=32, num_layers=12, num_heads=1, inner_width=128)
 _AUTOENCODER = AutoencoderConfig(channels=32, channel_mult=(1, 2, 3, 3), num_res_blocks=2, latent_channels=4)
+_ZEROED = (
+    "input_blocks.0.0.bias", "output_blocks.11.0.skip_connection.bias", "output_blocks.11.0.out_layers.3.",
+    "output_blocks.11.1.proj_out.",
+)  # fmt: skip
 _RESIDUAL_ENDS = (".out_layers.3.weight", ".proj_out.weight", ".conv2.weight", ".out_proj.weight", ".fc2.weight")
 
 
@@ -85,10 +89,7 @@ def _carry_input(name: str, weight: torch.Tensor) -> None:
         first_skip = weight.shape[1] - _UNET.model_channels
         weight[:8] = 0
         weight[:8, first_skip : first_skip + 8, 0, 0] = torch.eye(8)
-    elif name.startswith(("output_blocks.11.0.out_layers.3.", "output_blocks.11.1.proj_out.")) or name in (
-        "input_blocks.0.0.bias",
-        "output_blocks.11.0.skip_connection.bias",
-    ):
+    elif name.startswith(_ZEROED):
         weight[:8] = 0
     elif name == "out.2.weight":
         weight *= 0.1
