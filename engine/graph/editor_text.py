@@ -48,9 +48,10 @@ def choose_alternatives(text: str, rng: Random) -> str:
 
     A brace that is never closed, or never opened, stays.
     """
-    stack: list[tuple[list[str], list[str]]] = []
-    options: list[str] = []
-    parts: list[str] = []
+    # Texts are trees of pieces until the end, so that deep nesting never copies the same text twice.
+    stack: list[tuple[list[list[Any]], list[Any]]] = []
+    options: list[list[Any]] = []
+    parts: list[Any] = []
     position = 0
     for mark in _CHOICE_MARK.finditer(text):
         parts.append(text[position : mark.start()])
@@ -64,19 +65,34 @@ def choose_alternatives(text: str, rng: Random) -> str:
         elif not stack:
             parts.append(sign)
         elif sign == "|":
-            options.append("".join(parts))
+            options.append(parts)
             parts = []
         else:
-            options.append("".join(parts))
-            chosen = rng.choice(options)
+            chosen = rng.choice([*options, parts])
             options, parts = stack.pop()
             parts.append(chosen)
-    tail = [*parts, text[position:]]
+    parts.append(text[position:])
     while stack:
-        unclosed = "{" + "".join(f"{option}|" for option in options)
+        unclosed: list[Any] = ["{"]
+        for option in options:
+            unclosed += (option, "|")
+        unclosed.append(parts)
         options, parts = stack.pop()
-        tail = [*parts, unclosed, *tail]
-    return "".join(tail)
+        parts.append(unclosed)
+    return _flat(parts)
+
+
+def _flat(parts: list[Any]) -> str:
+    """The text of a tree of pieces."""
+    found: list[str] = []
+    waiting: list[Any] = [parts]
+    while waiting:
+        piece = waiting.pop()
+        if isinstance(piece, str):
+            found.append(piece)
+        else:
+            waiting.extend(reversed(piece))
+    return "".join(found)
 
 
 def replace_tokens(text: str, now: datetime, widget_value: Callable[[str, str], Any]) -> str:

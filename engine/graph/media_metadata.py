@@ -123,8 +123,8 @@ def mp3_texts(data: bytes) -> dict[str, str]:
         if position + 10 > end or not head[0]:
             break
         size = _syncsafe(head[4:8]) if version == 4 else int.from_bytes(head[4:8], "big")
-        if head[:4] == b"TXXX" and size > 1:
-            body = data[position + 10 : min(position + 10 + size, end)]
+        body = data[position + 10 : min(position + 10 + size, end)]
+        if head[:4] == b"TXXX" and body:
             encoding = {0: "latin-1", 1: "utf-16", 2: "utf-16-be", 3: "utf-8"}.get(body[0], "latin-1")
             key, _, value = body[1:].decode(encoding, "replace").partition("\0")
             texts.setdefault(key.lower(), value.strip("\0\ufeff"))

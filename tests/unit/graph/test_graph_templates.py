@@ -1,0 +1,74 @@
+"""The published workflow templates: none loses a value, all compile, known ones validate but for missing files."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from functools import cache
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from engine.graph.compile import compile_workflow
+from engine.graph.graph import Graph
+from engine.graph.prompt import parse_prompt, to_prompt
+from engine.graph.schema import FileChoices
+from engine.graph.validate import validate
+from engine.graph.workflow import Workflow, is_workflow
+from tests.reference_catalog import reference_catalog
+
+_found = importlib.util.find_spec("comfyui_workflow_templates_json")
+pytestmark = pytest.mark.skipif(_found is None, reason="the package comfyui-workflow-templates is not installed")
+
+
+@cache
+def templates() -> dict[str, dict[str, Any]]:
+    assert _found is not None
+    assert _found.origin is not None
+    found = {}
+    for path in sorted((Path(_found.origin).parent / "templates").glob("*.json")):
+        value = json.loads(path.read_text(encoding="utf-8"))
+        if is_workflow(value):
+            found[path.name] = value
+    return found
+
+
+def compiled(workflow: Workflow) -> Graph:
+    return compile_workflow(workflow, reference_catalog(), rng=Random(0))
+
+
+def test_there_are_hundreds_of_templates() -> None:
+    assert len(templates()) > 600
+
+
+def test_no_template_loses_a_value_in_either_schema() -> None:
+    for name, document in templates().items():
+        workflow = Workflow.load(document)
+        assert workflow.save(version=0.4) == document, name
+        assert Workflow.load(json.dumps(workflow.save(version=1))) == workflow, name
+
+
+def test_every_template_compiles_to_the_same_graph_from_both_schemas() -> None:
+    for name, document in templates().items():
+        workflow = Workflow.load(document)
+        graph = compiled(workflow)
+        assert compiled(Workflow.load(workflow.save())) == graph, name
+        assert parse_prompt(to_prompt(graph)) == graph, name
+
+
+def test_templates_of_known_nodes_are_valid_but_for_files_and_newer_choices() -> None:
+    def list_files(choices: FileChoices) -> list[str]:
+        return []
+
+    num_known = 0
+    for name, document in templates().items():
+        graph = compiled(Workflow.load(document))
+        if not all(node.type in reference_catalog() for node in graph.nodes.values()):
+            continue
+        num_known += 1
+        found = validate(graph, reference_catalog(), list_files=list_files, file_exists=lambda folder, file: True)
+        assert {complaint.code for complaint in found.complaints} <= {"value_not_in_list"}, name
+        assert found.reached, name
+    assert num_known > 70
