@@ -28,6 +28,7 @@ from engine.execution.events import (
     NodeRaised,
 )
 from engine.execution.instructions import DropArtifact, FinishJob, Instruction
+from engine.execution.invariants import check_invariants
 from engine.execution.job_run import JobRun
 from engine.execution.node_run import NodeRun, NodeState
 from engine.execution.node_steps import settle, start_ready, take_error, take_lazy_answer, take_results
@@ -91,6 +92,10 @@ class Executor:
         if job not in self._jobs:
             raise NotFoundError(f"Job {job} is not running.")
         return Graph(self._jobs[job].nodes)
+
+    def validate_state(self) -> None:
+        """Check every invariant; raises AssertionError naming the first that does not hold. Linear in all nodes."""
+        check_invariants(self._desk, self._jobs.values())
 
     def handle(self, event: Event) -> list[Instruction]:
         """Take one event; give the instructions that follow from it, in order.

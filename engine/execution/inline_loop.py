@@ -36,25 +36,32 @@ from engine.execution.instructions import (
     StoreArtifact,
 )
 
-__all__ = ["InlineLoop", "NodeFunction", "run_inline"]
+__all__ = ["InlineLoop", "NodeFunction", "Shown", "run_inline"]
 
 NodeFunction = Callable[..., Any]
-"""Called with a node's arguments. Returns a CallResult, a tuple of values, or one value; may raise AtelierError."""
+"""Takes a node's arguments; returns Shown, CallResult, a tuple of values, or one value; may raise AtelierError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """The result of a call that has UI output."""
+
+    ui: Mapping[str, list[Any]]
+    result: CallResult = field(default_factory=CallResult)
 
 
 @dataclass(slots=True)
 class InlineLoop:
     """Carries out the instructions of one executor.
 
-    `functions` and `lazy_checks` are by node type; a lazy check returns the names it wants. `uis` are functions that
-    give a node's UI output from its call results. `disk` is the disk: artifacts by address. `finished` collects the
-    jobs that ended, `reports` and `instructions` everything that was asked for, in order.
+    `functions`, `lazy_checks` and `costs_s` are by node type; a lazy check returns the names it wants. `disk` is the
+    disk: artifacts by address. `finished` collects the jobs that ended, `reports` and `instructions` everything that
+    was asked for, `calls` the nodes called, in order; `waiting` are the instructions not yet carried out.
     """
 
     executor: Executor
     functions: Mapping[str, NodeFunction]
     lazy_checks: Mapping[str, Callable[..., Iterable[str]]] = field(default_factory=dict)
-    uis: Mapping[str, Callable[[list[CallResult]], Mapping[str, list[Any]]]] = field(default_factory=dict)
     costs_s: Mapping[str, float] = field(default_factory=dict)
     disk: dict[Address, StoreArtifact] = field(default_factory=dict)
     finished: dict[JobId, FinishJob] = field(default_factory=dict)
@@ -116,21 +123,18 @@ class InlineLoop:
         self.calls.append((instruction.job, node.id))
         function = self.functions[node.type]
         try:
-            results = [_as_result(function(**arguments)) for arguments in instruction.calls]
+            given = [function(**arguments) for arguments in instruction.calls]
         except AtelierError as error:
             return NodeRaised(instruction.job, node.id, error)
         except TypeError as error:
             if not _is_about_arguments(function, instruction.calls):
                 raise
             return NodeRaised(instruction.job, node.id, NodeError(str(error), code="bad_arguments", node=node.id))
-        make_ui = self.uis.get(node.type)
-        ui = make_ui(results) if make_ui is not None else None
-        return CallsReturned(instruction.job, node.id, tuple(results), ui, self.costs_s.get(node.type, 0.0))
+        results = tuple(map(_as_result, given))
+        return CallsReturned(instruction.job, node.id, results, _merged_ui(given), self.costs_s.get(node.type, 0.0))
 
 
-def run_inline(
-    executor: Executor, arrived: Event, functions: Mapping[str, NodeFunction], **options: Any
-) -> InlineLoop:  # fmt: skip
+def run_inline(executor: Executor, arrived: Event, functions: Mapping[str, NodeFunction], **options: Any) -> InlineLoop:
     """Run a job (a JobArrived event) to its end; `options` are further fields of the InlineLoop that is returned."""
     loop = InlineLoop(executor, functions, **options)
     loop.feed(arrived)
@@ -139,9 +143,16 @@ def run_inline(
 
 
 def _as_result(value: Any) -> CallResult:
+    if isinstance(value, Shown):
+        return value.result
     if isinstance(value, CallResult):
         return value
     return CallResult(value if isinstance(value, tuple) else (value,))
+
+
+def _merged_ui(given: list[Any]) -> Mapping[str, list[Any]] | None:
+    uis = [value.ui for value in given if isinstance(value, Shown)]
+    return {key: [item for ui in uis for item in ui[key]] for key in uis[0]} if uis else None
 
 
 def _is_about_arguments(function: NodeFunction, calls: Iterable[Mapping[str, Any]]) -> bool:

@@ -18,7 +18,7 @@ from engine.execution.expansion import nodes_downstream
 from engine.execution.instructions import InterruptNode, LoadArtifact, NodePlace, Report, StoreArtifact
 from engine.execution.node_run import NEAR_OUTPUT, NodeRun, NodeState, split_links
 from engine.execution.story import Story, Transition
-from engine.graph.fingerprint import Signature, addresses, signature
+from engine.graph.fingerprint import Signature, addresses, never_equal, signature
 from engine.graph.graph import GraphNode, Link
 from engine.graph.schema import NodeSpec
 
@@ -299,7 +299,7 @@ class JobRun:
                 self._release(source)
 
     def _release(self, run: NodeRun) -> None:
-        if run.artifact is not None:
+        if run.artifact is not None and not run.is_kept:
             self._desk.cache.unpin(run.address, run.artifact)
             run.artifact = None
             self.set_state(run, NodeState.RELEASED)
@@ -366,8 +366,10 @@ class JobRun:
             else NodePlace(node_id, display, parent.id, parent.place.real)
         )
         strong, lazy, raw = split_links(node, spec)
+        is_once = node_id in self.once
+        is_kept = spec.is_output_node or spec.is_volatile or (is_once and never_equal(self.fingerprints.get(node_id)))
         run = NodeRun(
-            node, spec, place, self.addresses[node_id], self.positions[node_id], node_id in self.once, parent,
+            node, spec, place, self.addresses[node_id], self.positions[node_id], is_once, is_kept, parent,
             strong, lazy, raw, distance=0 if spec.is_output_node else NEAR_OUTPUT,
         )  # fmt: skip
         self.runs[node_id] = run

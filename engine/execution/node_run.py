@@ -21,7 +21,7 @@ NEAR_OUTPUT = 3
 """Links between a node and an output node from which on the distance no longer matters for the order."""
 
 
-class NodeState(enum.Enum):
+class NodeState(str, enum.Enum):
     """Where a node stands.
 
     ::
@@ -59,6 +59,7 @@ class NodeRun:
     """One node of a running job.
 
     `position` orders equal candidates; `is_once`: its address occurs once, nothing can be served to a later job.
+    `is_kept`: running it twice in a job would show (other value, second file), so its value stays until the job ends.
     `strong` links are needed before it starts, `lazy` ones when its lazy check says so (`wanted` are those asked for;
     `has_asked`: it wants no more), `raw` ones are passed as they stand.
     """
@@ -69,6 +70,7 @@ class NodeRun:
     address: Address
     position: int
     is_once: bool
+    is_kept: bool
     parent: NodeRun | None
     strong: Mapping[str, Link]
     lazy: Mapping[str, Link]
