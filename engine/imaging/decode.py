@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from PIL import Image, ImageOps
 
 from engine.core.errors import AtelierError, NodeError
-
-if TYPE_CHECKING:
-    from PIL import Image
 
 __all__ = ["IMAGE_FORMATS", "MAX_FRAMES", "MAX_PIXELS", "decode_channel", "decode_images"]
 
@@ -69,8 +66,6 @@ def decode_channel(path: Path, channel: str, name: str = "") -> torch.Tensor:
 
 def _frames(path: Path, name: str, max_pixels: int = MAX_PIXELS, max_frames: int = MAX_FRAMES) -> Iterator[Image.Image]:
     """Upright frames, each checked against the limits before it is decoded."""
-    from PIL import Image, ImageOps
-
     try:
         with _opened(path) as picture:
             pixels = 0
@@ -108,8 +103,6 @@ def _frames(path: Path, name: str, max_pixels: int = MAX_PIXELS, max_frames: int
 
 
 def _opened(path: Path) -> Image.Image:
-    from PIL import Image
-
     Image.init()
     return Image.open(path, formats=[name for name in IMAGE_FORMATS if name in Image.OPEN])
 

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from PIL import Image
-    from PIL.PngImagePlugin import PngInfo
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 __all__ = ["metadata_entries", "png_chunks", "png_text", "webp_exif"]
 
@@ -28,8 +27,6 @@ def metadata_entries(prompt: Any, extra: Mapping[str, Any] | None) -> tuple[tupl
 
 def png_text(entries: tuple[tuple[str, str], ...]) -> PngInfo:
     """tEXt chunks before the pixels, one per entry."""
-    from PIL.PngImagePlugin import PngInfo
-
     info = PngInfo()
     for key, text in entries:
         info.add_text(key, text)
@@ -38,8 +35,6 @@ def png_text(entries: tuple[tuple[str, str], ...]) -> PngInfo:
 
 def png_chunks(entries: tuple[tuple[str, str], ...]) -> PngInfo:
     """Private `comf` chunks after the pixels, key NUL text in Latin-1: the form of animated PNG files."""
-    from PIL.PngImagePlugin import PngInfo
-
     info = PngInfo()
     for key, text in entries:
         info.add(b"comf", key.encode("latin-1") + b"\0" + text.encode("latin-1"), after_idat=True)
@@ -48,8 +43,6 @@ def png_chunks(entries: tuple[tuple[str, str], ...]) -> PngInfo:
 
 def webp_exif(entries: tuple[tuple[str, str], ...]) -> Image.Exif:
     """EXIF tags holding `key:json`: Model for the prompt; Make, then the tags below it, for the others."""
-    from PIL import Image
-
     exif = Image.Exif()
     tag = _EXIF_MAKE
     for key, text in entries:

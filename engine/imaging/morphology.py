@@ -1,7 +1,7 @@
 """Flat grey morphology: square and cross-shaped neighbourhoods, pixels outside the image ignored.
 
-Source: Serra 1982, "Image Analysis and Mathematical Morphology". Squares are separable, so cost is linear in the
-size of the neighbourhood, not in its area.
+Source: Serra 1982, "Image Analysis and Mathematical Morphology". Squares are separable and windows double, so cost
+is logarithmic in the size of the neighbourhood.
 """
 
 from __future__ import annotations
@@ -48,5 +48,15 @@ def _running_maximum(tensor: torch.Tensor, size: int, before: int) -> torch.Tens
     left, right = min(before, width - 1), min(after, width - 1)
     top, bottom = min(before, height - 1), min(after, height - 1)
     padded = F.pad(tensor, (left, right, top, bottom), value=float("-inf"))
-    across = F.max_pool2d(padded, (1, left + right + 1), stride=1)
-    return F.max_pool2d(across, (top + bottom + 1, 1), stride=1)
+    across = _window_maximum(padded, left + right + 1)
+    return _window_maximum(across.mT, top + bottom + 1).mT
+
+
+def _window_maximum(tensor: torch.Tensor, size: int) -> torch.Tensor:
+    """Maxima of all windows of `size` along the last axis, by doubling: log₂ size steps."""
+    reach = 1
+    while reach < size:
+        step = min(reach, size - reach)
+        tensor = torch.maximum(tensor[..., :-step], tensor[..., step:])
+        reach += step
+    return tensor

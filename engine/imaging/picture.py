@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import torch
+from PIL import Image
 
 from engine.core.errors import NodeError
-
-if TYPE_CHECKING:
-    from PIL import Image
 
 __all__ = ["from_picture", "to_bytes", "to_picture"]
 
@@ -24,8 +20,6 @@ def to_bytes(image: torch.Tensor) -> torch.Tensor:
 
 def to_picture(image: torch.Tensor) -> Image.Image:
     """One image [h w c], c 1, 3 or 4, as a picture of mode L, RGB or RGBA. Raises NodeError for other shapes."""
-    from PIL import Image
-
     if image.ndim != 3 or image.shape[-1] not in _MODES or image.numel() == 0:
         raise NodeError(
             f"An image needs shape [h w c] with 1, 3 or 4 channels, this one has {list(image.shape)}.",

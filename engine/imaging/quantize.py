@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
+from PIL import Image
 
 from engine.imaging.picture import from_picture, to_picture
-
-if TYPE_CHECKING:
-    from PIL import Image
 
 __all__ = ["bayer_matrix", "quantize"]
 
@@ -34,8 +30,6 @@ def quantize(image: torch.Tensor, colors: int, dither: str) -> torch.Tensor:
         dither: "none", "floyd-steinberg", or "bayer-N" with N 2, 4, 8 or 16. Ordered dithering shifts the 8-bit
             values by up to ±256/colours before the nearest colour is taken.
     """
-    from PIL import Image
-
     picture = to_picture(image[..., :3])
     palette = picture.quantize(colors=colors)
     diffusion = Image.Dither.NONE
@@ -47,8 +41,6 @@ def quantize(image: torch.Tensor, colors: int, dither: str) -> torch.Tensor:
 
 
 def _with_ordered_noise(picture: Image.Image, order: int, num_colors: int) -> Image.Image:
-    from PIL import Image
-
     pixels = from_picture(picture) * 255.0
     height, width = pixels.shape[:2]
     thresholds = bayer_matrix(order) * (2 * 256 / max(num_colors, 1)) + 0.5

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
+from PIL import Image
 
 from engine.core.errors import NodeError
 from engine.imaging.picture import from_picture, to_picture
@@ -74,8 +75,6 @@ def resize_masks(mask: torch.Tensor, width: int, height: int, method: str = "bil
 
 
 def _resize_lanczos(tensor: torch.Tensor, width: int, height: int) -> torch.Tensor:
-    from PIL import Image
-
     if tensor.shape[1] not in (1, 3, 4):
         raise NodeError(
             f"lanczos works on images with 1, 3 or 4 channels, this one has {tensor.shape[1]}.",
