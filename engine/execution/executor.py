@@ -69,6 +69,11 @@ class Executor:
         }
 
     @property
+    def cache(self) -> ArtifactCache:
+        """The finished values."""
+        return self._desk.cache
+
+    @property
     def is_idle(self) -> bool:
         """Whether no job is running."""
         return not self._jobs

@@ -36,10 +36,10 @@ def nodes_downstream(nodes: Mapping[NodeId, GraphNode], seeds: Iterable[NodeId])
     return reached
 
 
-def adopt(job: JobRun, parent: NodeRun, results: Sequence[CallResult]) -> list[NodeId]:
-    """Add the nodes of all expansions among `results` to the job; return those that `parent` waits for.
+def adopt(job: JobRun, parent: NodeRun, results: Sequence[CallResult]) -> tuple[list[NodeId], list[NodeId]]:
+    """Add the nodes of all expansions among `results` to the job; return them, and those that `parent` waits for.
 
-    These are the sources of its results and every generated output node.
+    It waits for the sources of its results and for every generated output node.
 
     Raises NodeError: duplicate_node when an id is taken, missing_node when a result links to a node that is not there.
     """
@@ -74,7 +74,7 @@ def adopt(job: JobRun, parent: NodeRun, results: Sequence[CallResult]) -> list[N
                         node=parent.id,
                     )
                 needed.append(value.node)
-    return list(dict.fromkeys(needed))
+    return list(fresh), list(dict.fromkeys(needed))
 
 
 def _collect(job: JobRun, parent: NodeRun, results: Sequence[CallResult]) -> dict[NodeId, GraphNode]:

@@ -186,12 +186,11 @@ def _expand(job: JobRun, run: NodeRun, results: list[CallResult], desk: Desk) ->
     if not job.is_advancing:
         _abandon(job, run, desk)
         return
-    first_new = len(job.nodes)
-    needed = adopt(job, run, results)
+    fresh, needed = adopt(job, run, results)
     run.plan = None
     run.results = results
     job.set_state(run, NodeState.EXPANDED)
-    job.report("node_expanded", {**run.place_data(), "nodes": list(job.nodes)[first_new:]})
+    job.report("node_expanded", {**run.place_data(), "nodes": fresh})
     job.hold(run, needed)
     stack: list[NodeRun] = []
     job.depend(run, needed, stack)

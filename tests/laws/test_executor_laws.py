@@ -152,7 +152,7 @@ def test_small_budgets_change_what_runs_but_not_what_comes_out(
     for number, graph in enumerate(history):
         finished = loop.finish(f"j{number}", graph)
         assert shown(finished, graph) == shown(checked_loop().finish("cold", graph), graph)
-        assert loop.disk.keys() == set(executor._desk.cache.disk._sizes)
+        assert loop.disk.keys() == set(executor.cache.disk._sizes)
 
 
 @LAWS
@@ -181,7 +181,7 @@ def test_two_interleaved_jobs_equal_two_solo_runs(one: Graph, two: Graph, order:
 @given(graphs(max_nodes=25, types=("Tick", "Fail")), st.lists(st.integers(0, 7), max_size=60), st.integers(0, 60))
 def test_instructions_follow_from_the_events_alone(graph: Graph, order: list[int], cancel_after: int) -> None:
     log = EventLog()
-    cache = executor_with(lanes={"cpu": 3})._desk.cache
+    cache = executor_with(lanes={"cpu": 3}).cache
     loop = CheckedLoop(Executor(cache, {"cpu": 3}, log=log), FUNCTIONS, LAZY_CHECKS)
     loop.feed(arrived("j", graph))
     for index in order[:cancel_after]:
