@@ -32,9 +32,8 @@ def environment_python(root: Path) -> Path:
 
 def stamp_value(root: Path, extras: tuple[str, ...]) -> str:
     """What the stamp must say for these extras: a digest of everything that decides the installation."""
-    state = hashlib.sha256(f"{sys.version_info[:2]} {sorted(extras)}".encode())
-    for name in ("pyproject.toml", "constraints.txt"):
-        state.update((root / name).read_bytes())
+    state = hashlib.sha256(f"{sys.version_info[:2]} {sorted(extras)} {requirements(root, extras)}".encode())
+    state.update((root / "constraints.txt").read_bytes())
     return state.hexdigest()
 
 

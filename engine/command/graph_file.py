@@ -13,7 +13,6 @@ from engine.graph.compile import compile_workflow
 from engine.graph.embedded import read_graph_file
 from engine.graph.prompt import parse_prompt, to_prompt
 from engine.graph.schema import Catalog
-from engine.graph.workflow import Workflow
 
 __all__ = ["LoadedGraph", "apply_setting", "load_graph"]
 
@@ -34,8 +33,7 @@ def load_graph(path: Path, catalog: Catalog) -> LoadedGraph:
         raise GraphError(f"{path} cannot be read: {error.strerror}.", hint="Check the path.") from error
     document = read_graph_file(data)
     if document.workflow is not None:
-        workflow = Workflow.load(document.workflow)
-        return LoadedGraph(to_prompt(compile_workflow(workflow, catalog)), document.workflow)
+        return LoadedGraph(to_prompt(compile_workflow(document.workflow, catalog)), document.workflow.save())
     return LoadedGraph(to_prompt(parse_prompt(document.prompt)), None)
 
 

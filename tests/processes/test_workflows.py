@@ -65,7 +65,7 @@ def test_a_shipped_workflow_runs_and_shows_something(running: EngineThread, path
         with Image.open(picture) as image:
             image.load()
             assert min(image.size) >= 16
-            if picture.suffix == ".png":
+            if picture.suffix == ".png" and not getattr(image, "is_animated", False):
                 assert set(json.loads(image.text["prompt"])) == set(job.prompt)
 
 

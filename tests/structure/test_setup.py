@@ -37,12 +37,18 @@ def test_every_direct_dependency_has_a_line_that_says_why() -> None:
         assert f"| {name} |" in page, f"{name} is not in docs/dependencies.md"
 
 
-def test_the_stamp_changes_with_extras_and_with_the_lock(tmp_path: Path) -> None:
-    for name in ("pyproject.toml", "constraints.txt"):
-        (tmp_path / name).write_text("one")
+def test_the_stamp_changes_with_extras_requirements_and_lock_and_nothing_else(tmp_path: Path) -> None:
+    project = '[project]\ndependencies = [\n  "a>=1",\n]\n'
+    (tmp_path / "pyproject.toml").write_text(project)
+    (tmp_path / "constraints.txt").write_text("a==1")
     plain = environment.stamp_value(tmp_path, ())
     assert environment.stamp_value(tmp_path, ("test",)) != plain
-    (tmp_path / "constraints.txt").write_text("two")
+    (tmp_path / "pyproject.toml").write_text(project + "[tool.ruff]\nline-length = 1\n")
+    assert environment.stamp_value(tmp_path, ()) == plain
+    (tmp_path / "pyproject.toml").write_text(project.replace("a>=1", "a>=2"))
+    assert environment.stamp_value(tmp_path, ()) != plain
+    (tmp_path / "pyproject.toml").write_text(project)
+    (tmp_path / "constraints.txt").write_text("a==2")
     assert environment.stamp_value(tmp_path, ()) != plain
 
 
