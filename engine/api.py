@@ -507,6 +507,8 @@ def _unwrap(hint: Any) -> tuple[Any, tuple[Any, ...]]:
         base, *marks = get_args(hint)
         inner, more = _unwrap(base)
         return inner, (*more, *marks)
+    if get_origin(hint) is list and (get_origin(item := get_args(hint)[0]) is Annotated or item in _PLAIN_TYPES):
+        return _unwrap(item)  # list[Image]: a node that takes or gives lists says what they hold
     return hint, ()
 
 

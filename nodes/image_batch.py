@@ -7,7 +7,7 @@ from typing import Annotated
 import torch
 import torch.nn.functional as F
 
-from engine.api import BatchSize, Image, NodeError, Range, imaging, node
+from engine.api import BatchSize, Image, NodeError, Options, Range, imaging, node
 
 __all__ = ["batch_images", "image_from_batch", "rebatch_images", "repeat_image_batch"]
 
@@ -26,9 +26,9 @@ def batch_images(image1: Image, image2: Image) -> Image:
 
 @node("RebatchImages", title="Rebatch Images", category="image/batch", input_is_list=True, list_outputs=(True,),
       schema_form=True)  # fmt: skip
-def rebatch_images(images: Image, batch_size: BatchSize = 1) -> Image:
+def rebatch_images(images: list[Image], batch_size: Annotated[list[BatchSize], Options(default=1)]) -> list[Image]:
     """A list of batches with `batch_size` images each (the last may hold fewer) out of any list of batches."""
-    size = batch_size[0]  # every argument is a list here
+    size = batch_size[0]
     singles = [image for batch in images for image in batch.split(1)]
     chunks = [singles[start : start + size] for start in range(0, len(singles), size)]
     for chunk in chunks:

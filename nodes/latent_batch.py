@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 import torch
 
-from engine.api import BatchSize, Latent, Range, imaging, node
+from engine.api import BatchSize, Latent, Options, Range, imaging, node
 
 __all__ = ["batch_latents", "latent_from_batch", "rebatch_latents", "repeat_latent_batch", "set_seed_behavior"]
 
@@ -75,12 +75,12 @@ def repeat_latent_batch(samples: Latent, amount: Annotated[int, Range(1, 64)] = 
 
 @node("RebatchLatents", title="Rebatch Latents", category="latent/batch", input_is_list=True, list_outputs=(True,),
       schema_form=True)  # fmt: skip
-def rebatch_latents(latents: Latent, batch_size: BatchSize = 1) -> Latent:
+def rebatch_latents(latents: list[Latent], batch_size: Annotated[list[BatchSize], Options(default=1)]) -> list[Latent]:
     """A list of batches with up to `batch_size` latents each out of any list of batches.
 
     Latents of different sizes never share a batch. Entries without a number are numbered through over all inputs.
     """
-    size = batch_size[0]  # every argument is a list here
+    size = batch_size[0]
     result: list[dict[str, Any]] = []
     group: list[dict[str, Any]] = []
     for entry in _entries(latents):

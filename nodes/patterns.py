@@ -128,7 +128,8 @@ def _compiled(text: str, case_insensitive: bool, multiline: bool, dotall: bool) 
     try:
         return regex.compile(text, flags)
     except (regex.error, RecursionError, OverflowError) as error:
-        where = f" at position {error.pos}" if getattr(error, "pos", None) is not None else ""
+        position = getattr(error, "pos", None)
+        where = "" if position is None else f" at position {position}"
         raise NodeError(
             f"The pattern {text[:80]!r} is wrong{where}: {getattr(error, 'msg', error)}.",
             code="bad_pattern",
