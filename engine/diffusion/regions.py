@@ -19,8 +19,8 @@ from engine.diffusion.requests import DenoiseRequest, Flow, Latent, RequestGroup
 
 __all__ = ["Region", "bind_regions", "predict", "share_windows"]
 
-FADE_CELLS = 8
-"""Width, in latent cells, over which a rectangle's weight fades at edges inside the picture."""
+MAX_FADE_CELLS = 8
+"""Widest band, in latent cells, over which a rectangle fades at edges inside the picture; never over a quarter."""
 
 MIN_BOX_CELLS = 8
 """Smallest edge of the box around a mask."""
@@ -169,12 +169,12 @@ def _faded(window: Area, height: int, width: int, like: Tensor) -> Tensor:
 
 
 def _ramp(length: int, fades_in: bool, fades_out: bool) -> Tensor:
-    ramp = torch.ones(length)
-    steps = ((torch.arange(FADE_CELLS) + 1) / FADE_CELLS)[:length]
+    fade = min(MAX_FADE_CELLS, length // 4)
+    ramp, steps = torch.ones(length), (torch.arange(fade) + 1) / max(fade, 1)
     if fades_in:
-        ramp[: len(steps)] *= steps
+        ramp[:fade] *= steps
     if fades_out:
-        ramp[length - len(steps) :] *= steps.flip(0)
+        ramp[length - fade :] *= steps.flip(0)
     return ramp
 
 
