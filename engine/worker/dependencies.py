@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,11 +38,12 @@ class Dependencies:
         self._specs = {name: definition.spec for name, definition in definitions.items()}
         self._hooked = frozenset(name for name, spec in self._specs.items() if spec.has_fingerprint)
 
-    def are_cheap(self, graph: Graph) -> bool:
-        """Whether `fingerprints` needs neither code of packs nor the reading of a file."""
-        if self._hooked and any(node.type in self._hooked for node in graph.nodes.values()):
-            return False
-        return all(self._is_known(dependency) for dependency in file_dependencies(graph, self._specs))
+    def quick_fingerprints(self, graph: Graph, given: Mapping[NodeId, Any]) -> dict[NodeId, Any] | None:
+        """As `fingerprints`, if it takes neither code of packs nor the reading of a file; None otherwise."""
+        if given or (self._hooked and any(node.type in self._hooked for node in graph.nodes.values())):
+            return None
+        files = file_dependencies(graph, self._specs)
+        return self._of_files(files) if all(map(self._is_known, files)) else None
 
     def fingerprints(self, graph: Graph, given: Mapping[NodeId, Any] | None = None) -> dict[NodeId, Any]:
         """Per node with outside dependencies, a JSON value that changes when they do; NaN in it never equals itself.
@@ -51,15 +52,19 @@ class Dependencies:
         A hook that fails, and an answer without a JSON form, count as never equal.
         """
         given = given or {}
-        found: dict[NodeId, dict[str, Any]] = {}
-        for dependency in file_dependencies(graph, self._specs):
-            found.setdefault(dependency.node, {})[dependency.input] = self._file(dependency)
+        found = self._of_files(file_dependencies(graph, self._specs))
         for node_id, node in graph.nodes.items() if self._hooked or given else ():
             if node_id in given:
                 found.setdefault(node_id, {})[""] = _json_form(given[node_id])
             elif node.type in self._hooked:
                 found.setdefault(node_id, {})[""] = self._hook(node, self._specs[node.type])
-        return dict(found)
+        return found
+
+    def _of_files(self, dependencies: Iterable[FileDependency]) -> dict[NodeId, Any]:
+        found: dict[NodeId, Any] = {}
+        for dependency in dependencies:
+            found.setdefault(dependency.node, {})[dependency.input] = self._file(dependency)
+        return found
 
     def _path(self, dependency: FileDependency) -> Path:
         if dependency.folder in _WORKING_FOLDERS:

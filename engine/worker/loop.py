@@ -177,10 +177,11 @@ class WorkerLoop:
         job = RunningJob(lease, graph, self._send, started_s, LiveGraph(lease.prompt))
         self._jobs[job.id] = job
         given = {NodeId(node): record["is_changed"] for node, record in lease.prompt.items() if "is_changed" in record}
-        if self._dependencies.are_cheap(graph):
-            self._start(job, self._dependencies.fingerprints(graph, given))
-        else:
+        fingerprints = self._dependencies.quick_fingerprints(graph, given)
+        if fingerprints is None:
             self._lanes.io.submit(partial(self._prepare, job, given))
+        else:
+            self._start(job, fingerprints)
 
     def _prepare(self, job: RunningJob, given: Mapping[NodeId, Any]) -> None:
         """On the io lane: read files and call hooks."""

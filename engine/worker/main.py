@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import sys
@@ -48,6 +49,9 @@ def main() -> int:
     from engine.worker.assembly import assemble
 
     worker = assemble(start, settings, sources, outbox.send)
+    # What is loaded now stays: without this, each full collection would walk the objects of torch and of all packs.
+    gc.collect()
+    gc.freeze()
     inbox.deliver_to(worker.loop.receive, worker.pong)
     outbox.send(worker.ready())
     worker.loop.run()

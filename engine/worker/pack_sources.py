@@ -24,9 +24,13 @@ __all__ = [
     "scan_sources",
 ]
 
-_IMPORTED_MODULE = re.compile(rb"^\s*(?:from|import)\s+(nodes(?:\.\w+)+)(?:\s+import\s+\(?\s*([\w, ]+))?", re.MULTILINE)
-_COMPUTING_PARTS = ("diffusion", "families", "memory", "nn", "weights")
-"""Sub-packages of the engine whose source decides what a node computes."""
+_IMPORT = re.compile(
+    rb"^[ \t]*(?:from|import)[ \t]+(nodes(?:\.\w+)*)(?:[ \t]+import[ \t]+(?:\(([^)]*)\)|([\w, \t]+)))?", re.MULTILINE
+)
+_PARTS_THAT_COMPUTE_NOTHING = frozenset(
+    {"command", "compat", "core", "execution", "graph", "protocol", "server", "worker"}
+)
+"""Sub-packages of the engine that decide when and where a node runs, never what it computes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +106,9 @@ def pack_digest(source: PackSource) -> str:
 def engine_digest(engine: Path) -> str:
     """Digest of the engine's computing parts and of the Python version; `engine` is the folder of the package."""
     files = [engine / "api.py", engine / "graph" / "schema.py"]
-    for part in _COMPUTING_PARTS:
-        files.extend(_python_files(engine / part))
+    for part in sorted(path for path in engine.iterdir() if path.is_dir()):
+        if part.name not in _PARTS_THAT_COMPUTE_NOTHING:
+            files.extend(_python_files(part))
     version = ".".join(map(str, sys.version_info[:2])).encode()
     return digest_bytes(version, _digest_tree(engine, files).encode())
 
@@ -129,9 +134,11 @@ def builtin_versions(modules: Iterable[BuiltinModule], engine: str) -> Mapping[s
 
 def _imported_modules(source: bytes) -> set[str]:
     found = set()
-    for module, names in _IMPORTED_MODULE.findall(source):
+    for module, in_brackets, in_line in _IMPORT.findall(source):
         found.add(module.decode())
-        found.update(f"{module.decode()}.{name.strip().decode()}" for name in names.split(b",") if name.strip())
+        found.update(
+            f"{module.decode()}.{name.decode()}" for name in re.split(rb"[\s,]+", in_brackets or in_line) if name
+        )
     return found
 
 
