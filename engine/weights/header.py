@@ -12,6 +12,7 @@ import json
 import math
 import re
 import struct
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from json.decoder import scanstring
@@ -24,7 +25,8 @@ from engine.core.errors import CheckpointError
 __all__ = ["DTYPE_BYTES", "MAX_HEADER_BYTES", "SafetensorsHeader", "TensorInfo", "read_header"]
 
 MAX_HEADER_BYTES = 16 << 20
-_MAX_TENSORS = 1 << 15
+_MAX_TENSORS = 1 << 14
+_MAX_METADATA = 1 << 12
 _MAX_KEY_LENGTH = 1024
 
 DTYPE_BYTES: Mapping[str, int] = MappingProxyType({
@@ -35,6 +37,9 @@ DTYPE_BYTES: Mapping[str, int] = MappingProxyType({
 
 _SPACE = re.compile(r"[ \t\r\n]*")
 _INTEGERS = re.compile(r"\[[ \t\r\n]*(?:\d{1,19}(?:[ \t\r\n]*,[ \t\r\n]*\d{1,19}){0,7})?[ \t\r\n]*\]")
+_USUAL_TENSOR = re.compile(
+    r'\{"dtype":"(\w{1,16})","shape":\[((?:\d{1,19}(?:,\d{1,19}){0,7})?)\],"data_offsets":\[(\d{1,19}),(\d{1,19})\]\}'
+)
 _NUMBER = re.compile(r"\d+")
 _HINT = "The file is damaged or not a safetensors file; download it again."
 
@@ -200,11 +205,20 @@ class _Scanner:
             if key in found:
                 self.fail(f"the metadata key {key!r} twice")
             found[key] = self.string(MAX_HEADER_BYTES)
-            if len(found) > _MAX_TENSORS:
-                self.fail(f"more than {_MAX_TENSORS} metadata entries")
+            if len(found) > _MAX_METADATA:
+                self.fail(f"more than {_MAX_METADATA} metadata entries")
         return found
 
     def tensor(self, key: str) -> TensorInfo:
+        usual = _USUAL_TENSOR.match(self.text, self.at)
+        if usual is not None and usual[1] in DTYPE_BYTES:
+            self.at = usual.end()
+            shape = tuple(map(int, usual[2].split(","))) if usual[2] else ()
+            return TensorInfo(sys.intern(usual[1]), shape, int(usual[3]), int(usual[4]))
+        return self.unusual_tensor(key)
+
+    def unusual_tensor(self, key: str) -> TensorInfo:
+        """An entry with spaces, or its members in another order."""
         dtype: str | None = None
         shape: tuple[int, ...] | None = None
         offsets: tuple[int, ...] | None = None
