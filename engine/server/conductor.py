@@ -23,6 +23,7 @@ from engine.protocol.messages import (
     Message,
     OutputsPlaced,
     OutputsStaged,
+    PackEvent,
     PlacedFile,
     Preview,
     WorkerReady,
@@ -169,6 +170,8 @@ class Conductor:
             while len(self._letters) > _MAX_BACKLOG:
                 self._has_room.clear()
                 await self._has_room.wait()
+        elif isinstance(message, PackEvent):
+            self._post(Letter(message, ()))
         elif isinstance(message, CatalogPublished):
             self._catalog.publish(message)
             self._pool.known_catalog = self._catalog.digest

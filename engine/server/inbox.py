@@ -13,7 +13,7 @@ from typing import Any
 
 from engine.core.errors import AtelierError
 from engine.core.ids import ClientId, JobId
-from engine.protocol.messages import JobDone, JobReport, OutputsStaged, Preview
+from engine.protocol.messages import JobDone, JobReport, OutputsStaged, PackEvent, Preview
 from engine.server import leases
 from engine.server.change import Change
 from engine.server.feed import PROGRESS, PreviewPicture
@@ -52,7 +52,7 @@ class Ended:
 class Letter:
     """One thing to apply: a message with the held job it concerns, or the end of a process with all jobs it held."""
 
-    message: JobReport | JobDone | OutputsStaged | Preview | Ended
+    message: JobReport | JobDone | OutputsStaged | Preview | PackEvent | Ended
     held: tuple[Held, ...]
 
 
@@ -74,6 +74,9 @@ def apply(change: Change, letters: Sequence[Letter], placer: OutputPlacer) -> li
         message = letter.message
         if isinstance(message, Ended):
             outcomes.append(_apply_end(change, letter, message))
+            continue
+        if isinstance(message, PackEvent):
+            change.show(_pack_event(message, change.now_s))
             continue
         head = leases.held(change, message.job, message.epoch)
         if head is None or not letter.held:
@@ -112,6 +115,12 @@ def _apply_staged(change: Change, letter: Letter, message: OutputsStaged, placer
         done = JobDone(job=message.job, epoch=message.epoch, outcome="failed", error=error.to_json())
         leases.finish(change, head, done, {})
         return Outcome(letter, ended=(message.job,), refused=error)
+
+
+def _pack_event(message: PackEvent, now_s: float) -> EventRecord:
+    """What a pack tells browsers keeps its place among the events of its job; it is not stored."""
+    client = None if message.client is None else ClientId(message.client)
+    return EventRecord(JobId(message.job or ""), 0, "pack_event", {"event": message.event, **message.data}, now_s, client)
 
 
 def _picture(message: Preview, held: Held) -> PreviewPicture:

@@ -193,7 +193,7 @@ class Gate:
             return _refusal(415, "encoded_body", "Compressed bodies are not accepted.", "Send it plain.")
         if request.method in _SAFE_METHODS or not request.path.startswith(NATIVE_PREFIX):
             return None
-        if "Content-Type" not in request.headers and not request.body_exists:
+        if not request.body_exists:
             return None
         wanted = "multipart/form-data" if request.path == f"{NATIVE_PREFIX}/assets" else "application/json"
         if request.content_type == wanted:

@@ -1,0 +1,282 @@
+"""A real server process part with a real (toy) worker process: jobs, cancels, crashes, order, drain."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import time
+
+import pytest
+
+from engine.core.errors import SettingsError
+from engine.core.ids import JobId
+from engine.server.composition import running_engine
+from engine.server.records import QUEUED, JobRequest
+from tests.server_harness import FAKE_WORKER, chain, running, settings_in, toy, write
+
+
+async def ended(server, job: str, seconds: float = 20) -> dict:
+    status, record = await server.call("GET", f"/jobs/{job}/wait?seconds={seconds}")
+    assert status == 200
+    return record
+
+
+async def test_a_submit_can_wait_for_the_outputs(server):
+    job = await server.submit(write("x", prefix="deep/toy", count=2), wait=20)
+    assert job["state"] == "succeeded"
+    names = [(image["subfolder"], image["filename"]) for image in job["outputs"]["1"]["images"]]
+    assert names == [("deep", "toy_00001_.png"), ("deep", "toy_00002_.png")]
+
+
+async def test_equal_graphs_are_cached_and_the_server_says_so(server):
+    first = await server.submit(chain(5), wait=20)
+    second = await server.submit(chain(5), wait=20)
+    assert (first["ran"], first["cached"]) == (["0", "1", "2", "3", "4"], [])
+    assert (second["ran"], second["cached"]) == ([], ["0", "1", "2", "3", "4"])
+    status, why = await server.call("GET", f"/jobs/{first['id']}/why")
+    assert (status, why["reasons"]["0"]) == (200, {"reason": "never_run"})
+
+
+async def test_all_complaints_come_at_once_as_data(server):
+    prompt = {
+        "1": {"class_type": "Sleep", "inputs": {"seconds": "much"}},
+        "2": {"class_type": "Write", "inputs": {"prefix": "x", "text": "x", "count": 0}},
+    }
+    status, answer = await server.call("POST", "/jobs", json={"prompt": prompt})
+    assert status == 422
+    assert answer["error"]["code"] == "graph_refused"
+    found = {(item["node"], item["input"]) for item in answer["error"]["details"]["complaints"]}
+    assert found >= {("1", "seconds"), ("2", "count")}
+
+
+async def test_outputs_that_are_fit_run_beside_complaints_about_others(server):
+    prompt = {**toy("Show", text="ok"), "2": write("x", count=0)["1"]}
+    status, answer = await server.call("POST", "/jobs", json={"prompt": prompt, "wait": 20})
+    assert status == 201
+    assert answer["job"]["targets"] == ["1"]
+    assert answer["job"]["outputs"] == {"1": {"text": ["ok"]}}
+    assert [item["node"] for item in answer["complaints"]] == ["2"]
+
+
+async def test_validators_that_exist_as_code_are_asked(server):
+    await server.submit(toy("Picky", text="good"), wait=20)
+    status, answer = await server.call("POST", "/jobs", json={"prompt": toy("Picky", text="bad")})
+    assert status == 422
+    assert answer["error"]["details"]["complaints"][0]["code"] == "custom_validation_failed"
+
+
+async def test_a_failing_node_fails_its_job_with_the_place(server):
+    job = await server.submit(toy("Fail", text="no luck"), wait=20)
+    assert (job["state"], job["error"]["message"], job["error"]["node"]) == ("failed", "no luck", "1")
+
+
+async def test_a_poison_job_is_quarantined_and_the_queue_goes_on(server):
+    poison = await server.submit(toy("Crash"))
+    good = [await server.submit(toy("Show", text=str(number))) for number in range(5)]
+    record = await ended(server, poison["id"])
+    assert (record["state"], record["attempts"]) == ("quarantined", 3)
+    assert [(crash["signal"], crash["last_node"]) for crash in record["crashes"]] == [("SIGKILL", "1")] * 3
+    assert [(await ended(server, job["id"]))["state"] for job in good] == ["succeeded"] * 5
+
+
+async def test_five_poison_jobs_among_good_ones_stop_nobody(server):
+    jobs = []
+    for number in range(30):
+        jobs.append((number % 6 == 3, await server.submit(toy("Crash") if number % 6 == 3 else write(str(number)))))
+    for is_poison, job in jobs:
+        assert (await ended(server, job["id"], 120))["state"] == ("quarantined" if is_poison else "succeeded")
+    assert len(list((server.engine.services.settings.folders.output).glob("*.png"))) == 25
+
+
+async def test_a_crash_that_does_not_repeat_costs_an_attempt_only(server, tmp_path):
+    job = await server.submit(toy("CrashOnce", marker=str(tmp_path / "marker")), wait=20)
+    assert (job["state"], job["attempts"], len(job["crashes"])) == ("succeeded", 2, 1)
+
+
+async def test_a_node_that_never_returns_is_cancelled_by_force_and_the_next_job_runs(server):
+    stuck = await server.submit(toy("Hold"))
+    await wait_until(server, stuck["id"], "running")
+    beside = await server.submit(toy("Sleep", seconds=1.0))
+    await wait_until(server, beside["id"], "running")
+    status, record = await server.call("POST", f"/jobs/{stuck['id']}/cancel")
+    assert (status, record["cancel_requested"]) == (202, True)
+    assert (await ended(server, stuck["id"], 10))["state"] == "cancelled"
+    bystander = await ended(server, beside["id"])
+    assert (bystander["state"], bystander["crashes"]) == ("succeeded", [])
+    assert (await server.submit(toy("Show", text="next"), wait=20))["state"] == "succeeded"
+
+
+async def test_a_node_that_holds_the_interpreter_lock_is_cancelled_and_the_server_answers_meanwhile(server):
+    stuck = await server.submit(toy("Spin", seconds=60.0))
+    await wait_until(server, stuck["id"], "running")
+    await server.call("POST", f"/jobs/{stuck['id']}/cancel")
+    assert await server.call("GET", "/system/health") == (200, {"status": "ok"})
+    assert (await ended(server, stuck["id"], 10))["state"] == "cancelled"
+
+
+async def test_a_cooperative_cancel_leaves_the_worker_alive(server):
+    job = await server.submit(toy("Sleep", seconds=60.0))
+    await wait_until(server, job["id"], "running")
+    pid = server.engine.services.workers.infos()[0].pid
+    await server.call("POST", f"/jobs/{job['id']}/cancel")
+    assert (await ended(server, job["id"], 10))["state"] == "cancelled"
+    assert server.engine.services.workers.infos()[0].pid == pid
+
+
+async def wait_until(server, job: str, state: str) -> None:
+    while (await server.engine.get(JobId(job))).state != state:
+        await asyncio.sleep(0.01)
+
+
+async def test_cancels_at_random_moments_touch_only_the_named_job(server):
+    chance = random.Random(7)
+    jobs = [(await server.submit(toy("Sleep", seconds=chance.choice([0.0, 0.01]))))["id"] for _ in range(200)]
+    named = set(chance.sample(jobs, 100))
+
+    async def cancel(job: str) -> None:
+        await asyncio.sleep(chance.random() * 2)
+        assert (await server.call("POST", f"/jobs/{job}/cancel"))[0] in (200, 202)
+
+    await asyncio.gather(*(cancel(job) for job in named))
+    for job in jobs:
+        record = await ended(server, job, 60)
+        assert record["state"] in (("cancelled", "succeeded") if job in named else ("succeeded",))
+        events = await server.engine.events(JobId(job))
+        assert sum(event.kind in ("job_cancelled", "job_succeeded") for event in events) == 1
+
+
+async def test_a_paused_queue_starts_nothing_until_it_is_resumed(server):
+    await server.call("POST", "/queue/pause")
+    job = await server.submit(toy("Show", text="x"))
+    assert (await ended(server, job["id"], 0.3))["state"] == QUEUED
+    assert (await server.call("GET", "/queue"))[1] == {"pending": 1, "running": 0, "paused": True}
+    await server.call("POST", "/queue/resume")
+    assert (await ended(server, job["id"]))["state"] == "succeeded"
+
+
+async def test_the_front_of_the_queue_and_priorities_decide_who_starts_next(server):
+    await server.call("POST", "/queue/pause")
+    names = {}
+    for name, options in {"a": {}, "b": {}, "front": {"front": True}, "urgent": {"priority": 3}}.items():
+        names[(await server.submit(toy("Show", text=name), alone=True, **options))["id"]] = name
+    moved = next(job for job, name in names.items() if name == "b")
+    assert (await server.call("POST", f"/jobs/{moved}/move", json={"front": True}))[0] == 200
+    await server.call("POST", "/queue/resume")
+    records = [await ended(server, job) for job in names]
+    records.sort(key=lambda record: record["started_s"])
+    assert [names[record["id"]] for record in records] == ["urgent", "b", "front", "a"]
+
+
+async def test_clearing_the_queue_cancels_what_waits(server):
+    await server.call("POST", "/queue/pause")
+    jobs = [(await server.submit(toy("Show", text=str(number))))["id"] for number in range(3)]
+    status, answer = await server.call("POST", "/queue/clear")
+    assert (status, sorted(answer["jobs"])) == (200, sorted(jobs))
+    assert (await server.call("GET", "/jobs?state=queued"))[1]["total"] == 0
+
+
+async def test_an_event_stream_resumes_after_any_number(server):
+    job = await server.submit(write("x"), wait=20)
+    full = await stream(server, job["id"])
+    assert [seq for seq, _ in full] == list(range(1, len(full) + 1))
+    assert full[-1][1] == "job_succeeded"
+    for cut in range(len(full)):
+        assert await stream(server, job["id"], {"Last-Event-ID": str(cut)}) == full[cut:]
+
+
+async def test_a_live_event_stream_misses_and_repeats_nothing(server):
+    await server.call("POST", "/queue/pause")
+    jobs = [(await server.submit(write(str(number))))["id"] for number in range(20)]
+    streams = [asyncio.create_task(stream(server, job)) for job in jobs]
+    await asyncio.sleep(0.1)
+    await server.call("POST", "/queue/resume")
+    for job, live in zip(jobs, await asyncio.gather(*streams), strict=True):
+        stored = await server.engine.events(JobId(job))
+        assert [entry for entry in live if entry[0]] == [(event.seq, event.kind) for event in stored]
+
+
+async def stream(server, job: str, headers: dict | None = None) -> list[tuple[int, str]]:
+    found = []
+    url = f"{server.url}/api/v1/jobs/{job}/events"
+    async with server.session.get(url, headers={"Accept": "text/event-stream", **(headers or {})}) as reply:
+        assert reply.status == 200
+        for block in (await reply.text()).split("\n\n"):
+            data = [line[6:] for line in block.splitlines() if line.startswith("data: ")]
+            if data:
+                record = json.loads(data[0])
+                found.append((record["seq"], record["kind"]))
+    return found
+
+
+async def test_progress_is_shown_live_and_not_stored(server):
+    with server.engine.subscribe(lambda item: getattr(item, "kind", "") == "node_progress") as live:
+        job = await server.submit(toy("Progress", steps=500), wait=20)
+        values = []
+        while live.has_items:
+            values.append((await live.get()).data["value"])
+    assert values == sorted(values)
+    assert values[-1] == 500
+    assert "node_progress" not in [event.kind for event in await server.engine.events(JobId(job["id"]))]
+
+
+async def test_previews_reach_listeners(server):
+    with server.engine.subscribe(lambda item: hasattr(item, "media_type")) as live:
+        job = await server.submit(toy("Preview"), client_id="me", wait=20)
+        picture = await live.get()
+    assert (picture.job, picture.client_id, picture.media_type) == (job["id"], "me", "image/png")
+    assert picture.data.startswith(b"\x89PNG")
+
+
+async def test_a_stopping_server_hands_running_jobs_back_without_an_attempt(tmp_path, monkeypatch):
+    monkeypatch.setattr("engine.server.composition.DRAIN_GRACE_S", 0.2)
+    async with running(settings_in(tmp_path)) as server:
+        job = (await server.submit(toy("Sleep", seconds=3600.0)))["id"]
+        await wait_until(server, job, "running")
+    async with running(settings_in(tmp_path)) as server:
+        await server.engine.pause()
+        events = [(event.kind, event.data.get("reason")) for event in await server.engine.events(JobId(job))]
+        assert ("job_requeued", "server_stopped") in events
+        await server.call("POST", f"/jobs/{job}/cancel")
+
+
+async def test_a_job_that_ends_while_the_server_drains_has_ended(tmp_path):
+    async with running(settings_in(tmp_path)) as server:
+        job = (await server.submit(toy("Sleep", seconds=0.5)))["id"]
+        await wait_until(server, job, "running")
+    async with running(settings_in(tmp_path)) as server:
+        record = await server.engine.get(JobId(job))
+        assert (record.state, record.attempts) == ("succeeded", 1)
+
+
+async def test_the_catalog_is_known_at_once_on_the_second_start(tmp_path):
+    async with running(settings_in(tmp_path)) as server:
+        await server.submit(toy("Show", text="x"), wait=20)
+    async with running(settings_in(tmp_path)) as server:
+        assert server.engine.services.workers.num_ready == 0
+        status, catalog = await server.call("GET", "/catalog")
+        assert (status, "Show" in catalog["nodes"]) == (200, True)
+
+
+async def test_two_servers_do_not_share_a_data_folder(tmp_path, server):
+    with pytest.raises(SettingsError, match="Another process"):
+        async with running(settings_in(tmp_path)):
+            pass
+
+
+async def test_two_workers_share_one_queue(tmp_path):
+    async with running(settings_in(tmp_path, num_workers=2)) as server:
+        jobs = [(await server.submit(toy("Sleep", seconds=0.2)))["id"] for _ in range(12)]
+        for job in jobs:
+            assert (await ended(server, job))["state"] == "succeeded"
+        workers = set()
+        for job in jobs:
+            workers |= {e.data["worker"] for e in await server.engine.events(JobId(job)) if e.kind == "job_leased"}
+        assert workers == {"worker-0", "worker-1"}
+
+
+async def test_an_engine_without_http_runs_a_job(tmp_path):
+    async with running_engine(settings_in(tmp_path), time.time, FAKE_WORKER) as engine:
+        submission = await engine.submit(JobRequest(write("x")))
+        job = await engine.wait(submission.job.id, 20)
+        assert job.outputs["1"]["images"][0]["filename"] == "toy_00001_.png"

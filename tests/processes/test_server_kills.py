@@ -1,0 +1,210 @@
+"""Kill -9 of the server and of its worker at random points: nothing accepted is lost, nothing is made twice."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import socket
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import psutil
+import pytest
+
+from engine.core.ids import JobId
+from engine.server.dispatcher import MAX_JOBS_PER_WORKER
+from engine.server.records import JobQuery
+from tests.server_harness import ROOT, Server, running, settings_in, toy, write
+
+NUM_JOBS = 300
+NUM_KILLS = 100
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Victim:
+    """A server process that is killed and started again on the same folder and port."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.process: asyncio.subprocess.Process | None = None
+
+    async def start(self, session: aiohttp.ClientSession) -> None:
+        command = (sys.executable, str(ROOT / "tests" / "processes" / "serve_toys.py"), str(self.folder), str(self.port))
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "default"}
+        self.process = await asyncio.create_subprocess_exec(
+            *command, env=environment, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
+        )
+        while True:
+            with suppress(aiohttp.ClientError):
+                async with session.get(f"{self.url}/api/v1/system/health") as reply:
+                    assert reply.status == 200
+                    return
+            assert self.process.returncode is None
+            await asyncio.sleep(0.01)
+
+    async def kill(self) -> None:
+        assert self.process is not None
+        self.process.kill()
+        await self.process.wait()
+
+
+async def send(session: aiohttp.ClientSession, url: str, name: str, prompt: dict[str, Any]) -> bool:
+    """Whether the server acknowledged the job. A lost answer is asked for again with the same id."""
+    try:
+        async with session.post(f"{url}/api/v1/jobs", json={"prompt": prompt, "id": name}) as reply:
+            assert reply.status in (200, 201), await reply.text()
+            return True
+    except (aiohttp.ClientError, ConnectionError):
+        return False
+
+
+def check_outputs(output: Path, records: list[dict[str, Any]]) -> None:
+    """Every job has ended well with exactly one file, and there is no other file."""
+    assert [record["state"] for record in records] == ["succeeded"] * len(records)
+    named = [image["filename"] for record in records for images in record["outputs"].values() for image in images["images"]]
+    assert len(named) == len(set(named)) == len(records)
+    assert sorted(path.name for path in output.iterdir()) == sorted(named)
+    for record in records:
+        (images,) = record["outputs"].values()
+        data = (output / images["images"][0]["filename"]).read_bytes()
+        assert data.endswith(f"<{record['id']}>0".encode())
+
+
+def job_prompt(name: str) -> dict[str, Any]:
+    """A short nap, then a file that carries the job's name."""
+    prompt = write(f"<{name}>")
+    prompt["2"] = {"class_type": "Sleep", "inputs": {"seconds": 0.005}}
+    prompt["1"]["inputs"]["after"] = ["2", 0]
+    return prompt
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("num_kills", [NUM_KILLS])
+async def test_a_server_killed_at_random_points_loses_no_job_and_makes_no_output_twice(tmp_path, num_kills):
+    chance = random.Random(1)
+    victim = Victim(tmp_path)
+    waiting = [f"job-{number:03}" for number in range(NUM_JOBS)]
+    acknowledged: list[str] = []
+
+    async def submit_some(session: aiohttp.ClientSession, count: int) -> None:
+        for name in waiting[:count]:
+            if not await send(session, victim.url, name, job_prompt(name)):
+                return
+            waiting.remove(name)
+            acknowledged.append(name)
+
+    async with aiohttp.ClientSession() as session:
+        for _ in range(num_kills):
+            await victim.start(session)
+            submitting = asyncio.create_task(submit_some(session, NUM_JOBS // num_kills))
+            await asyncio.sleep(chance.random() * 0.6)
+            await victim.kill()
+            await submitting
+        await victim.start(session)
+        await submit_some(session, NUM_JOBS)
+        assert len(acknowledged) == NUM_JOBS
+        records = []
+        for name in acknowledged:
+            async with session.get(f"{victim.url}/api/v1/jobs/{name}/wait?seconds=60") as reply:
+                records.append(await reply.json())
+        check_outputs(tmp_path / "output", records)
+        attempts = sum(record["attempts"] for record in records)
+        assert NUM_JOBS <= attempts <= NUM_JOBS + num_kills * MAX_JOBS_PER_WORKER
+        victim.process.terminate()
+        assert await asyncio.wait_for(victim.process.wait(), 20) == 0
+
+
+@pytest.mark.slow
+async def test_a_worker_killed_at_random_points_loses_no_job_and_makes_no_output_twice(tmp_path):
+    chance = random.Random(2)
+    async with running(settings_in(tmp_path)) as server:
+        names = [f"job-{number:03}" for number in range(NUM_JOBS)]
+        await server.engine.pause()
+        for name in names:
+            assert await send(server.session, server.url, name, job_prompt(name))
+        await server.engine.resume()
+        kills = asyncio.create_task(kill_workers(server, chance))
+        slowest_s = await slowest_health_check(server, kills)
+        records = [(await server.call("GET", f"/jobs/{name}/wait?seconds=60"))[1] for name in names]
+        unlucky = [record["id"] for record in records if record["state"] == "quarantined"]
+        for name in unlucky:  # killed three times by chance: kept with its evidence, and fine when asked for again
+            crashes = (await server.engine.get(JobId(name))).crashes
+            assert [crash["signal"] for crash in crashes] == ["SIGKILL"] * 3
+            assert (await server.call("POST", f"/jobs/{name}/requeue"))[0] == 200
+        records = [(await server.call("GET", f"/jobs/{name}/wait?seconds=60"))[1] for name in names]
+        check_outputs(tmp_path / "output", records)
+        assert kills.result() == NUM_KILLS
+        assert len(unlucky) < 10
+        assert slowest_s < 5.0
+
+
+async def kill_workers(server: Server, chance: random.Random) -> int:
+    """Kill the worker's process at `NUM_KILLS` random points of its lives."""
+    seen = set()
+    while len(seen) < NUM_KILLS:
+        info = server.engine.services.workers.infos()[0]
+        if info.pid is None or info.pid in seen:
+            await asyncio.sleep(0.005)
+            continue
+        await asyncio.sleep(0.05 + chance.random() * 0.4)
+        with suppress(ProcessLookupError):
+            os.kill(info.pid, signal.SIGKILL)
+        seen.add(info.pid)
+    return len(seen)
+
+
+async def slowest_health_check(server: Server, until: asyncio.Task) -> float:
+    slowest_s = 0.0
+    while not until.done():
+        start = time.monotonic()
+        assert (await server.call("GET", "/system/health"))[0] == 200
+        slowest_s = max(slowest_s, time.monotonic() - start)
+        await asyncio.sleep(0.02)
+    return slowest_s
+
+
+async def test_a_terminated_server_exits_cleanly_and_consumes_no_attempt(tmp_path):
+    victim = Victim(tmp_path)
+    async with aiohttp.ClientSession() as session:
+        await victim.start(session)
+        assert await send(session, victim.url, "long", toy("Sleep", seconds=3600.0))
+        while (await (await session.get(f"{victim.url}/api/v1/jobs/long")).json())["state"] != "running":
+            await asyncio.sleep(0.01)
+        victim.process.terminate()
+        assert await asyncio.wait_for(victim.process.wait(), 20) == 0
+    async with running(settings_in(tmp_path)) as server:
+        page = await server.engine.list(JobQuery())
+        assert [(job.id, job.attempts <= 1) for job in page.jobs] == [("long", True)]
+        events = await server.engine.events(JobId("long"))
+        assert "server_stopped" in [event.data.get("reason") for event in events]
+        await server.engine.cancel(JobId("long"))
+
+
+async def test_a_killed_server_leaves_no_worker_behind(tmp_path):
+    victim = Victim(tmp_path)
+    async with aiohttp.ClientSession() as session:
+        await victim.start(session)
+        assert await send(session, victim.url, "stuck", toy("Spin", seconds=600.0))
+        while (await (await session.get(f"{victim.url}/api/v1/jobs/stuck")).json())["state"] != "running":
+            await asyncio.sleep(0.01)
+        (worker,) = psutil.Process(victim.process.pid).children()
+        await victim.kill()
+        await victim.start(session)
+        assert not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE
+        async with session.post(f"{victim.url}/api/v1/jobs/stuck/cancel") as reply:
+            assert reply.status in (200, 202)
+        victim.process.terminate()
+        assert await asyncio.wait_for(victim.process.wait(), 30) == 0

@@ -1,0 +1,114 @@
+"""The database: durability mode, group commit, migrations."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from engine.core.errors import ConflictError, SettingsError
+from engine.server.database import Database, has_wal_reset_race, journal_mode
+from engine.server.tables import METADATA, STATE
+
+
+def url_in(folder) -> str:
+    return f"sqlite:///{folder / 'jobs.sqlite3'}"
+
+
+def put(name: str):
+    return lambda connection: connection.execute(sa.insert(STATE).values(name=name, value="x"))
+
+
+def names(connection: sa.Connection) -> list[str]:
+    return list(connection.scalars(sa.select(STATE.c.name).order_by(STATE.c.name)))
+
+
+@pytest.mark.parametrize(
+    ("version", "has_race"),
+    [
+        ((3, 40, 1), True), ((3, 51, 2), True), ((3, 51, 3), False), ((3, 50, 7), False), ((3, 50, 6), True),
+        ((3, 44, 6), False), ((3, 45, 9), True), ((3, 6, 23), False), ((3, 52, 0), False),
+    ],
+)  # fmt: skip
+def test_versions_with_the_wal_reset_race_use_a_rollback_journal(version, has_race):
+    assert has_wal_reset_race(version) is has_race
+    assert journal_mode(version) == ("PERSIST" if has_race else "WAL")
+
+
+async def test_the_journal_in_use_is_the_one_that_fits_the_linked_sqlite(tmp_path):
+    database = Database.open(url_in(tmp_path))
+    mode = await database.run(lambda connection: connection.exec_driver_sql("PRAGMA journal_mode").scalar())
+    level = await database.run(lambda connection: connection.exec_driver_sql("PRAGMA synchronous").scalar())
+    database.close()
+    assert mode.upper() == journal_mode(sqlite3.sqlite_version_info)
+    assert level == 2  # FULL
+
+
+async def test_operations_that_wait_share_a_commit(tmp_path):
+    database = Database.open(url_in(tmp_path))
+    await asyncio.gather(*(database.run(put(f"{number:03}")) for number in range(200)))
+    assert len(await database.run(names)) == 200
+    assert database.num_commits < 100
+    database.close()
+
+
+async def test_an_operation_that_raises_is_undone_alone(tmp_path):
+    database = Database.open(url_in(tmp_path))
+
+    def fail(connection: sa.Connection) -> None:
+        put("half")(connection)
+        raise ConflictError("no")
+
+    results = await asyncio.gather(
+        database.run(put("a")), database.run(fail), database.run(put("b")), database.run(fail), return_exceptions=True
+    )
+    assert [isinstance(result, ConflictError) for result in results] == [False, True, False, True]
+    assert await database.run(names) == ["a", "b"]
+    database.close()
+
+
+async def test_what_was_committed_is_there_after_opening_again(tmp_path):
+    database = Database.open(url_in(tmp_path))
+    await database.run(put("kept"))
+    database.close()
+    database = Database.open(url_in(tmp_path))
+    assert await database.run(names) == ["kept"]
+    database.close()
+
+
+def test_the_migrations_lead_to_the_tables_the_code_uses(tmp_path):
+    Database.open(url_in(tmp_path)).close()
+    engine = sa.create_engine(url_in(tmp_path))
+    with engine.connect() as connection:
+        differences = compare_metadata(MigrationContext.configure(connection), METADATA)
+        made = connection.exec_driver_sql("SELECT sql FROM sqlite_master WHERE name = 'jobs_by_place'").scalar()
+    engine.dispose()
+    # Alembic cannot compare an index with an expression in it, so that one is compared as SQL.
+    assert [item[:1] for item in differences if getattr(item[1], "name", "") != "jobs_by_place"] == []
+    assert made == "CREATE INDEX jobs_by_place ON jobs (state, priority DESC, number, sequence)"
+
+
+def test_a_database_of_a_newer_program_is_refused(tmp_path):
+    Database.open(url_in(tmp_path)).close()
+    with sqlite3.connect(tmp_path / "jobs.sqlite3") as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.close()
+    with pytest.raises(SettingsError, match="newer than this program's") as caught:
+        Database.open(url_in(tmp_path))
+    assert caught.value.code == "database_is_newer"
+
+
+@pytest.mark.parametrize("url", ["nonsense", "sqlite:////proc/nowhere/x.db", "notadatabase://x/y"])
+def test_an_unusable_url_is_a_settings_error(url):
+    with pytest.raises((SettingsError, OSError)):
+        Database.open(url)
+
+
+def test_a_damaged_file_is_a_settings_error(tmp_path):
+    (tmp_path / "jobs.sqlite3").write_bytes(b"this is not a database at all" * 100)
+    with pytest.raises(SettingsError, match="cannot be opened"):
+        Database.open(url_in(tmp_path))
