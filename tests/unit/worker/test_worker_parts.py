@@ -1,0 +1,150 @@
+"""Small parts of the worker: progress, pictures, error texts, the live graph, models made on demand."""
+
+import io
+
+import pytest
+import torch
+from PIL import Image
+
+from engine.core.errors import NodeError, NotFoundError
+from engine.worker.failures import describe_value, node_failure
+from engine.worker.hooks import hook_arguments
+from engine.worker.live_graph import LiveGraph
+from engine.worker.model_room import ModelRoom
+from engine.worker.pictures import encode_jpeg, encode_png
+from engine.worker.progress import Gate, ProgressMeter
+
+
+class Clock:
+    def __init__(self):
+        self.now_s = 0.0
+
+    def __call__(self):
+        return self.now_s
+
+
+def test_a_meter_sends_the_first_report_and_one_per_interval():
+    clock, sent = Clock(), []
+    meter = ProgressMeter(lambda value, maximum: sent.append(value), 0.1, clock)
+    for step in range(100):
+        clock.now_s = step * 0.01
+        meter.report(step, 100)
+    meter.flush()
+    assert len(sent) == 11
+    assert (sent[0], sent[-1]) == (0, 99)
+    assert sent == sorted(sent)
+
+
+def test_a_flush_sends_nothing_twice():
+    sent = []
+    meter = ProgressMeter(lambda value, maximum: sent.append(value), 0.1, Clock())
+    meter.report(1, 2)
+    meter.flush()
+    meter.report(2, 2)
+    meter.flush()
+    meter.flush()
+    assert sent == [1, 2]
+
+
+def test_a_gate_opens_once_per_interval():
+    clock = Clock()
+    gate = Gate(0.25, clock)
+    opened = []
+    for step in range(100):
+        clock.now_s = step * 0.01
+        opened.append(gate.opens())
+    assert opened.count(True) == 4
+    assert opened[0]
+
+
+@pytest.mark.parametrize(
+    ("shape", "size"), [((100, 50, 3), (64, 128)), ((10, 40, 4), (128, 32)), ((1, 1, 1), (128, 128))]
+)
+def test_a_preview_fits_the_square_whatever_its_size(shape, size):
+    picture = Image.open(io.BytesIO(encode_jpeg(torch.rand(shape), 128)))
+    assert (picture.format, picture.size) == ("JPEG", size)
+
+
+def test_a_png_holds_the_exact_pixels():
+    pixels = torch.tensor([[[0.0, 0.5, 1.0], [2.0, -1.0, float("nan")]]])
+    picture = Image.open(io.BytesIO(encode_png(pixels)))
+    assert [picture.getpixel((x, 0)) for x in (0, 1)] == [(0, 128, 255), (255, 0, 0)]
+
+
+@pytest.mark.parametrize("shape", [(3,), (2, 2), (2, 2, 2), (2, 4, 4, 3), (0, 4, 3)])
+def test_a_tensor_that_is_no_picture_is_refused(shape):
+    with pytest.raises(NodeError, match="A picture must have the shape"):
+        encode_png(torch.zeros(shape))
+
+
+class Unprintable:
+    def __str__(self):
+        raise RuntimeError("no text")
+
+
+def test_values_in_error_reports_are_short_texts():
+    assert describe_value(5) == 5
+    assert describe_value(None) is None
+    assert describe_value("x" * 5000).endswith("(5000 characters)")
+    assert describe_value(torch.zeros(1, 4, 8, 8)) == "Tensor [1, 4, 8, 8] float32 on cpu"
+    assert describe_value({"samples": torch.zeros(2)}) == "{'samples': Tensor [2] float32 on cpu}"
+    assert describe_value([1, "a"]) == "[1, a]"
+    assert describe_value(Unprintable()) == "<Unprintable>"
+
+
+def test_a_foreign_exception_is_named_with_its_module():
+    try:
+        torch.zeros(2) @ torch.zeros(3)
+    except RuntimeError as error:
+        failure = node_failure(error, node="1", node_type="N", title="", calls=[{"a": 1}, {"a": 2}])
+    assert failure.details["exception_type"] == "RuntimeError"
+    assert failure.details["current_inputs"] == {"a": [1, 2]}
+    import json
+
+    with pytest.raises(json.JSONDecodeError) as caught:
+        json.loads("{")
+    failure = node_failure(caught.value, node="1", node_type="N", title="", calls=[])
+    assert failure.details["exception_type"] == "json.decoder.JSONDecodeError"
+
+
+def test_a_hook_is_called_with_what_it_names():
+    values = {"a": 1, "b": 2}
+    assert hook_arguments(lambda a: None, values) == {"a": 1}
+    assert hook_arguments(lambda **rest: None, values) == values
+    assert hook_arguments(lambda a, c=3: None, values) == {"a": 1}
+
+
+def test_the_live_graph_follows_expansions():
+    graph = LiveGraph({"1": {"class_type": "A", "inputs": {}}})
+    graph.add("1", {"1.a": {"class_type": "B", "inputs": {}}, "1.b": {"class_type": "B", "override_display_id": "1.a"}})
+    graph.add("1.b", {"1.b.c": {"class_type": "C"}})
+    assert graph.get_node("1.a")["class_type"] == "B"
+    assert (graph.has_node("1.b.c"), graph.has_node("2")) == (True, False)
+    assert (graph.get_real_node_id("1.b.c"), graph.get_parent_node_id("1.b.c")) == ("1", "1.b")
+    assert graph.get_display_node_id("1.b.c") == "1"
+    assert graph.all_node_ids() == {"1", "1.a", "1.b", "1.b.c"}
+    with pytest.raises(NotFoundError):
+        graph.get_node("2")
+
+
+class Library:
+    def __init__(self):
+        self.num_freed = 0
+
+    def free(self):
+        self.num_freed += 1
+
+
+def test_the_model_library_is_made_once_and_only_when_needed():
+    made = []
+
+    def make():
+        made.append(Library())
+        return made[-1]
+
+    room = ModelRoom(make)
+    room.free()
+    assert made == []
+    assert room.library() is room.library()
+    room.free()
+    assert [library.num_freed for library in made] == [1]
