@@ -1,0 +1,63 @@
+"""Devices, their memory, and the dtypes chosen for them."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from engine.core.errors import SettingsError
+from engine.memory.device import Device, cpu_device, find_device, is_out_of_memory, list_devices, memory_facts
+from engine.memory.network import default_budget_bytes
+from engine.memory.precision import PrecisionPolicy, parse_dtype
+
+GPU = Device("mps")
+
+
+def test_the_cpu_is_always_there_and_listed_last() -> None:
+    assert list_devices()[-1] == cpu_device()
+    assert find_device("cpu").torch == torch.device("cpu")
+
+
+def test_an_unknown_device_is_refused_with_the_ones_there_are() -> None:
+    with pytest.raises(SettingsError, match="tpu") as caught:
+        find_device("tpu:9")
+    assert "cpu" in caught.value.hint
+
+
+def test_memory_is_told_in_bytes() -> None:
+    facts = memory_facts(cpu_device())
+    assert 0 < facts.free_bytes <= facts.total_bytes
+
+
+def test_the_budget_is_a_share_of_the_host_unless_it_is_given() -> None:
+    total = memory_facts(cpu_device()).total_bytes
+    assert default_budget_bytes(cpu_device()) < total
+    assert default_budget_bytes(cpu_device(), 1000) == 1000
+    assert default_budget_bytes(cpu_device(), 1000, 300) == 700
+    assert default_budget_bytes(cpu_device(), 1000, 3000) == 0
+
+
+def test_the_cpu_computes_in_single_precision_unless_told_otherwise() -> None:
+    for part in ("network", "vae", "text_encoder"):
+        assert PrecisionPolicy().compute_dtype(part, cpu_device()) is torch.float32  # type: ignore[arg-type]
+    assert PrecisionPolicy(network=torch.bfloat16).compute_dtype("network", cpu_device()) is torch.bfloat16
+
+
+def test_accelerators_compute_networks_in_half_and_text_in_single_precision() -> None:
+    policy = PrecisionPolicy()
+    assert policy.compute_dtype("network", GPU) is torch.float16
+    assert policy.compute_dtype("text_encoder", GPU) is torch.float32
+    assert PrecisionPolicy(torch.float16, force_float32=True).compute_dtype("network", GPU) is torch.float32
+
+
+def test_a_dtype_networks_cannot_compute_in_is_refused() -> None:
+    assert parse_dtype("bfloat16") is torch.bfloat16
+    with pytest.raises(SettingsError, match="int8"):
+        parse_dtype("int8")
+
+
+def test_failed_allocations_are_told_from_other_errors() -> None:
+    assert is_out_of_memory(torch.OutOfMemoryError("x"))
+    assert is_out_of_memory(RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"))
+    assert not is_out_of_memory(RuntimeError("shapes cannot be multiplied"))
+    assert not is_out_of_memory(ValueError("out of memory"))
