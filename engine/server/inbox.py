@@ -120,7 +120,8 @@ def _apply_staged(change: Change, letter: Letter, message: OutputsStaged, placer
 def _pack_event(message: PackEvent, now_s: float) -> EventRecord:
     """What a pack tells browsers keeps its place among the events of its job; it is not stored."""
     client = None if message.client is None else ClientId(message.client)
-    return EventRecord(JobId(message.job or ""), 0, "pack_event", {"event": message.event, **message.data}, now_s, client)
+    data = {"event": message.event, **message.data}
+    return EventRecord(JobId(message.job or ""), 0, "pack_event", data, now_s, client)
 
 
 def _picture(message: Preview, held: Held) -> PreviewPicture:
