@@ -229,7 +229,9 @@ def _refusal(status: int, code: str, message: str, hint: str) -> web.Response:
 def _plain_error(request: web.Request, error: web.HTTPException) -> web.StreamResponse:
     """aiohttp's own errors in our form on the native API; elsewhere as they are."""
     if not request.path.startswith(NATIVE_PREFIX) or error.status < 400:
-        return error
+        # A fresh response with the same content: aiohttp wants its exceptions raised, not returned.
+        headers = {name: value for name, value in error.headers.items() if name.lower() != "content-length"}
+        return web.Response(status=error.status, reason=error.reason, body=error.body, headers=headers)
     response = _refusal(error.status, f"http_{error.status}", error.reason + ".", "See /api/v1/openapi.json.")
     if "Allow" in error.headers:
         response.headers["Allow"] = error.headers["Allow"]
