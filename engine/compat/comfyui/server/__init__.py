@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 from aiohttp import web
 
 from engine.compat.comfyui.server import (
@@ -43,10 +41,14 @@ def mount(app: web.Application, services: Services) -> None:
     add_routes(app, system_routes.INTERNAL_ROUTES, mirrored=False)
     add_routes(app, catalog_routes.STATIC_ROUTES, mirrored=False)
     add_routes(app, catalog_routes.API_ROUTES, mirrored=False)
-    app.cleanup_ctx.append(_broadcasting)
+    app.on_startup.append(_start)
+    app.on_shutdown.append(_stop)
 
 
-async def _broadcasting(app: web.Application) -> AsyncIterator[None]:
+async def _start(app: web.Application) -> None:
     app[BROADCASTER].start()
-    yield
+
+
+async def _stop(app: web.Application) -> None:
+    """Before connections are waited for: open sockets would hold up the end of the server."""
     await app[BROADCASTER].stop()

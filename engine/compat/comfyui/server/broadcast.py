@@ -53,6 +53,10 @@ class ClientSocket:
         if not self._socket.closed and self._closing is None:
             self._closing = asyncio.ensure_future(self._socket.close(code=1013))
 
+    async def close(self) -> None:
+        """Say goodbye because the server stops."""
+        await self._socket.close(code=1001)
+
     async def write(self) -> None:
         """Send what waits until the connection ends."""
         with contextlib.suppress(ConnectionError, RuntimeError):
@@ -89,7 +93,7 @@ class Broadcaster:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
         for socket in list(self._sockets.values()):
-            socket.abort()
+            await socket.close()
 
     # ------------------------------------------------------------------ sockets
 

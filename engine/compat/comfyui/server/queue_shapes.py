@@ -81,23 +81,22 @@ def _messages(job: JobRecord) -> list[list[Any]]:
 def failure_data(job: JobRecord) -> dict[str, Any]:
     """The data of execution_error for a failed job (without its timestamp)."""
     error = dict(job.error or {})
-    details = error.get("details") or {}
+    details = error.get("details")
+    facts = {**(details if isinstance(details, dict) else {}), **error}
     node = str(error.get("node") or "")
-    place = job.nodes.get(node) or {}
-    real = str(place.get("real") or node.split(".")[0] if node not in job.prompt else node)
-    record = job.prompt.get(real)
-    text = details.get("exception_message") or error.get("message") or "The job failed."
-    hint = error.get("hint") or ""
+    record = job.prompt.get(node)
+    text = facts.get("exception_message") or error.get("message") or "The job failed."
+    executed = facts.get("executed", [*job.cached, *(name for name in job.ran if name != node)])
     return {
         "prompt_id": job.id,
-        "node_id": real,
-        "node_type": record["class_type"] if isinstance(record, dict) else details.get("node_type", ""),
-        "executed": [*job.cached, *(name for name in job.ran if name != node)],
-        "exception_message": f"{text}\n{hint}",
-        "exception_type": details.get("exception_type") or str(error.get("code") or "error"),
-        "traceback": list(details.get("traceback") or ()),
-        "current_inputs": dict(details.get("current_inputs") or {}),
-        "current_outputs": list(job.ran),
+        "node_id": node,
+        "node_type": record["class_type"] if isinstance(record, dict) else facts.get("node_type", ""),
+        "executed": list(executed),
+        "exception_message": f"{text}\n{error.get('hint') or ''}",
+        "exception_type": facts.get("exception_type") or str(error.get("code") or "error"),
+        "traceback": list(facts.get("traceback") or ()),
+        "current_inputs": dict(facts.get("current_inputs") or {}),
+        "current_outputs": list(executed),
     }
 
 

@@ -30,7 +30,10 @@ async def get_system_stats(request: web.Request) -> web.Response:
     system["required_frontend_version"] = None
     system["installed_templates_version"] = _installed("comfyui-workflow-templates")
     system["required_templates_version"] = None
-    devices = [{key: device.get(key) for key in _DEVICE_KEYS} for device in stats["devices"]]
+    # Clients expect at least one device; until a worker has named its own, the host's processors are what is known.
+    host = {"name": "cpu", "type": "cpu", "vram_total": system["ram_total"], "vram_free": system["ram_free"]}
+    host.update(torch_vram_total=system["ram_total"], torch_vram_free=system["ram_free"])
+    devices = [{key: device.get(key) for key in _DEVICE_KEYS} for device in stats["devices"] or [host]]
     return say({"system": system, "devices": devices})
 
 

@@ -39,7 +39,7 @@ async def view(request: web.Request) -> web.StreamResponse:
     filename = name.replace("\\", "/").rpartition("/")[2]
     subfolder = request.query.get("subfolder", "")
     stream = await asyncio.to_thread(_open, request.app[SERVICES], kind, subfolder, filename)
-    channel, preview = request.query.get("channel", "rgba"), request.query.get("preview")
+    channel, preview = request.query.get("channel", ""), request.query.get("preview")
     if preview is not None:
         return _picture_reply(*await asyncio.to_thread(_small, stream, preview, channel), filename)
     if channel in ("rgb", "a"):
