@@ -12,18 +12,20 @@ from functools import cache
 from random import Random
 from typing import Any
 
+from engine.core.errors import GraphError
 from engine.core.ids import NodeId
 from engine.graph.editor_text import choose_alternatives, replace_tokens, strip_comments
 from engine.graph.graph import Graph, GraphNode, Link
 from engine.graph.link_sources import REMOVED, SourceFinder, socket_type
 from engine.graph.schema import Catalog, FileChoices, NodeSpec
-from engine.graph.scopes import BYPASSED, EDITOR_ONLY, MUTED, Scope, entries, link_of, unfold
+from engine.graph.scopes import BYPASSED, EDITOR_ONLY, MUTED, Scope, entries, link_of, type_of, unfold
 from engine.graph.widget_values import FILE_NAME_WIDGET, WidgetPlan
 from engine.graph.workflow import Workflow
 
 __all__ = ["compile_workflow"]
 
 _NOT_SUBSTITUTED = frozenset({"CheckpointSave"})
+_MAX_PROMPT_CHARACTERS = 1_000_000
 _ABSENT = object()
 
 
@@ -44,7 +46,7 @@ def compile_workflow(
         now: local time for `%date:…%`; the current time when None.
         list_files: lists a folder, for nodes that were saved without a choice; such inputs stay empty when None.
 
-    Raises GraphError when the document contradicts itself: see `unfold` and `SourceFinder.find`.
+    Raises GraphError when the document contradicts itself: see `unfold` and `SourceFinder.find`; text_too_long.
     """
     return _Compiler(workflow, catalog, rng or Random(), now or datetime.now(), list_files).run()
 
@@ -90,13 +92,12 @@ class _Compiler:
     def _is_emitted(scope: Scope, node_id: str, record: Mapping[str, Any]) -> bool:
         return (
             record.get("mode") not in (MUTED, BYPASSED)
-            and record.get("type") not in EDITOR_ONLY
+            and type_of(record) not in EDITOR_ONLY
             and node_id not in scope.children
         )
 
     def _node(self, scope: Scope, node_id: str, record: Mapping[str, Any]) -> GraphNode:
-        kind = record.get("type")
-        kind = kind if isinstance(kind, str) else ""
+        kind = type_of(record)
         spec = self._catalog.get(kind)
         inputs = dict(self._widget_values(scope, node_id, record))
         untouched: set[str] = set()
@@ -150,16 +151,14 @@ class _Compiler:
 
     # -------------------------------------------------------------- widgets
 
-    def _plan(self, kind: Any) -> WidgetPlan | None:
-        if not isinstance(kind, str):
-            return None
+    def _plan(self, kind: str) -> WidgetPlan | None:
         if kind not in self._plans:
             spec = self._catalog.get(kind)
             self._plans[kind] = None if spec is None else WidgetPlan.of(spec)
         return self._plans[kind]
 
     def _num_entries(self, record: Mapping[str, Any]) -> int:
-        plan = self._plan(record.get("type"))
+        plan = self._plan(type_of(record))
         if plan is not None:
             return plan.num_entries
         values = record.get("widgets_values")
@@ -170,7 +169,7 @@ class _Compiler:
         key = (scope, node_id)
         if key not in self._values:
             values = record.get("widgets_values")
-            plan = self._plan(record.get("type"))
+            plan = self._plan(type_of(record))
             if plan is not None:
                 found = plan.read(values, self._first_file)
             else:
@@ -190,6 +189,7 @@ class _Compiler:
             if item.name in untouched or not isinstance(value, str):
                 continue
             if item.options.get("dynamicPrompts"):
+                _check_length(item.name, value)
                 inputs[item.name] = choose_alternatives(strip_comments(value), self._rng)
             if item.name == FILE_NAME_WIDGET and spec.is_output_node and spec.name not in _NOT_SUBSTITUTED:
                 inputs[item.name] = self._substituted(scope, value)
@@ -209,6 +209,16 @@ class _Compiler:
                 return self._widget_values(scope, node_id, scope.index.nodes[node_id]).get(widget)
             scope = scope.parent
         return None
+
+
+def _check_length(name: str, text: str) -> None:
+    if len(text) > _MAX_PROMPT_CHARACTERS:
+        raise GraphError(
+            f"The text of {name} has {len(text)} characters; at most {_MAX_PROMPT_CHARACTERS} can be worked on.",
+            code="text_too_long",
+            hint="Shorten the text.",
+            input=name,
+        )
 
 
 def _widget_name(item: Mapping[str, Any], name: str) -> str | None:
@@ -241,15 +251,14 @@ def _names(scope: Scope, catalog: Catalog) -> dict[str, str]:
     found: dict[str, str] = {}
     titles: dict[str, str] = {}
     for node_id, record in scope.index.nodes.items():
-        kind, title = record.get("type"), record.get("title")
+        kind, title = type_of(record), record.get("title")
         properties = record.get("properties")
         name = properties.get("Node name for S&R") if isinstance(properties, dict) else None
         if not isinstance(name, str) or not name:
             name = kind
-        if isinstance(name, str):
-            found.setdefault(name, node_id)
+        found.setdefault(name, node_id)
         if not isinstance(title, str) or not title:
-            spec = catalog.get(kind) if isinstance(kind, str) else None
+            spec = catalog.get(kind)
             title = spec.title if spec else ""
         titles.setdefault(title, node_id)
     return {**titles, **found}

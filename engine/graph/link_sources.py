@@ -9,7 +9,7 @@ from typing import Any
 from engine.core.errors import GraphError
 from engine.core.ids import NodeId
 from engine.graph.graph import Link
-from engine.graph.scopes import BYPASSED, EDITOR_ONLY, MUTED, EditorLink, Scope, entries, link_of
+from engine.graph.scopes import BYPASSED, EDITOR_ONLY, MUTED, EditorLink, Scope, entries, link_of, type_of
 
 __all__ = ["REMOVED", "SourceFinder", "socket_type"]
 
@@ -83,7 +83,7 @@ def _step(scope: Scope, link: EditorLink, wanted: str) -> _Place | Link | _Remov
     node = scope.index.nodes.get(link.origin)
     if node is None:
         return None
-    kind = node.get("type")
+    kind = type_of(node)
     if kind == "Reroute":
         return _input_link(scope, node, 0)
     if kind in EDITOR_ONLY:

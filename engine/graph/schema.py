@@ -127,6 +127,11 @@ class NodeSpec:
         return tuple(item for item in self.inputs if item.presence == "hidden")
 
     @cached_property
+    def has_file_choices(self) -> bool:
+        """Whether an input names a file of a folder."""
+        return any(isinstance(item.choices, FileChoices) for item in self.inputs)
+
+    @cached_property
     def visible_inputs(self) -> tuple[InputSpec, ...]:
         """Required inputs, then optional ones, in declared order."""
         return tuple(i for i in self.inputs if i.presence == "required") + tuple(

@@ -21,7 +21,10 @@ __all__ = [
     "EditorLink",
     "GraphIndex",
     "Scope",
+    "entries",
+    "id_text",
     "link_of",
+    "type_of",
     "unfold",
 ]
 
@@ -58,7 +61,8 @@ class GraphIndex:
     def of(cls, record: Mapping[str, Any]) -> GraphIndex:
         """Index a graph record of a schema 1 document. Raises GraphError for two nodes with one id."""
         index = cls()
-        for node in record.get("nodes") or ():
+        nodes = record.get("nodes")
+        for node in nodes if isinstance(nodes, list) else ():
             if not isinstance(node, dict):
                 continue
             node_id = id_text(node.get("id"))
@@ -170,8 +174,8 @@ def unfold(workflow: Workflow, widget_counts: Any) -> list[Scope]:
         scopes.append(scope)
         opened = []
         for node_id, node in scope.index.nodes.items():
-            kind = node.get("type")
-            if not isinstance(kind, str) or node.get("mode") in (MUTED, BYPASSED):
+            kind = type_of(node)
+            if node.get("mode") in (MUTED, BYPASSED):
                 continue
             if kind in definitions:
                 if kind not in indexes:
@@ -251,6 +255,12 @@ def entries(node: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
     if not isinstance(found, list):
         return []
     return [item if isinstance(item, dict) else {} for item in found]
+
+
+def type_of(node: Mapping[str, Any]) -> str:
+    """A node's type; "" when the file has none."""
+    kind = node.get("type")
+    return kind if isinstance(kind, str) else ""
 
 
 def link_of(item: Mapping[str, Any]) -> str | None:

@@ -19,6 +19,7 @@ __all__ = ["Workflow", "is_workflow"]
 _LINK_KEYS = ("id", "origin_id", "origin_slot", "target_id", "target_slot", "type")
 _COUNTERS = {"last_node_id": "lastNodeId", "last_link_id": "lastLinkId"}
 _MORE = "more"
+_NOT_EXTENDED = frozenset({*_LINK_KEYS[1:], _MORE})
 
 
 def is_workflow(value: Any) -> bool:
@@ -83,15 +84,22 @@ def _check_shape(value: Mapping[str, Any]) -> None:
 
 def _to_schema_1(value: Mapping[str, Any]) -> dict[str, Any]:
     document = dict(value)
-    if document.get("version") == 1:
-        return document
+    _move_up(document)
     document["version"] = 1
+    if not document.get("extra", True) and _needs_extra(document):
+        # Schema 0.4 has to have `extra` here, so whether an empty one was there cannot be told after a way through it.
+        del document["extra"]
+    return document
+
+
+def _move_up(document: dict[str, Any]) -> None:
+    """Spell links, reroutes and counters as schema 1 does, in place; files of either version mix the spellings."""
     extra = document.get("extra")
     extensions: dict[Any, Mapping[str, Any]] = {}
     if isinstance(extra, dict):
         extra = dict(extra)
         extensions = _take_extensions(extra, document.get("links") or ())
-        if "reroutes" in extra and "reroutes" not in document:
+        if isinstance(extra.get("reroutes"), list) and "reroutes" not in document:
             document["reroutes"] = extra.pop("reroutes")
         document["extra"] = extra
     if isinstance(document.get("links"), list):
@@ -104,7 +112,14 @@ def _to_schema_1(value: Mapping[str, Any]) -> dict[str, Any]:
                 state[counter] = document.pop(name)
         if state:
             document["state"] = state
-    return document
+
+
+def _needs_extra(document: Mapping[str, Any]) -> bool:
+    """Whether schema 0.4 keeps something of this document under `extra`."""
+    if isinstance(document.get("reroutes"), list):
+        return True
+    links = document.get("links")
+    return isinstance(links, list) and any(_link_extension(link) for link in links)
 
 
 def _take_extensions(extra: dict[str, Any], links: Any) -> dict[Any, Mapping[str, Any]]:
@@ -112,14 +127,14 @@ def _take_extensions(extra: dict[str, Any], links: Any) -> dict[Any, Mapping[str
     found = extra.get("linkExtensions")
     if not isinstance(found, list) or not found:
         return {}
-    ids = {link[0] for link in links if isinstance(link, list) and link and isinstance(link[0], (int, str))}
+    ids = {link_id for link_id, link in _first_links(links) if isinstance(link, list) or not _link_extension(link)}
     taken: dict[Any, Mapping[str, Any]] = {}
     left = []
     for item in found:
-        link = item.get("id") if isinstance(item, dict) else None
-        is_plain = isinstance(link, (int, str)) and not set(item).intersection(_LINK_KEYS[1:])
-        if is_plain and link in ids and link not in taken and _MORE not in item:
-            taken[link] = item
+        link_id = item.get("id") if isinstance(item, dict) else None
+        is_plain = type(link_id) in (int, str) and len(item) > 1 and not set(item).intersection(_NOT_EXTENDED)
+        if is_plain and link_id in ids and link_id not in taken:
+            taken[link_id] = item
         else:
             left.append(item)
     if left:
@@ -129,15 +144,31 @@ def _take_extensions(extra: dict[str, Any], links: Any) -> dict[Any, Mapping[str
     return taken
 
 
+def _first_links(links: Any) -> list[tuple[Any, Any]]:
+    """(id, link) of the links in array or full object form; of links that share an id only the first."""
+    found: dict[Any, Any] = {}
+    for link in links if isinstance(links, list) else ():
+        if isinstance(link, list):
+            link_id = link[0] if len(link) >= 5 else None
+        else:
+            link_id = link["id"] if _link_extension(link) is not None else None
+        if type(link_id) in (int, str):
+            found.setdefault(link_id, link)
+    return list(found.items())
+
+
 def _link_object(link: Any, extensions: dict[Any, Mapping[str, Any]]) -> Any:
-    """A link array as an object; anything else as it is."""
-    if not isinstance(link, list) or len(link) < 5:
+    """A link array as an object, with its extension; anything else as it is."""
+    if isinstance(link, list) and len(link) >= 5:
+        record = dict(zip(_LINK_KEYS, link))
+        if len(link) > len(_LINK_KEYS):
+            record[_MORE] = link[len(_LINK_KEYS) :]
+    elif extensions and _link_extension(link) is not None:
+        record = dict(link)
+    else:
         return link
-    record = dict(zip(_LINK_KEYS, link))
-    if len(link) > len(_LINK_KEYS):
-        record[_MORE] = link[len(_LINK_KEYS) :]
-    if extensions and isinstance(link[0], (int, str)):
-        record.update(extensions.pop(link[0], {}))
+    if extensions and type(record["id"]) in (int, str):
+        record.update(extensions.pop(record["id"], {}))
     return record
 
 
@@ -148,15 +179,16 @@ def _to_schema_04(document: Mapping[str, Any]) -> dict[str, Any]:
     value = dict(document)
     value["version"] = 0.4
     extra = dict(value.get("extra") or {})
-    extensions: list[Any] = []
     if isinstance(value.get("links"), list):
-        value["links"] = [_link_array(link, extensions) for link in value["links"]]
-    if extensions:
-        extra["linkExtensions"] = [*extensions, *extra.get("linkExtensions", ())]
-    if "reroutes" in value and "reroutes" not in extra:
+        first = {id(link) for _, link in _first_links(value["links"])}
+        extensions = [item for link in value["links"] if id(link) in first and (item := _link_extension(link))]
+        value["links"] = [_link_array(link, id(link) in first) for link in value["links"]]
+        if extensions:
+            extra["linkExtensions"] = [*extensions, *extra.get("linkExtensions", ())]
+    if isinstance(value.get("reroutes"), list) and "reroutes" not in extra:
         extra["reroutes"] = value.pop("reroutes")
-    if extra or "extra" in value:
-        value["extra"] = extra if extra or value.get("extra") is not None else None
+    if extra:
+        value["extra"] = extra
     if isinstance(value.get("state"), dict):
         state = dict(value["state"])
         for name, counter in _COUNTERS.items():
@@ -169,15 +201,21 @@ def _to_schema_04(document: Mapping[str, Any]) -> dict[str, Any]:
     return value
 
 
-def _link_array(link: Any, extensions: list[Any]) -> Any:
-    """A link object as an array, its further keys as a link extension; anything else as it is."""
+def _link_extension(link: Any) -> dict[str, Any] | None:
+    """The keys of a link object that an array has no place for; None for what cannot become an array."""
     if not isinstance(link, dict) or not all(key in link for key in _LINK_KEYS[:5]):
-        return link
-    if _MORE in link and ("type" not in link or not isinstance(link[_MORE], list)):
-        return link
+        return None
+    if _MORE in link and ("type" not in link or not isinstance(link[_MORE], list) or not link[_MORE]):
+        return None
     further = {key: item for key, item in link.items() if key not in _LINK_KEYS and key != _MORE}
-    if further:
-        if not isinstance(link["id"], (int, str)):
-            return link
-        extensions.append({"id": link["id"], **further})
+    if not further:
+        return {}
+    return {"id": link["id"], **further} if type(link["id"]) in (int, str) else None
+
+
+def _link_array(link: Any, is_first: bool) -> Any:
+    """A link object as an array; as it is where something would be lost: extensions go by id, to the first link."""
+    extension = _link_extension(link)
+    if extension is None or (extension and not is_first):
+        return link
     return [link[key] for key in _LINK_KEYS if key in link] + list(link.get(_MORE, ()))
