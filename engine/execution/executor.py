@@ -210,16 +210,16 @@ class Executor:
                 job.error,
                 ran=tuple(job.ran),
                 cached=tuple(cached),
-                reasons=dict(job.story.reasons),
+                reasons={node: dict(reason) for node, reason in job.story.reasons.items()},
                 outputs=dict(job.outputs),
             )
         )
 
     def _keep_story(self, story: Story) -> None:
         self._stories[story.job] = story
-        length = sum(len(kept.transitions) for kept in self._stories.values())
+        length = sum(len(kept) for kept in self._stories.values())
         while len(self._stories) > _KEPT_STORIES or (length > _KEPT_TRANSITIONS and len(self._stories) > 1):
-            length -= len(self._stories.popitem(last=False)[1].transitions)
+            length -= len(self._stories.popitem(last=False)[1])
 
     def _fail_stuck_jobs(self) -> bool:
         """Fail jobs that nothing can move any more: their nodes wait for each other. Whether there were any."""

@@ -4,7 +4,6 @@ targets up, values flow down; both walks are loops over work lists, so depth cos
 from __future__ import annotations
 
 import heapq
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -17,14 +16,12 @@ from engine.execution.events import JobArrived
 from engine.execution.expansion import nodes_downstream
 from engine.execution.instructions import InterruptNode, LoadArtifact, NodePlace, Report, StoreArtifact
 from engine.execution.node_run import NEAR_OUTPUT, NodeRun, NodeState, split_links
-from engine.execution.story import Story, Transition
-from engine.graph.fingerprint import Signature, addresses, never_equal, signature
+from engine.execution.story import Story
+from engine.graph.fingerprint import addresses, never_equal
 from engine.graph.graph import GraphNode, Link
 from engine.graph.schema import NodeSpec
 
 __all__ = ["JobRun"]
-
-_BUSY = (NodeState.RUNNING, NodeState.ASKING, NodeState.READY, NodeState.LOADING)
 
 
 class JobRun:
@@ -44,7 +41,7 @@ class JobRun:
         self.positions: dict[NodeId, int] = {node: index for index, node in enumerate(arrived.graph.nodes)}
         self.parents: dict[NodeId, tuple[NodeRun, NodeId]] = {}
         self.runs: dict[NodeId, NodeRun] = {}
-        self.states: Counter[NodeState] = Counter()
+        self.states: dict[NodeState, int] = dict.fromkeys(NodeState, 0)
         self.ready: dict[str, list[tuple[int, int, NodeId]]] = {}
         self.targets: dict[NodeId, None] = dict.fromkeys(arrived.targets)
         self.open_targets: set[NodeId] = set(self.targets)
@@ -52,7 +49,6 @@ class JobRun:
         self.served: dict[NodeId, None] = {}
         self.known_cached: dict[NodeId, None] = {}
         self.outputs: dict[NodeId, Mapping[str, list[Any]]] = {}
-        self.signatures: dict[NodeId, Signature] = {}
         self._desk = desk
         # Nodes whose address occurs once: what promises nothing, and everything below it.
         self.once: set[NodeId] = set()
@@ -81,7 +77,8 @@ class JobRun:
     @property
     def is_busy(self) -> bool:
         """Whether something that is under way can still move the job."""
-        return any(self.states[state] for state in _BUSY)
+        states = self.states
+        return self.num_in_flight > 0 or states[NodeState.READY] > 0 or states[NodeState.LOADING] > 0
 
     def run_of(self, node: NodeId) -> NodeRun:
         """The state of a node. Raises NodeError when the job has no such node or its type is unknown."""
@@ -331,8 +328,9 @@ class JobRun:
 
     def set_state(self, run: NodeRun, state: NodeState) -> None:
         """Move a node on, and note it in the story."""
-        self.story.transitions.append(Transition(self._desk.step, run.id, run.state, state))
-        self.states[run.state] -= 1
+        before = run.state
+        self.story.add(self._desk.step, run.node.id, before, state)
+        self.states[before] -= 1
         self.states[state] += 1
         run.state = state
 
@@ -350,7 +348,7 @@ class JobRun:
         for node_id in self.known_cached:
             node = self.nodes[node_id]
             if table.address(node) != self.addresses[node_id] and node.type in self.specs:
-                table.remember(node, signature(node, self.specs[node.type], self.addresses, self.fingerprints))
+                table.remember(node, self.specs[node.type], self.addresses, self.fingerprints)
 
     def _open_run(self, node_id: NodeId) -> NodeRun:
         node = self.nodes.get(node_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import Any
 
 from engine.core.errors import AtelierError, NodeError
@@ -17,6 +18,7 @@ from engine.graph.graph import Link
 __all__ = ["settle", "start_ready", "take_error", "take_lazy_answer", "take_results"]
 
 _SILENT = Blocker()
+_CACHE_OFF = MappingProxyType({"reason": "cache_off"})
 
 
 def settle(desk: Desk) -> None:
@@ -70,9 +72,11 @@ def _run(job: JobRun, run: NodeRun, plan: CallPlan, desk: Desk) -> None:
     run.plan = plan
     job.set_state(run, NodeState.RUNNING)
     job.ran[run.id] = None
-    seen, reason = desk.signatures.explain(run.node, run.spec, job.addresses, job.fingerprints)
-    job.signatures[run.id] = seen
-    job.story.reasons[run.id] = {"reason": "cache_off"} if desk.cache.is_off else reason
+    job.story.reasons[run.id] = (
+        _CACHE_OFF
+        if desk.cache.is_off
+        else desk.signatures.explain(run.node, run.spec, job.addresses, job.fingerprints)
+    )
     desk.lanes.take(run.spec)
     _report_blockers(job, run, plan)
     job.report("node_started", run.place_data())
@@ -179,7 +183,7 @@ def _finish(job: JobRun, run: NodeRun, results: list[CallResult], desk: Desk) ->
     job.report("node_finished", {**run.place_data(), "ui": run.ui, "cached": False})
     if run.ui is not None:
         job.outputs[run.id] = run.ui
-    desk.signatures.remember(run.node, job.signatures.pop(run.id))
+    desk.signatures.remember(run.node, run.spec, job.addresses, job.fingerprints)
 
 
 def _expand(job: JobRun, run: NodeRun, results: list[CallResult], desk: Desk) -> None:

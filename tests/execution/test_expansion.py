@@ -26,9 +26,7 @@ def test_generated_nodes_run_and_give_the_result_of_the_node_that_made_them() ->
     assert finished.ran == ("g", "g.a", "g.b", "g.s", "s")
     assert finished.outputs == {"g.s": {"text": [11]}, "s": {"text": [11]}}
     expanded = [r.data for r in loop.reports if r.kind == "node_expanded"]
-    assert expanded == [
-        {"node": "g", "display": "g", "parent": None, "real": "g", "nodes": ["g.a", "g.b", "g.s"]}
-    ]
+    assert expanded == [{"node": "g", "display": "g", "parent": None, "real": "g", "nodes": ["g.a", "g.b", "g.s"]}]
 
 
 def test_nested_expansions_know_their_parent_and_their_origin() -> None:
@@ -144,9 +142,7 @@ def test_an_expansion_that_gives_a_list_passes_it_on() -> None:
 
 def test_a_constant_result_stands_beside_linked_ones() -> None:
     own = spec("Own", "v w", "first second")
-    loop = checked_loop(
-        functions={"Own": lambda v, w: generate((7, Link(NodeId("x"), 0)), x=("Const", {"value": v}))}
-    )
+    loop = checked_loop(functions={"Own": lambda v, w: generate((7, Link(NodeId("x"), 0)), x=("Const", {"value": v}))})
     graph = graph_of(g=("Own", {"v": 1, "w": 0}), s=("Save", {"v": "g:0"}), t=("Save", {"v": "g:1"}))
     finished = loop.finish("j", graph, specs={**SPECS, "Own": own})
     assert finished.outputs == {"s": {"text": [7]}, "t": {"text": [1]}}
