@@ -40,6 +40,7 @@ MAX_FRAME_BYTES = 512 << 20
 MAX_HEADER_BYTES = 128 << 20
 _MAX_INT = (1 << 63) - 1
 _U32 = struct.Struct(">I")
+_TO_JSON = json.JSONEncoder(separators=(",", ":")).encode
 
 Blobs = list[bytes]
 Pack = Callable[[Any, Blobs], Any]
@@ -71,7 +72,7 @@ def encode(message: Message) -> bytes:
     body = _CODERS[type(message)].pack(message, blobs)
     record = {"kind": kind, "fields": body, "blobs": [len(blob) for blob in blobs]}
     try:
-        header = json.dumps(record, separators=(",", ":")).encode("ascii")
+        header = _TO_JSON(record).encode("ascii")
     except (TypeError, ValueError, RecursionError) as error:
         raise ProtocolError(f"A {kind} message holds a value JSON cannot carry: {error}.") from error
     length = _U32.size + len(header) + sum(map(len, blobs))

@@ -52,12 +52,15 @@ class FlowMerger(Merger, Protocol):
 
 @dataclass(slots=True)
 class _Run:
-    """One node on its way from RunNode to CallsReturned or NodeRaised, exactly one of which is reported."""
+    """One node on its way from RunNode to CallsReturned or NodeRaised, exactly one of which is reported.
+
+    `voice` and `contexts` (one per call) exist for functions that take a context.
+    """
 
     instruction: RunNode
     job: RunningJob
     definition: NodeDefinition
-    voice: RunVoice
+    voice: RunVoice | None
     contexts: list[NodeContext]
     returned: list[Any]
     started_s: float = 0.0
@@ -124,11 +127,13 @@ class NodeRunner:
 
     def run(self, instruction: RunNode, job: RunningJob) -> None:
         """Start a node; CallsReturned or NodeRaised will be posted once."""
-        voice = RunVoice(job, instruction.place, self._surroundings)
-        place, around = instruction.place, self._surroundings
-        contexts = [NodeContext(job, place, voice, around, index) for index in instruction.indices]
         definition = self._definitions[instruction.spec.name]
-        run = _Run(instruction, job, definition, voice, contexts, [None] * len(contexts))
+        voice, contexts = None, []
+        if definition.context_parameter is not None:
+            place, around = instruction.place, self._surroundings
+            voice = RunVoice(job, place, around)
+            contexts = [NodeContext(job, place, voice, around, index) for index in instruction.indices]
+        run = _Run(instruction, job, definition, voice, contexts, [None] * len(instruction.calls))
         self._running[run.key] = run
         if definition.is_generator:
             self._lanes.device.submit(partial(self._start_flows, run))
@@ -266,7 +271,7 @@ class NodeRunner:
         except BaseException as error:  # noqa: BLE001 - values may be objects of a pack that raise when looked at
             self._fail(run, error)
             return
-        if run.voice.has_pictures:
+        if run.voice is not None and run.voice.has_pictures:
             # The picture lane works in order: when this task runs, the node's pictures are out.
             self._surroundings.pictures.submit(partial(self._hand_over, run))
         else:
@@ -282,6 +287,9 @@ class NodeRunner:
         run.ui.append(ui_lists(result.ui, run.definition))
 
     def _hand_over(self, run: _Run) -> None:
+        if run.voice is None:
+            self._report(run)
+            return
         run.voice.flush()
         files = run.staged_files()
         if not files:
@@ -311,7 +319,8 @@ class NodeRunner:
     def _fail(self, run: _Run, error: BaseException) -> None:
         if not run.is_over:
             run.is_over = True
-            run.voice.flush()
+            if run.voice is not None:
+                run.voice.flush()
             self._post(NodeRaised(*run.key, self._failure(run.instruction, error)))
 
     def _failure(self, instruction: RunNode | AskLazy, error: BaseException) -> Any:

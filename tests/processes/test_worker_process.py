@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import psutil
 import pytest
@@ -29,9 +28,7 @@ from engine.protocol.messages import (
     Shutdown,
     WorkerReady,
 )
-
-sys.path.insert(0, str(Path(__file__).parent))
-from worker_driver import ROOT, WorkerDriver
+from tests.processes.worker_driver import ROOT, WorkerDriver
 
 PACK = """
 import ctypes, os, subprocess, sys, threading, time
@@ -110,10 +107,35 @@ def costly(value: Int = 0) -> Int:
 """
 
 
+OLD_PACK = """
+import folder_paths, nodes
+
+
+class OldGreeting:
+    RETURN_TYPES, FUNCTION, CATEGORY, OUTPUT_NODE = ("STRING",), "greet", "old", True
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {"name": ("STRING", {"default": "you"})}, "hidden": {"me": "UNIQUE_ID"}}
+
+    @classmethod
+    def VALIDATE_INPUTS(cls, name):
+        return True if name else "who?"
+
+    def greet(self, name, me):
+        text = f"{me}: hello {name}, at most {nodes.MAX_RESOLUTION}"
+        return {"ui": {"text": [text]}, "result": (text,)}
+
+
+NODE_CLASS_MAPPINGS = {"OldGreeting": OldGreeting}
+"""
+
+
 def make_settings(tmp_path):
-    for name in ("input", "output", "temp", "user", "custom_nodes/pack", "models"):
+    for name in ("input", "output", "temp", "user", "custom_nodes/pack", "custom_nodes/old", "models"):
         (tmp_path / name).mkdir(parents=True)
     (tmp_path / "custom_nodes" / "pack" / "__init__.py").write_text(PACK)
+    (tmp_path / "custom_nodes" / "old" / "__init__.py").write_text(OLD_PACK)
     packs = (tmp_path / "custom_nodes",)
     folders = Folders(
         base=tmp_path,
@@ -173,7 +195,7 @@ def test_a_worker_publishes_its_catalog_runs_a_graph_and_keeps_the_result(start)
     names = {spec["name"]: spec for spec in catalog.specs}
     assert {"StringConcatenate", "Join"} <= set(names)
     assert (names["Join"]["pack"], names["StringConcatenate"]["pack"]) == ("pack", "nodes")
-    assert {report.name: report.error for report in catalog.packs} == {"nodes": "", "pack": ""}
+    assert {report.name: report.error for report in catalog.packs} == {"nodes": "", "old": "", "pack": ""}
     assert ready.device["type"] == "cpu"
     assert ready.device["vram_total"] > 0
     assert ready.versions["python"].startswith(f"{sys.version_info.major}.{sys.version_info.minor}")
@@ -250,8 +272,8 @@ def test_a_worker_dies_at_the_end_of_its_input_even_while_a_node_runs(start):
 
 PARENT = """
 import sys
-sys.path[:0] = [{here!r}, {root!r}]
-from worker_driver import WorkerDriver
+sys.path.insert(0, {root!r})
+from tests.processes.worker_driver import WorkerDriver
 from engine.core.settings import settings_from_json
 from engine.protocol.messages import JobReport
 import json
@@ -271,7 +293,7 @@ def test_a_worker_whose_node_holds_the_interpreter_lock_dies_with_its_server(set
     from engine.core.settings import settings_to_json
 
     text = json.dumps(settings_to_json(settings))
-    script = PARENT.format(here=str(Path(__file__).parent), root=str(ROOT), settings=text)
+    script = PARENT.format(root=str(ROOT), settings=text)
     parent = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
         worker = psutil.Process(int(parent.stdout.readline()))
@@ -306,7 +328,7 @@ def test_a_known_catalog_is_confirmed_before_anything_is_imported(start):
     quick, after_loading = second.catalogs()
     assert (quick.digest, quick.specs, quick.packs) == (catalog.digest, [], [])
     assert (after_loading.digest, after_loading.specs) == (catalog.digest, [])
-    assert [report.name for report in after_loading.packs] == ["nodes", "pack"]
+    assert [report.name for report in after_loading.packs] == ["nodes", "old", "pack"]
 
 
 def test_an_edited_pack_is_published_anew(start, settings):
@@ -374,6 +396,14 @@ def test_validators_are_run_on_request(worker):
     assert (failed["node"], failed["code"], failed["extra"]["exception_type"]) == (
         "0", "exception_during_validation", "ZeroDivisionError",
     )  # fmt: skip
+
+
+def test_a_pack_in_the_old_form_runs_and_validates(worker):
+    done = worker.run("old", {"7": constant("OldGreeting", name="Ada")})
+    assert done.outputs == {"7": {"text": ["7: hello Ada, at most 16384"]}}
+    worker.send(CheckPrompt(4, {"7": constant("OldGreeting", name="")}, ["7"]))
+    (complaint,) = worker.next(CheckReply, request=4).complaints
+    assert complaint["details"] == "name - who?"
 
 
 def test_jobs_run_side_by_side(worker):

@@ -20,6 +20,7 @@ from engine.protocol.messages import (
     LogLine,
     OutputsPlaced,
     OutputsStaged,
+    PackEvent,
     PackReport,
     Ping,
     PlacedFile,
@@ -51,6 +52,7 @@ SAMPLES = [
     CheckReply(7, [{"node": "1"}]),
     Pong(9, 1, 2, 3, ["j"]),
     LogLine(1.25, "hello"),
+    PackEvent("my-event", {"data": [1]}, None, "c"),
 ]
 
 

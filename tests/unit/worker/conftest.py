@@ -135,8 +135,16 @@ class Bench:
 
 @pytest.fixture(scope="session")
 def device():
-    batcher = Batcher()
-    return SimpleNamespace(batcher=batcher, lanes=Lanes(batcher, num_cpu_threads=4, num_io_threads=2))
+    """One batcher and one set of lanes for all benches of the session, as threads of lanes never end."""
+    benches = []
+
+    def count_forward(forward):
+        for bench in benches:
+            bench.loop.count_forward(list(forward.jobs))
+
+    batcher = Batcher(on_forward=count_forward)
+    lanes = Lanes(batcher, num_cpu_threads=4, num_io_threads=2)
+    return SimpleNamespace(batcher=batcher, lanes=lanes, benches=benches)
 
 
 @pytest.fixture
@@ -153,8 +161,10 @@ def bench_of(folders, device):
         definitions = [getattr(function, "__node__", function) for function in functions]
         bench = Bench(folders, definitions, device.lanes, device.batcher, cache)
         open_benches.append(bench)
+        device.benches.append(bench)
         return bench
 
     yield make
     for bench in open_benches:
+        device.benches.remove(bench)
         bench.close()

@@ -527,6 +527,47 @@ def test_a_generator_node_is_closed_when_its_job_is_cancelled(bench_of):
     assert closed.is_set()
 
 
+def test_forwards_of_two_jobs_are_shared_unless_one_wants_to_be_alone(bench_of):
+    from engine.diffusion.condition_inputs import ConditionInputs
+    from engine.diffusion.requests import DenoiseRequest, Flow, RequestGroup
+    from tests.gaussian_denoiser import GaussianDenoiser
+
+    denoiser = GaussianDenoiser()
+    is_held, release = threading.Event(), threading.Event()
+
+    @node("Hold", output=True, lane="device")
+    def hold(turn: Int) -> Int:
+        is_held.set()
+        release.wait(10)
+        return turn
+
+    @node("Sample", output=True)
+    def sample(seed: Int) -> Flow[Int]:
+        x = torch.full((1, 4, 2, 2), float(seed))
+        for _ in range(8):
+            (x,) = yield RequestGroup((DenoiseRequest(denoiser, x, 1.0, ConditionInputs()),))
+        return seed
+
+    bench = bench_of(hold, sample)
+
+    def run_together(turn, **more):
+        is_held.clear()
+        release.clear()
+        bench.lease({"1": constant("Hold", turn=turn)})
+        assert is_held.wait(10)
+        first = bench.lease({"1": constant("Sample", seed=turn)}, **more)
+        second = bench.lease({"1": constant("Sample", seed=turn + 1)})
+        bench.wait_until(lambda: bench.reports(second, "node_started"))
+        release.set()
+        return [bench.wait_for(job).stats for job in (first, second)]
+
+    shared = run_together(10)
+    assert [stats["forwards"] for stats in shared] == [8, 8]
+    assert all(stats["shared_forwards"] > 0 for stats in shared)
+    alone = run_together(20, alone=True)
+    assert [stats["shared_forwards"] for stats in alone] == [0, 0]
+
+
 def test_nodes_run_without_gradients(bench_of):
     @node("Grad", output=True)
     def grad(value: Int = 0) -> NodeResult:
