@@ -59,7 +59,8 @@ class NodeRun:
     """One node of a running job.
 
     `position` orders equal candidates; `is_once`: its address occurs once, nothing can be served to a later job.
-    `is_kept`: running it twice in a job would show (other value, second file), so its value stays until the job ends.
+    `is_kept`: running it twice in a job would show (another value, a second file, generated ids taken already), so its
+    value stays until the job ends.
     `strong` links are needed before it starts, `lazy` ones when its lazy check says so (`wanted` are those asked for;
     `has_asked`: it wants no more), `raw` ones are passed as they stand.
     """

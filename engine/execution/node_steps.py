@@ -193,6 +193,7 @@ def _expand(job: JobRun, run: NodeRun, results: list[CallResult], desk: Desk) ->
     fresh, needed = adopt(job, run, results)
     run.plan = None
     run.results = results
+    run.is_kept = True
     job.set_state(run, NodeState.EXPANDED)
     job.report("node_expanded", {**run.place_data(), "nodes": fresh})
     job.hold(run, needed)

@@ -19,7 +19,7 @@ from engine.graph.graph import Graph, GraphNode, Link
 from tests.execution.node_kit import FUNCTIONS, LAZY_CHECKS, SPECS, CheckedLoop, arrived, checked_loop, executor_with
 from tests.laws.naive_evaluator import Evaluation, NaiveEvaluator
 
-LAWS = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+LAWS = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 _INNER = ["Const", "Const", "Add", "Add", "Make", "Sum", "Pick", "Pick", "Gate", "Grow", "Pass", "Device", "Fetch"]
 _CONSTANTS = {"depth": (1, 3), "n": (1, 3)}
 
