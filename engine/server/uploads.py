@@ -100,7 +100,10 @@ class Uploads:
 
 
 def _give_name(part: Path, target: Path, digest: str, overwrite: bool) -> Path:
-    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise ContainmentError(f"{target.parent.name!r} is a file.", hint="Use another folder name.") from None
     if target.is_dir():
         raise ContainmentError(f"{target.name!r} is a folder.", hint="Use another name.")
     if overwrite:
