@@ -117,7 +117,7 @@ class SignatureTable:
             if kind is Link:
                 if value.node in addresses:
                     own[value.node] = addresses[value.node]
-            elif kind not in _SMALL_KINDS or (kind is str and len(value) > _SMALL_CHARACTERS):
+            elif kind not in _SMALL_KINDS or (isinstance(value, str) and len(value) > _SMALL_CHARACTERS):
                 is_small = False
         outside = {node.id: fingerprints[node.id]} if node.id in fingerprints else {}
         seen = _Seen(node, spec, own, outside)

@@ -194,11 +194,14 @@ def test_a_failing_generated_node_fails_the_job_and_leaves_the_parent_uncached()
 def test_a_node_expands_once_in_a_job_even_if_its_value_is_wanted_late_and_nothing_fits_the_cache() -> None:
     graph = graph_of(
         g=("Grow", {"v": 10, "depth": 1}), s=("Save", {"v": "g"}), late=("Add", {"a": "g", "b": 1}),
-        other=("Const", {"value": 0}), p=("Pick", {"flag": "s2", "x": "late", "y": "other"}), t=("Save", {"v": "p"}),
-        s2=("Pass", {"v": "z"}), z=("Sum", {"values": "zz"}), zz=("Const", {"value": 2}),
+        other=("Const", {"value": 0}), p=("Pick", {"flag": "f4", "x": "late", "y": "other"}), t=("Save", {"v": "p"}),
+        f1=("Const", {"value": 2}), f2=("Add", {"a": "f1", "b": 0}), f3=("Add", {"a": "f2", "b": 0}),
+        f4=("Add", {"a": "f3", "b": 0}),
     )  # fmt: skip
     for executor in (executor_with(max_bytes=0), executor_with("none")):
         loop = checked_loop(executor)
         finished = loop.finish("j", graph)
         assert (finished.outcome, finished.outputs["t"]) == ("succeeded", {"text": [12]})
-        assert [node for _, node in loop.calls].count("g") == 1
+        called = [node for _, node in loop.calls]
+        assert called.count("g") == 1
+        assert called.index("s") < called.index("f4") < called.index("late")
