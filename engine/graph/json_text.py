@@ -7,7 +7,9 @@ prompt files carry them) unless the caller refuses them; a lone surrogate escape
 from __future__ import annotations
 
 import json
+import sys
 from array import array
+from collections.abc import Callable
 from itertools import accumulate
 from typing import Any, NoReturn
 
@@ -17,7 +19,7 @@ __all__ = ["MAX_JSON_BYTES", "MAX_JSON_DEPTH", "load_json"]
 
 MAX_JSON_BYTES = 64 << 20
 MAX_JSON_DEPTH = 200
-_MAX_DIGITS = 400
+_MAX_DIGITS = 4300
 _BRACKETS = bytes.maketrans(b"[]{}", b"\x01\xff\x01\xff")
 _NOT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 
@@ -48,7 +50,7 @@ def load_json(
     if text.count("[") + text.count("{") > max_depth and _depth(text) > max_depth:
         raise GraphError(f"The JSON text nests deeper than {max_depth} levels.", code="json_too_deep")
     try:
-        return json.loads(text, parse_int=_integer, parse_constant=None if allow_nan else _refuse_constant)
+        return json.loads(text, parse_int=_integer_reader(), parse_constant=None if allow_nan else _refuse_constant)
     except RecursionError:
         raise GraphError("The JSON text nests too deeply.", code="json_too_deep") from None
     except json.JSONDecodeError as error:
@@ -57,6 +59,8 @@ def load_json(
             code="bad_json",
             hint="Export the file again, or check it with a JSON linter.",
         ) from None
+    except ValueError:
+        raise GraphError(f"The JSON text has a number of more than {_MAX_DIGITS} digits.", code="json_number") from None
 
 
 def _decode(data: bytes) -> str:
@@ -76,9 +80,15 @@ def _depth(text: str) -> int:
     return max(accumulate(steps), default=0)
 
 
+def _integer_reader() -> Callable[[str], int] | None:
+    """None where Python itself refuses to convert thousands of digits (which takes quadratic time), else a check."""
+    limit = getattr(sys, "get_int_max_str_digits", lambda: 0)()
+    return None if 0 < limit <= _MAX_DIGITS else _integer
+
+
 def _integer(digits: str) -> int:
     if len(digits) > _MAX_DIGITS:
-        raise GraphError(f"The JSON text has a number of {len(digits)} digits.", code="json_number")
+        raise ValueError(f"{len(digits)} digits")
     return int(digits)
 
 

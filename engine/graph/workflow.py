@@ -86,10 +86,19 @@ def _to_schema_1(value: Mapping[str, Any]) -> dict[str, Any]:
     document = dict(value)
     _move_up(document)
     document["version"] = 1
-    if not document.get("extra", True) and _needs_extra(document):
-        # Schema 0.4 has to have `extra` here, so whether an empty one was there cannot be told after a way through it.
-        del document["extra"]
+    _drop_empty_extra(document)
     return document
+
+
+def _drop_empty_extra(document: dict[str, Any]) -> None:
+    """Remove empty containers that schema 0.4 fills: whether they were there cannot be told after a way through it."""
+    links = document.get("links")
+    has_extensions = isinstance(links, list) and any(_link_extension(link) for link in links)
+    extra = document.get("extra")
+    if has_extensions and extra and extra.get("linkExtensions", True) == []:
+        extra = document["extra"] = {key: value for key, value in extra.items() if key != "linkExtensions"}
+    if not document.get("extra", True) and (has_extensions or isinstance(document.get("reroutes"), list)):
+        del document["extra"]
 
 
 def _move_up(document: dict[str, Any]) -> None:
@@ -112,14 +121,6 @@ def _move_up(document: dict[str, Any]) -> None:
                 state[counter] = document.pop(name)
         if state:
             document["state"] = state
-
-
-def _needs_extra(document: Mapping[str, Any]) -> bool:
-    """Whether schema 0.4 keeps something of this document under `extra`."""
-    if isinstance(document.get("reroutes"), list):
-        return True
-    links = document.get("links")
-    return isinstance(links, list) and any(_link_extension(link) for link in links)
 
 
 def _take_extensions(extra: dict[str, Any], links: Any) -> dict[Any, Mapping[str, Any]]:

@@ -93,7 +93,7 @@ def test_nan_and_infinity_are_read_unless_the_caller_refuses_them() -> None:
         (b"\xff\xfe{}", "bad_json"),
         ("[" * 201 + "]" * 201, "json_too_deep"),
         ('{"a":' * 100_000, "json_too_deep"),
-        ("9" * 401, "json_number"),
+        ("9" * 5000, "json_number"),
         ("-" + "9" * 10_000_000, "json_number"),
     ],
 )
