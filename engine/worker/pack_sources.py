@@ -105,7 +105,7 @@ def pack_digest(source: PackSource) -> str:
 
 def engine_digest(engine: Path) -> str:
     """Digest of the engine's computing parts and of the Python version; `engine` is the folder of the package."""
-    files = [engine / "api.py", engine / "graph" / "schema.py"]
+    files = [engine / "graph" / "schema.py"]
     for part in sorted(path for path in engine.iterdir() if path.is_dir()):
         if part.name not in _PARTS_THAT_COMPUTE_NOTHING:
             files.extend(_python_files(part))

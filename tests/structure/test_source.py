@@ -12,7 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 50
-EXEMPT_FILES = {"engine/api.py": 500}
+EXEMPT_FILES: dict[str, int] = {}
 """Files that may be longer, with their limit. Only shrinks."""
 FORBIDDEN_NAMES = {"utils", "helpers", "common", "misc", "manager"}
 

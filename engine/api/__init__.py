@@ -1,0 +1,58 @@
+"""The only door for node authors: the `node` decorator, socket types, the context, results and errors.
+
+A node is a typed function. Its spec is derived from its signature and docstring::
+
+    @node("EmptyLatentImage", title="Empty Latent Image", category="latent")
+    def empty_latent_image(width: Dimension = 512, height: Dimension = 512, batch_size: BatchSize = 1) -> Latent:
+        \"\"\"Zeros in the SD latent layout, [b 4 h/8 w/8].\"\"\"
+
+The function stays a plain function, so a test calls it directly. Values that come in are shared with the cache and
+other nodes: never modify them in place. See docs/writing-nodes.md.
+"""
+
+from engine import diffusion, imaging
+from engine.api.annotations import (
+    MAX_DIMENSION,
+    MAX_SEED,
+    AnyValue,
+    BatchSize,
+    Bool,
+    Choice,
+    Clip,
+    Conditioning,
+    Dimension,
+    ExtraPngInfo,
+    Float,
+    Hidden,
+    Image,
+    InputFile,
+    Int,
+    Latent,
+    LatentOperation,
+    Lazy,
+    Mask,
+    Model,
+    ModelFile,
+    Options,
+    PromptJson,
+    Range,
+    Seed,
+    Socket,
+    String,
+    Text,
+    UniqueId,
+    Vae,
+)
+from engine.api.context import Context, GraphExpansion, ModelLibrary, NodeResult
+from engine.api.declaration import NodeDefinition, node
+from engine.core.errors import AtelierError, Cancelled, NodeError
+from engine.execution.events import Blocker
+
+__all__ = [
+    "MAX_DIMENSION", "MAX_SEED",
+    "AnyValue", "AtelierError", "BatchSize", "Blocker", "Bool", "Cancelled", "Choice", "Clip", "Conditioning",
+    "Context", "Dimension", "ExtraPngInfo", "Float", "GraphExpansion", "Hidden", "Image", "InputFile", "Int", "Latent",
+    "LatentOperation", "Lazy", "Mask", "Model", "ModelFile", "ModelLibrary", "NodeDefinition", "NodeError",
+    "NodeResult", "Options", "PromptJson", "Range", "Seed", "Socket", "String", "Text", "UniqueId", "Vae", "diffusion",
+    "imaging", "node",
+]  # fmt: skip

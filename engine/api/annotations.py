@@ -1,0 +1,151 @@
+"""How the types in a node's signature become sockets and widgets: marks for `Annotated`, and the usual aliases."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import torch
+
+from engine.graph.schema import ANY_TYPE
+
+__all__ = [
+    "MAX_DIMENSION",
+    "MAX_SEED",
+    "AnyValue",
+    "BatchSize",
+    "Bool",
+    "Choice",
+    "Clip",
+    "Conditioning",
+    "Dimension",
+    "ExtraPngInfo",
+    "Float",
+    "Hidden",
+    "Image",
+    "InputFile",
+    "Int",
+    "Latent",
+    "LatentOperation",
+    "Lazy",
+    "Mask",
+    "Model",
+    "ModelFile",
+    "Options",
+    "PromptJson",
+    "Range",
+    "Seed",
+    "Socket",
+    "String",
+    "Text",
+    "UniqueId",
+    "Vae",
+]
+
+MAX_DIMENSION = 16384
+MAX_SEED = 0xFFFFFFFFFFFFFFFF
+
+
+@dataclass(frozen=True)
+class Socket:
+    """Marks an annotated type as the socket type `type` ("IMAGE"). `is_wildcard`: fits every type."""
+
+    type: str
+    is_wildcard: bool = False
+
+
+@dataclass(frozen=True)
+class Range:
+    """Bounds of a number, inclusive. `step` and `round` are for editors, the server checks min and max only."""
+
+    min: float | None = None
+    max: float | None = None
+    step: float | None = None
+    round: float | None = None
+
+
+@dataclass(frozen=True)
+class Options:
+    """Further wire options of an input, e.g. Options(tooltip="…", control_after_generate=True, forceInput=True)."""
+
+    values: Mapping[str, Any]
+
+    def __init__(self, **values: Any) -> None:
+        object.__setattr__(self, "values", values)
+
+    def __hash__(self) -> int:
+        return hash(tuple(sorted((key, repr(value)) for key, value in self.values.items())))
+
+
+@dataclass(frozen=True)
+class Text:
+    """A string edited as text. `dynamic_prompts`: `{a|b}` and comments are resolved by the editor before queueing."""
+
+    multiline: bool = False
+    dynamic_prompts: bool = False
+    placeholder: str = ""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A choice out of `values` computed by the author (Literal[…] is the plain form)."""
+
+    values: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A choice out of the files of a model folder, plus fixed entries. The file's digest enters the address."""
+
+    folder: str
+    also: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """A choice out of the files of a working folder. `media`: image, video, audio, a glob, or "" for all.
+
+    `upload` adds the editor's upload button; the file's digest enters the address.
+    """
+
+    media: str = "image"
+    folder: str = "input"
+    upload: bool = True
+
+
+@dataclass(frozen=True)
+class Hidden:
+    """A value the engine fills in: UNIQUE_ID, PROMPT, EXTRA_PNGINFO, DYNPROMPT."""
+
+    token: str
+
+
+@dataclass(frozen=True)
+class Lazy:
+    """The link is fetched only when the node's lazy check asks for it."""
+
+
+Image = Annotated[torch.Tensor, Socket("IMAGE")]
+"""float32 [b h w c], c 3 or 4, values in [0, 1]."""
+Mask = Annotated[torch.Tensor, Socket("MASK")]
+"""float32 [b h w] (or [h w]), values in [0, 1]."""
+Latent = Annotated[dict[str, Any], Socket("LATENT")]
+"""{"samples": [b c h w]} plus optional "noise_mask" [b 1 h w] and "batch_index" [int]."""
+LatentOperation = Annotated[Callable[..., Any], Socket("LATENT_OPERATION")]
+Model = Annotated[Any, Socket("MODEL")]
+Clip = Annotated[Any, Socket("CLIP")]
+Vae = Annotated[Any, Socket("VAE")]
+Conditioning = Annotated[list[Any], Socket("CONDITIONING")]
+"""List of [cross-attention tensor [b n d], dict of further entries] pairs."""
+AnyValue = Annotated[Any, Socket(ANY_TYPE, is_wildcard=True)]
+Int = Annotated[int, Socket("INT")]
+Float = Annotated[float, Socket("FLOAT")]
+String = Annotated[str, Socket("STRING")]
+Bool = Annotated[bool, Socket("BOOLEAN")]
+Dimension = Annotated[int, Range(16, MAX_DIMENSION, step=8)]
+BatchSize = Annotated[int, Range(1, 4096)]
+Seed = Annotated[int, Range(0, MAX_SEED), Options(control_after_generate=True)]
+PromptJson = Annotated[Any, Hidden("PROMPT")]
+ExtraPngInfo = Annotated[Any, Hidden("EXTRA_PNGINFO")]
+UniqueId = Annotated[str, Hidden("UNIQUE_ID")]

@@ -1,0 +1,142 @@
+"""What a running node may ask of the engine, and what it may return beyond plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import torch
+
+from engine.execution.events import Blocker
+
+__all__ = ["Context", "GraphExpansion", "ModelLibrary", "NodeResult"]
+
+
+@dataclass(frozen=True)
+class GraphExpansion:
+    """A subgraph in API form, {id: {"class_type", "inputs", "override_display_id"?}}; ids unique in the whole job."""
+
+    nodes: Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class NodeResult:
+    """What a node returns when plain values are not enough. As a return annotation it means: no outputs, UI only.
+
+    Args:
+        values: one per output; with `expand`, values may be links `[id, slot]` into the new nodes.
+        ui: UI output, key → list.
+        blocked: block every output.
+        expand: new nodes to run in place of this one.
+    """
+
+    values: tuple[Any, ...] = ()
+    ui: Mapping[str, list[Any]] | None = None
+    blocked: Blocker | None = None
+    expand: GraphExpansion | None = None
+
+
+class ModelLibrary(Protocol):
+    """Opens weight files as immutable handles; the worker provides it (engine.families.model_store)."""
+
+    def open_checkpoint(self, path: Path) -> tuple[Any, Any, Any]:
+        """(MODEL, CLIP, VAE) of a checkpoint; CLIP or VAE None when the file has none. Raises CheckpointError."""
+        ...
+
+    def open_vae(self, path: Path) -> Any:
+        """The VAE of a file that holds (at least) one. Raises CheckpointError."""
+        ...
+
+    def open_taesd(self, encoder: Path, decoder: Path) -> Any:
+        """The tiny autoencoder of an encoder file and a decoder file. Raises CheckpointError."""
+        ...
+
+
+class Context(Protocol):
+    """What a running node may ask of the engine. A parameter annotated `Context` receives it."""
+
+    @property
+    def job_id(self) -> str:
+        """The job this call belongs to."""
+        ...
+
+    @property
+    def node_id(self) -> str:
+        """The node being run (generated nodes: their own id)."""
+        ...
+
+    @property
+    def call_index(self) -> int:
+        """Which call of the node this is: 0, or the list item's number when inputs are lists."""
+        ...
+
+    @property
+    def client_id(self) -> str | None:
+        """Who submitted the job, or None."""
+        ...
+
+    @property
+    def models(self) -> ModelLibrary:
+        """Opens weight files."""
+        ...
+
+    @property
+    def metadata_enabled(self) -> bool:
+        """False when files must be written without prompt and workflow (`--disable-metadata`)."""
+        ...
+
+    @property
+    def preview_method(self) -> str:
+        """How previews of the job are made: none, auto, latent2rgb or taesd."""
+        ...
+
+    def check_cancelled(self) -> None:
+        """Raise Cancelled when the job is to stop."""
+        ...
+
+    def progress(self, value: float, maximum: float, preview: torch.Tensor | None = None) -> None:
+        """Report progress, with an optional preview image [h w c]; also checks for cancellation."""
+        ...
+
+    def send_image(self, image: torch.Tensor, index: int, total: int) -> None:
+        """Send a full-size image [h w c] to the client's socket as PNG."""
+        ...
+
+    def text(self, text: str) -> None:
+        """Show a line of text on the node."""
+        ...
+
+    def warn(self, message: str) -> None:
+        """Record a warning in the job's log."""
+        ...
+
+    def model_path(self, folder: str, name: str) -> Path:
+        """The weight file called `name`. Raises NodeError naming the folder when it is missing."""
+        ...
+
+    def input_path(self, name: str) -> Path:
+        """The contained path of an input-folder file; understands ` [output]` and ` [temp]` endings."""
+        ...
+
+    def save_file(
+        self,
+        data: bytes,
+        *,
+        prefix: str,
+        extension: str,
+        media_type: str,
+        folder: Literal["output", "temp"] = "output",
+        ui_key: str = "images",
+        numbered: bool = True,
+        width_px: int = 0,
+        height_px: int = 0,
+        batch_number: int = 0,
+        extra: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Hand over a finished file; it becomes visible as `<prefix>_<counter>_.<extension>`, exactly once per job.
+
+        The UI entry {filename, subfolder, type, **extra} is added to the node's UI output under `ui_key`.
+        """
+        ...
