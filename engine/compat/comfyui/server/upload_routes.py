@@ -10,7 +10,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
-from aiohttp import BodyPartReader, web
+from aiohttp import BodyPartReader, MultipartReader, web
+from aiohttp.http_exceptions import HttpProcessingError
 from PIL import Image, PngImagePlugin
 
 from engine.compat.comfyui.server.requests import SERVICES, Handler, refusal, say
@@ -36,6 +37,11 @@ class _Form:
     filename: str = ""
     file: BinaryIO | None = None
 
+    def close(self) -> None:
+        """Give up the file."""
+        if self.file is not None:
+            self.file.close()
+
 
 async def _read_form(request: web.Request) -> _Form:
     """Read a multipart form with the upload limit applied as it arrives. Raises UploadRefused, GraphError."""
@@ -44,19 +50,27 @@ async def _read_form(request: web.Request) -> _Form:
         raise GraphError("The body must be multipart/form-data.", code="bad_request")
     form = _Form()
     try:
-        reader = await request.multipart()
-        for _ in range(_MAX_PARTS):
-            part = await reader.next()
-            if part is None:
-                return form
-            if not isinstance(part, BodyPartReader) or part.name is None:
-                raise GraphError("The form is nested or has a part without a name.", code="bad_request")
-            if part.filename is None:
-                form.fields[part.name] = await _text(part)
-            elif part.name == "image":
-                form.filename, form.file = part.filename, await _spool(part, limit)
-    except (ValueError, AssertionError, LookupError) as error:
-        raise GraphError(f"The form cannot be read: {error}", code="bad_request") from error
+        await _read_parts(await request.multipart(), form, limit)
+    except (ValueError, AssertionError, LookupError, HttpProcessingError) as error:
+        form.close()
+        raise GraphError("The form cannot be read.", code="bad_request") from error
+    except BaseException:
+        form.close()
+        raise
+    return form
+
+
+async def _read_parts(reader: MultipartReader, form: _Form, limit: int) -> None:
+    for _ in range(_MAX_PARTS):
+        part = await reader.next()
+        if part is None:
+            return
+        if not isinstance(part, BodyPartReader) or part.name is None:
+            raise GraphError("The form is nested or has a part without a name.", code="bad_request")
+        if part.filename is None:
+            form.fields[part.name] = await _text(part)
+        elif part.name == "image" and form.file is None:
+            form.filename, form.file = part.filename, await _spool(part, limit)
     raise GraphError("The form has too many parts.", code="bad_request")
 
 
@@ -113,6 +127,7 @@ async def upload_image(request: web.Request) -> web.Response:
     """Take a file into the input (or temp, output) folder."""
     form = await _read_form(request)
     if form.file is None or not form.filename:
+        form.close()
         return refusal(400, "no_image", "The form has no file called image.")
     with form.file:
         return await _save(request.app[SERVICES], form, form.file)
@@ -123,6 +138,7 @@ async def upload_mask(request: web.Request) -> web.Response:
     services = request.app[SERVICES]
     form = await _read_form(request)
     if form.file is None or not form.filename:
+        form.close()
         return refusal(400, "no_image", "The form has no file called image.")
     with form.file:
         try:
