@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,7 +23,7 @@ _OWN_FOLDER = str(Path(__file__).parent)
 def node_failure(
     error: BaseException, *, node: NodeId, node_type: str, title: str, calls: Sequence[Mapping[str, Any]]
 ) -> AtelierError:
-    """The error of a node. Keeps code, sentence and hint of an AtelierError; anything else becomes a NodeError.
+    """The error of a node, with code, sentence and hint of an AtelierError if it raised one.
 
     `details` hold {node_type, title, exception_type, exception_message, traceback, current_inputs}. Out of memory, in
     all the forms it takes, becomes OutOfMemory; Cancelled stays Cancelled.
@@ -30,22 +31,23 @@ def node_failure(
     if isinstance(error, Cancelled):
         return Cancelled(error.message, node=node)
     label = f"{node_type} (node {node})"
+    failure: AtelierError
     if isinstance(error, AtelierError):
-        failure = type(error)(error.message, code=error.code, hint=error.hint, node=node, input=error.input)
+        failure = NodeError(error.message, code=error.code, hint=error.hint, node=node, input=error.input)
     elif is_out_of_memory(error):
         failure = OutOfMemory(
-            f"{label} ran out of memory: {_short(str(error))}",
+            f"{label} ran out of memory: {_short(_text(error))}",
             hint="Use a smaller picture or batch, or give more memory with --max-vram or --max-ram.",
             node=node,
         )
     else:
-        failure = NodeError(f"{label} failed: {exception_name(error)}: {_short(str(error))}", node=node)
+        failure = NodeError(f"{label} failed: {exception_name(error)}: {_short(_text(error))}", node=node)
     failure.details = {
-        **(error.details if isinstance(error, AtelierError) else {}),
+        **(_plain(error.details) if isinstance(error, AtelierError) else {}),
         "node_type": node_type,
         "title": title or node_type,
         "exception_type": exception_name(error),
-        "exception_message": error.message if isinstance(error, AtelierError) else str(error),
+        "exception_message": error.message if isinstance(error, AtelierError) else _text(error),
         "traceback": _traceback(error),
         "current_inputs": _current_inputs(calls),
     }
@@ -90,10 +92,25 @@ def describe_value(value: Any) -> Any:
         )
     if isinstance(value, (list, tuple)):
         return _short("[" + ", ".join(str(describe_value(item)) for item in value[:16]) + "]")
+    return _short(_text(value))
+
+
+def _text(value: Any) -> str:
     try:
-        return _short(str(value))
+        return str(value)
     except Exception:  # noqa: BLE001 - the text form of a pack's object may itself fail, and this is a report of failure
         return f"<{type(value).__name__}>"
+
+
+def _plain(details: Mapping[str, Any]) -> dict[str, Any]:
+    """Details as they can travel: what JSON has no form for becomes text."""
+    plain = {}
+    for key, value in details.items():
+        try:
+            plain[str(key)] = json.loads(json.dumps(value))
+        except (TypeError, ValueError, RecursionError):
+            plain[str(key)] = _short(_text(value))
+    return plain
 
 
 def _short(text: str) -> str:

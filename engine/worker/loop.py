@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from engine.api import NodeDefinition
-from engine.core.errors import AtelierError
+from engine.core.errors import AtelierError, ProtocolError
 from engine.core.ids import JobId, NodeId
 from engine.execution.events import (
     ArtifactLoaded,
@@ -137,8 +137,11 @@ class WorkerLoop:
     # ------------------------------------------------------------------ from any thread
 
     def receive(self, message: Message) -> None:
-        """A message of the server, other than Start and Ping."""
-        self._steps.put(partial(self._receivers[type(message)], message))
+        """A message of the server. Raises ProtocolError for one that has no place here (a second Start)."""
+        receiver = self._receivers.get(type(message))
+        if receiver is None:
+            raise ProtocolError(f"A {type(message).__name__} message has no place here.")
+        self._steps.put(partial(receiver, message))
 
     def post(self, event: Event) -> None:
         """Something the executor waits for has happened."""

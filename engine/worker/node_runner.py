@@ -249,7 +249,9 @@ class NodeRunner:
         try:
             hook = definition.lazy
             names: set[str] = set()
-            for call in instruction.calls if hook is not None else ():
+            for call in instruction.calls:
+                if hook is None:
+                    break
                 job.check_cancelled(node.id)
                 values = dict(call)
                 if definition.context_parameter is not None:

@@ -26,6 +26,7 @@ from engine.protocol.messages import (
     Pong,
     RefreshCatalog,
     Shutdown,
+    Start,
     WorkerReady,
 )
 from tests.processes.worker_driver import ROOT, WorkerDriver
@@ -451,10 +452,11 @@ def test_a_first_frame_that_is_no_start_ends_the_worker(start, frame):
     assert worker.wait() == 71
 
 
-def test_a_bad_frame_later_ends_the_worker(start):
+@pytest.mark.parametrize("frame", [b"\0\0\0\5junk!", encode(Start("w", {}))], ids=["junk", "second start"])
+def test_a_bad_frame_later_ends_the_worker(start, frame):
     worker = start()
     worker.ready()
-    worker.process.stdin.write(b"\0\0\0\5junk!")
+    worker.process.stdin.write(frame)
     worker.process.stdin.flush()
     assert worker.wait() == 71
 

@@ -107,6 +107,18 @@ def test_a_foreign_exception_is_named_with_its_module():
     assert failure.details["exception_type"] == "json.decoder.JSONDecodeError"
 
 
+def test_an_error_that_cannot_be_shown_or_sent_is_reported_all_the_same():
+    class Mute(Exception):
+        def __str__(self):
+            raise RuntimeError("no text")
+
+    failure = node_failure(Mute(), node="1", node_type="N", title="", calls=[])
+    assert failure.details["exception_message"] == "<Mute>"
+    details = {"tensor": torch.zeros(1), "number": 5}
+    failure = node_failure(NodeError("No.", code="odd", details=details), node="1", node_type="N", title="", calls=[])
+    assert (failure.code, failure.details["number"], failure.details["tensor"]) == ("odd", 5, "tensor([0.])")
+
+
 def test_a_hook_is_called_with_what_it_names():
     values = {"a": 1, "b": 2}
     assert hook_arguments(lambda a: None, values) == {"a": 1}
