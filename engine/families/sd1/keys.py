@@ -28,9 +28,11 @@ HARMLESS_KEYS = (
     r"first_stage_model\.(loss|model_ema)\..*",
     r"cond_stage_model\.transformer\.((text_model\.)?embeddings\.position_ids|logit_scale)",
     r"cond_stage_model\.logit_scale",
+    r"control_model\..*",
     r"v_pred",
 )
-"""The training schedule, which is computed; counters of the moving average; losses; position numbers; markers."""
+"""The training schedule, which is computed; counters of the moving average; losses; position numbers; a ControlNet
+published together with the model it was trained on, which its own loader takes; markers."""
 
 
 def ema_keys(unet_names: Iterable[str]) -> set[str]:

@@ -5,6 +5,7 @@ The rules are those ComfyUI users know, down to what happens with brackets that 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 __all__ = ["WeightedText", "parse_prompt"]
@@ -29,47 +30,85 @@ def parse_prompt(text: str) -> list[WeightedText]:
     """
     for escape, mark in _ESCAPES:
         text = text.replace(escape, mark)
+    brackets = _Brackets.of(text)
     found: list[WeightedText] = []
-    waiting = [(part, 1.0) for part in reversed(_split_brackets(text))]
+    waiting = [(start, stop, 1.0) for start, stop in reversed(brackets.split(text, 0, len(text)))]
     while waiting:
-        part, weight = waiting.pop()
-        if len(part) < 2 or part[0] != "(" or part[-1] != ")":
-            found.append(WeightedText(_unescape(part), weight))
+        start, stop, weight = waiting.pop()
+        if stop - start < 2 or text[start] != "(" or text[stop - 1] != ")":
+            found.append(WeightedText(_unescape(text[start:stop]), weight))
             continue
-        inner, inner_weight = _split_weight(part[1:-1], weight)
-        waiting.extend((piece, inner_weight) for piece in reversed(_split_brackets(inner)))
+        inner_stop, inner_weight = brackets.weight(text, start, stop, weight)
+        pieces = brackets.split(text, start + 1, inner_stop)
+        waiting.extend((*piece, inner_weight) for piece in reversed(pieces))
     return found
 
 
-def _split_weight(inner: str, weight: float) -> tuple[str, float]:
-    """The text of a bracket and the weight it asks for: what follows the last colon if that is a number."""
-    place = inner.rfind(":")
-    if place > 0:
-        try:
-            return inner[:place], float(inner[place + 1 :])
-        except ValueError:
-            pass
-    return inner, weight * _EMPHASIS
+@dataclass(frozen=True, slots=True)
+class _Brackets:
+    """Where the brackets of a text are, so that each character is looked at once however deep they nest.
 
+    closing: opening bracket → the closing one it matches. before: closing bracket → the bracket before it.
+    """
 
-def _split_brackets(text: str) -> list[str]:
-    """Cut a text before each outermost opening bracket and after its closing one."""
-    pieces: list[str] = []
-    start = depth = 0
-    for place, character in enumerate(text):
-        if character == "(":
-            if depth == 0 and place > start:
-                pieces.append(text[start:place])
-                start = place
-            depth += 1
-        elif character == ")":
-            depth -= 1
-            if depth == 0:
-                pieces.append(text[start : place + 1])
-                start = place + 1
-    if start < len(text):
-        pieces.append(text[start:])
-    return pieces
+    closing: dict[int, int]
+    before: dict[int, int]
+
+    @classmethod
+    def of(cls, text: str) -> _Brackets:
+        closing: dict[int, int] = {}
+        before: dict[int, int] = {}
+        opened: list[int] = []
+        last = -1
+        for place, character in enumerate(text):
+            if character == "(":
+                opened.append(place)
+            elif character == ")":
+                before[place] = last
+                if opened:
+                    closing[opened.pop()] = place
+            else:
+                continue
+            last = place
+        return cls(closing, before)
+
+    def split(self, text: str, start: int, stop: int) -> list[tuple[int, int]]:
+        """Cut a stretch before each outermost opening bracket and after its closing one.
+
+        A closing bracket without an opening one makes the next opening one plain text.
+        """
+        pieces: list[tuple[int, int]] = []
+        place, depth = start, 0
+        while place < stop:
+            if text[place] == ")":
+                depth -= 1
+            elif text[place] == "(" and depth < 0:
+                depth += 1
+            elif text[place] == "(":
+                if place > start:
+                    pieces.append((start, place))
+                end = self.closing.get(place, stop)
+                start = end + 1 if end < stop else stop
+                pieces.append((place, start))
+                place = start
+                continue
+            place += 1
+        if start < stop:
+            pieces.append((start, stop))
+        return pieces
+
+    def weight(self, text: str, start: int, stop: int, weight: float) -> tuple[int, float]:
+        """Where the text of a bracket ends, and its weight: what follows its last colon if that is a number."""
+        first = max(self.before[stop - 1], start) + 1
+        colon = text.rfind(":", first, stop - 1)
+        if colon > start + 1:
+            try:
+                asked = float(text[colon + 1 : stop - 1])
+            except ValueError:
+                asked = math.nan
+            if math.isfinite(asked):
+                return colon, asked
+        return stop - 1, weight * _EMPHASIS
 
 
 def _unescape(text: str) -> str:
