@@ -321,3 +321,20 @@ async def test_log_lines_go_to_those_who_asked_until_they_ask_no_more(client: Cl
         while (await listener.until("status"))["data"]["status"]["exec_info"]["queue_remaining"]:
             pass
         assert not any("unheard" in str(m) or "nobody listens yet" in str(m) for m in listener.messages)
+
+
+async def test_states_of_a_large_graph_are_thinned_and_the_last_one_is_complete(client: Client) -> None:
+    prompt: dict[str, Any] = {"0": {"class_type": "PrimitiveString", "inputs": {"value": "large"}}}
+    for number in range(1, 300):
+        inputs = {"first": [str(number - 1), 0], "second": ""}
+        prompt[str(number)] = {"class_type": "SampleJoin", "inputs": inputs}
+    prompt["300"] = {"class_type": "PreviewAny", "inputs": {"source": ["299", 0]}}
+    async with client.listen("large") as listener:
+        await listener.next()
+        reply = await client.queue(prompt, client_id="large")
+        messages = await listener.until_idle(reply["prompt_id"])
+    states = [m["data"]["nodes"] for m in messages if m["type"] == "progress_state"]
+    assert len(states) < 450
+    assert len(states[-1]) == 301
+    assert {node["state"] for node in states[-1].values()} == {"finished"}
+    assert len([m for m in messages if m["type"] == "executing"]) == 302

@@ -26,6 +26,8 @@ from engine.server.services import Services
 __all__ = ["BROADCASTER", "Broadcaster", "ClientSocket"]
 
 _MAX_WAITING = 4096
+_STATE_INTERVAL_S = 0.1
+_ENDINGS = ("execution_success", "execution_error", "execution_interrupted")
 _log = logging.getLogger(__name__)
 
 
@@ -82,6 +84,8 @@ class Broadcaster:
         self._view = JobView()
         self._sockets: dict[str, ClientSocket] = {}
         self._task: asyncio.Task[None] | None = None
+        self._state_sent_s = 0.0
+        self._held_states: dict[str, Message] = {}
 
     def start(self) -> None:
         """Begin to follow the feed."""
@@ -179,8 +183,23 @@ class Broadcaster:
     # ------------------------------------------------------------------ sending
 
     def _send(self, message: Message) -> None:
-        frame: str | bytes = message.frame or _text(message.event, message.data)
-        for socket in self._addressed(message.client):
+        sockets = self._addressed(message.client)
+        if not sockets:
+            return
+        if message.state_of:
+            now_s = asyncio.get_running_loop().time()
+            if now_s - self._state_sent_s < _STATE_INTERVAL_S:
+                self._held_states[message.state_of] = message
+                return
+            self._state_sent_s = now_s
+            self._held_states.pop(message.state_of, None)
+        elif message.event in _ENDINGS:
+            held = self._held_states.pop(message.data["prompt_id"], None)
+            if held is not None:
+                self._send(replace(held, state_of=""))
+        data = message.data() if callable(message.data) else message.data
+        frame: str | bytes = message.frame or _text(message.event, data)
+        for socket in sockets:
             socket.send(frame)
 
     def _addressed(self, client: str | None) -> list[ClientSocket]:

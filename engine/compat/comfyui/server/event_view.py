@@ -12,14 +12,23 @@ from engine.server.records import EventRecord
 __all__ = ["JobView", "Message", "Watching"]
 
 
+_LARGE_NODES = 100
+"""Nodes touched by a job above which its state is not sent with every step."""
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One socket message. `client` None addresses everybody; a JSON message has `event`, a binary one `frame`."""
+    """One socket message. `client` None addresses everybody; a JSON message has `event`, a binary one `frame`.
+
+    `data` may be a function that gives the data when it is sent. `state_of` names the job whose state it is: a
+    later one replaces it, so that it may be left out.
+    """
 
     event: str = ""
     data: Any = None
     client: str | None = None
     frame: bytes = b""
+    state_of: str = ""
 
 
 @dataclass(slots=True)
@@ -210,8 +219,12 @@ class JobView:
         return entry
 
     def _state(self, job: str, watching: Watching) -> Message:
-        nodes = {node: dict(entry) for node, entry in watching.nodes.items()}
-        return Message("progress_state", {"prompt_id": job, "nodes": nodes}, watching.client)
+        def snapshot() -> dict[str, Any]:
+            return {"prompt_id": job, "nodes": {node: dict(entry) for node, entry in watching.nodes.items()}}
+
+        # The message repeats every node touched so far: in large graphs only some of them can be sent.
+        is_large = len(watching.nodes) > _LARGE_NODES
+        return Message("progress_state", snapshot, watching.client, state_of=job if is_large else "")
 
 
 def _private(client: str | None, event: str, data: Any) -> list[Message]:
