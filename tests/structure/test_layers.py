@@ -34,18 +34,17 @@ def test_importing_the_whole_server_side_loads_neither_torch_nor_numpy() -> None
 
 
 PURITY = """
-import builtins, importlib, os, pkgutil, sys, traceback
+import importlib, os, pkgutil, sys
 import torch, torchvision, numpy, kornia, PIL.Image, aiohttp.web, sqlalchemy, alembic.command, yaml, regex
 import safetensors.torch
 import psutil, einops, sysconfig, importlib.metadata, sqlite3, multiprocessing, asyncio
 ROOT = {root!r}
 found = []
 def owner():
-    for frame in reversed(traceback.extract_stack()[:-2]):
-        if frame.filename.startswith('<'):
-            continue
-        return frame.filename
-    return ''
+    frame = sys._getframe(2)
+    while frame is not None and (frame.f_code.co_filename.startswith('<') or frame.f_code is is_ours.__code__):
+        frame = frame.f_back
+    return '' if frame is None else frame.f_code.co_filename
 def is_ours():
     name = owner()
     return name.startswith(os.path.join(ROOT, 'engine')) or name.startswith(os.path.join(ROOT, 'nodes'))
