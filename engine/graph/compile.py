@@ -184,7 +184,8 @@ class _Compiler:
     # -------------------------------------------------------------- text
 
     def _process_texts(self, scope: Scope, spec: NodeSpec, inputs: dict[str, Any], untouched: set[str]) -> None:
-        for item in self._plans[spec.name].processed:
+        plan = self._plan(spec.name)
+        for item in plan.processed if plan is not None else ():
             value = inputs.get(item.name)
             if item.name in untouched or not isinstance(value, str):
                 continue

@@ -135,7 +135,8 @@ def _to_float(item: InputSpec, value: Any) -> float:
     try:
         number = float(value)
     except OverflowError:
-        raise _outside(item, value, is_small=value < 0, bound=item.options.get("min" if value < 0 else "max")) from None
+        is_small = isinstance(value, int) and value < 0
+        raise _outside(item, value, is_small=is_small, bound=item.options.get("min" if is_small else "max")) from None
     except (TypeError, ValueError) as error:
         raise _conversion_error(item, value, str(error)) from None
     if not math.isfinite(number):

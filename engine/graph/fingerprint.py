@@ -222,7 +222,7 @@ def _address(node: GraphNode, plan: _Plan, sources: Mapping[NodeId, Address], ou
     inputs = node.inputs
     try:
         for name in plan.names:
-            value = inputs.get(name, _ABSENT)
+            value: Any = inputs.get(name, _ABSENT)
             if value is _ABSENT:
                 continue
             num_taken += 1

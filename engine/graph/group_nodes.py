@@ -39,11 +39,10 @@ def group_graph(
     _panel_outputs(nodes, sources, group, links)
     _spread_values(nodes, instance, widget_count)
     given = instance.get("inputs")
-    names = [item.get("name") if isinstance(item, dict) else None for item in given if given] if given else []
-    for position, item in enumerate(inputs):
+    for item, outer in zip(inputs, given if isinstance(given, list) else []):
         # Instance inputs stand in the order of the open inner inputs; names may carry a title in front.
-        if position < len(names) and isinstance(names[position], str):
-            item["name"] = names[position]
+        if isinstance(outer, dict) and isinstance(outer.get("name"), str):
+            item["name"] = outer["name"]
     record = {"nodes": nodes, "links": links, "inputs": inputs}
     return record, {**instance, "widgets_values": None}
 
@@ -55,7 +54,7 @@ def _inner_nodes(group: Mapping[str, Any]) -> list[dict[str, Any]]:
         if not isinstance(node, dict):
             continue
         index = node.get("index")
-        inputs = node.get("inputs")
+        inputs: Any = node.get("inputs")
         nodes.append(
             {
                 **node,

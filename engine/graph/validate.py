@@ -15,6 +15,7 @@ from engine.core.ids import NodeId
 from engine.graph.complaint import Complaint, shown
 from engine.graph.constants import ConstantError, Listings, check_constant, constant_bounds
 from engine.graph.graph import BadLink, Graph, GraphNode, Link
+from engine.graph.link_complaints import bad_link, missing_input, missing_output, missing_source, type_mismatch
 from engine.graph.schema import Catalog, FileChoices, InputSpec, NodeSpec, OutputSpec, types_match, wire_input
 from engine.graph.topology import ancestors, cycle_error, find_cycles, partial_order
 
@@ -113,21 +114,20 @@ class _Check:
     is_required: bool
     checks_range: bool
     plain_type: type | None
-    low: float | None
-    high: float | None
+    bounds: tuple[float, float] | None
     choices: frozenset[str] | None
 
     @classmethod
     def of(cls, item: InputSpec, checks_range: bool, listings: Listings) -> _Check:
         plain_type = {"INT": int, "FLOAT": float, "STRING": str, "BOOLEAN": bool, "COMBO": str}.get(item.type)
-        low, high = constant_bounds(item) if checks_range else (-sys.float_info.max, sys.float_info.max)
+        bounds = None
+        if item.type in ("INT", "FLOAT"):
+            bounds = constant_bounds(item) if checks_range else (-sys.float_info.max, sys.float_info.max)
         choices = None
         if item.type == "COMBO" and checks_range:
             names = listings.files(item.choices) if isinstance(item.choices, FileChoices) else item.choices or ()
             choices = frozenset(name for name in names if isinstance(name, str))
-        if item.type not in ("INT", "FLOAT"):
-            low = high = None
-        return cls(item, item.name, item.presence == "required", checks_range, plain_type, low, high, choices)
+        return cls(item, item.name, item.presence == "required", checks_range, plain_type, bounds, choices)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,16 +174,16 @@ class _Checker:
         num_found = 0
         for check in checks.inputs:
             name = check.name
-            value = given.get(name, _ABSENT)
+            value: Any = given.get(name, _ABSENT)
             if value is _ABSENT:
                 if check.is_required:
-                    self._complain(node, checks.spec, check.item, _missing(check.item))
+                    self._complain(node, checks.spec, check.item, missing_input(check.item))
                 continue
             num_found += 1
-            kind = type(value)
-            if kind is check.plain_type:
-                if check.low is not None:
-                    if check.low <= value <= check.high:
+            if type(value) is check.plain_type:
+                bounds = check.bounds
+                if bounds is not None:
+                    if bounds[0] <= value <= bounds[1]:
                         continue
                 elif check.choices is None or value in check.choices:
                     continue
@@ -202,7 +202,7 @@ class _Checker:
         if type(value) is Link:
             return self._check_link(node, spec, check.item, value)
         if type(value) is BadLink:
-            self._complain(node, spec, check.item, _bad_link(check.item, value), got=value.value)
+            self._complain(node, spec, check.item, bad_link(check.item, value), got=value.value)
             return value
         try:
             return check_constant(check.item, value, self._listings, checks_range=check.checks_range)
@@ -216,14 +216,14 @@ class _Checker:
         if type(value) is not Link:
             return False
         if value.node not in self._nodes:
-            self._complain(node, spec, InputSpec(name, "*"), _missing_source(name, value), got=[value.node, value.slot])
+            self._complain(node, spec, InputSpec(name, "*"), missing_source(name, value), got=[value.node, value.slot])
         return True
 
     def _check_link(self, node: GraphNode, spec: NodeSpec, item: InputSpec, link: Link) -> Link:
         source = self._nodes.get(link.node)
         pair = [link.node, link.slot]
         if source is None:
-            self._complain(node, spec, item, _missing_source(item.name, link), got=pair)
+            self._complain(node, spec, item, missing_source(item.name, link), got=pair)
             return link
         source_spec = self._catalog.get(source.type)
         if source_spec is None:
@@ -231,11 +231,11 @@ class _Checker:
         outputs = source_spec.outputs
         slot = link.slot
         if not -len(outputs) <= slot < len(outputs):
-            self._complain(node, spec, item, _missing_slot(item.name, link, source, len(outputs)), got=pair)
+            self._complain(node, spec, item, missing_output(item.name, link, source, len(outputs)), got=pair)
             return link
         output = outputs[slot]
         if not spec.validates_types and not _fits(output, item):
-            self._complain(node, spec, item, _mismatch(item, output, link, source), got=pair)
+            self._complain(node, spec, item, type_mismatch(item, output, link, source), got=pair)
         return link if slot >= 0 else Link(link.node, slot + len(outputs))
 
     def _complain(
@@ -277,66 +277,6 @@ class _Checker:
 
 def _fits(output: OutputSpec, item: InputSpec) -> bool:
     return output.type == item.type or item.is_wildcard or output.is_wildcard or types_match(output.type, item.type)
-
-
-# ------------------------------------------------------------------ what is said about links
-
-
-def _missing(item: InputSpec) -> ConstantError:
-    kind = "a value" if item.is_widget else f"a link from an output of type {item.type}"
-    return ConstantError(
-        "required_input_missing",
-        f"{item.name} is required and has no {'value' if item.is_widget else 'link'}.",
-        wanted=item.type,
-        remedy=f"Give {item.name} {kind}.",
-        details=item.name,
-    )
-
-
-def _bad_link(item: InputSpec, bad: BadLink) -> ConstantError:
-    return ConstantError(
-        "bad_linked_input",
-        f"{item.name} holds a list that is no link; a link is [node id as text, output number].",
-        wanted="[node id, output number]",
-        remedy='Write a list that is meant as a value as {"__value__": [...]}.',
-        details=item.name,
-    )
-
-
-def _missing_source(name: str, link: Link) -> ConstantError:
-    return ConstantError(
-        "link_to_missing_node",
-        f"{name} is linked to node {link.node}, which is not in the graph.",
-        remedy="Add the node, or remove the link.",
-        details=repr(shown(link.node)),
-        extra={"exception_type": "KeyError"},
-        comfy_type="exception_during_validation",
-    )
-
-
-def _missing_slot(name: str, link: Link, source: GraphNode, num_outputs: int) -> ConstantError:
-    return ConstantError(
-        "link_slot_out_of_range",
-        f"{name} is linked to output {link.slot} of {source.title or source.type} (node {link.node}), "
-        f"which has {num_outputs}.",
-        wanted=f"an output number below {num_outputs}",
-        remedy="Link an existing output.",
-        details="tuple index out of range",
-        extra={"exception_type": "IndexError"},
-        comfy_type="exception_during_validation",
-    )
-
-
-def _mismatch(item: InputSpec, output: OutputSpec, link: Link, source: GraphNode) -> ConstantError:
-    return ConstantError(
-        "return_type_mismatch",
-        f"{item.name} takes {item.type}, but output {link.slot} of {source.title or source.type} "
-        f"(node {link.node}) is {output.type}.",
-        wanted=item.type,
-        remedy=f"Link an output of type {item.type}.",
-        details=f"{item.name}, received_type({output.type}) mismatch input_type({item.type})",
-        extra={"received_type": output.type, "linked_node": [link.node, link.slot]},
-    )
 
 
 # ------------------------------------------------------------------ the graph as a whole
@@ -387,7 +327,7 @@ def _cycle(graph: Graph, cycle: tuple[NodeId, ...]) -> Complaint:
 def _broken(graph: Graph, order: list[NodeId], reached: set[NodeId], complaints: list[Complaint]) -> set[NodeId]:
     """The reached nodes that are faulty or below a faulty one."""
     broken = reached.difference(order)
-    broken.update(c.node for c in complaints if c.node in reached)
+    broken.update(c.node for c in complaints if c.node is not None and c.node in reached)
     for node_id in order:
         if node_id not in broken and any(link.node in broken for _, link in graph[node_id].links()):
             broken.add(node_id)

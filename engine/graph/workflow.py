@@ -161,7 +161,7 @@ def _first_links(links: Any) -> list[tuple[Any, Any]]:
 def _link_object(link: Any, extensions: dict[Any, Mapping[str, Any]]) -> Any:
     """A link array as an object, with its extension; anything else as it is."""
     if isinstance(link, list) and len(link) >= 5:
-        record = dict(zip(_LINK_KEYS, link))
+        record: dict[str, Any] = dict(zip(_LINK_KEYS, link))
         if len(link) > len(_LINK_KEYS):
             record[_MORE] = link[len(_LINK_KEYS) :]
     elif extensions and _link_extension(link) is not None:
