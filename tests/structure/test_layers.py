@@ -43,6 +43,8 @@ found = []
 def owner():
     frame = sys._getframe(2)
     while frame is not None and (frame.f_code.co_filename.startswith('<') or frame.f_code is is_ours.__code__):
+        if frame.f_code.co_filename.startswith('<frozen importlib'):
+            return ''  # the import machinery reads source files on behalf of whoever imports
         frame = frame.f_back
     return '' if frame is None else frame.f_code.co_filename
 def is_ours():
