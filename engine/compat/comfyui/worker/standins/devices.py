@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -185,58 +186,80 @@ class _DeviceModule(StandIn):
 def build(host: Host) -> StandIn:
     """The stand-in module."""
     devices = _Devices(host)
-    kind = lambda wanted: lambda device: torch.device(device).type == wanted  # noqa: E731
-    return _DeviceModule(
-        devices,
-        get_torch_device=devices.get_torch_device,
-        get_torch_device_name=devices.get_torch_device_name,
-        get_autocast_device=lambda dev: torch.device(dev).type,
-        get_free_memory=devices.get_free_memory,
-        get_total_memory=devices.get_total_memory,
-        intermediate_device=devices.cpu,
-        unet_offload_device=devices.cpu,
-        text_encoder_offload_device=devices.cpu,
-        vae_offload_device=devices.cpu,
-        text_encoder_device=devices.get_torch_device,
-        vae_device=devices.vae_device,
-        unet_dtype=devices.unet_dtype,
-        vae_dtype=devices.vae_dtype,
-        unet_manual_cast=devices.unet_manual_cast,
-        should_use_fp16=devices.should_use_fp16,
-        should_use_bf16=devices.should_use_bf16,
-        soft_empty_cache=devices.soft_empty_cache,
-        unload_all_models=devices.unload_all_models,
-        free_memory=devices.free_memory,
-        cleanup_models=lambda *_: None,
-        cleanup_models_gc=devices.soft_empty_cache,
-        loaded_models=lambda only_currently_used=False: [],
-        current_loaded_models=[],
-        is_device_cpu=kind("cpu"),
-        is_device_mps=kind("mps"),
-        is_device_cuda=kind("cuda"),
-        is_nvidia=lambda: devices.get_torch_device().type == "cuda" and torch.version.cuda is not None,
-        is_amd=lambda: devices.get_torch_device().type == "cuda" and torch.version.hip is not None,
-        is_intel_xpu=lambda: devices.get_torch_device().type == "xpu",
-        is_directml_enabled=lambda: False,
-        xformers_enabled=lambda: False,
-        XFORMERS_IS_AVAILABLE=False,
-        pytorch_attention_enabled=lambda: True,
-        device_supports_non_blocking=lambda device: torch.device(device).type in ("cuda", "xpu"),
-        dtype_size=lambda dtype: torch.empty((), dtype=dtype).element_size(),
-        module_size=lambda module: sum(
-            value.nelement() * value.element_size() for value in module.state_dict().values()
-        ),
-        cast_to=cast_to,
-        cast_to_device=cast_to_device,
-        OOM_EXCEPTION=torch.OutOfMemoryError,
-        is_oom=is_out_of_memory,
-        VRAMState=VRAMState,
-        CPUState=CPUState,
-        InterruptProcessingException=InterruptProcessingException,
-        processing_interrupted=processing_interrupted,
-        throw_exception_if_processing_interrupted=throw_exception_if_processing_interrupted,
-        interrupt_current_processing=interrupt_current_processing,
-    )
+    return _DeviceModule(devices, **_places(devices), **_kinds(devices), **_plain_names())
+
+
+def _places(devices: _Devices) -> dict[str, Any]:
+    """Where things are, how much room there is, in which dtype they are computed."""
+    return {
+        "get_torch_device": devices.get_torch_device,
+        "get_torch_device_name": devices.get_torch_device_name,
+        "get_free_memory": devices.get_free_memory,
+        "get_total_memory": devices.get_total_memory,
+        "intermediate_device": devices.cpu,
+        "unet_offload_device": devices.cpu,
+        "text_encoder_offload_device": devices.cpu,
+        "vae_offload_device": devices.cpu,
+        "text_encoder_device": devices.get_torch_device,
+        "vae_device": devices.vae_device,
+        "unet_dtype": devices.unet_dtype,
+        "vae_dtype": devices.vae_dtype,
+        "unet_manual_cast": devices.unet_manual_cast,
+        "should_use_fp16": devices.should_use_fp16,
+        "should_use_bf16": devices.should_use_bf16,
+        "soft_empty_cache": devices.soft_empty_cache,
+        "unload_all_models": devices.unload_all_models,
+        "free_memory": devices.free_memory,
+        "cleanup_models": lambda *_: None,
+        "cleanup_models_gc": devices.soft_empty_cache,
+        "loaded_models": lambda only_currently_used=False: [],
+        "current_loaded_models": [],
+    }
+
+
+def _kinds(devices: _Devices) -> dict[str, Any]:
+    """What kind of device something is."""
+
+    def is_kind(wanted: str) -> Callable[[Any], bool]:
+        return lambda device: torch.device(device).type == wanted
+
+    return {
+        "get_autocast_device": lambda dev: torch.device(dev).type,
+        "is_device_cpu": is_kind("cpu"),
+        "is_device_mps": is_kind("mps"),
+        "is_device_cuda": is_kind("cuda"),
+        "is_nvidia": lambda: devices.get_torch_device().type == "cuda" and torch.version.cuda is not None,
+        "is_amd": lambda: devices.get_torch_device().type == "cuda" and torch.version.hip is not None,
+        "is_intel_xpu": lambda: devices.get_torch_device().type == "xpu",
+        "device_supports_non_blocking": lambda device: torch.device(device).type in ("cuda", "xpu"),
+    }
+
+
+def _plain_names() -> dict[str, Any]:
+    """Names that depend on no device."""
+    return {
+        "is_directml_enabled": lambda: False,
+        "xformers_enabled": lambda: False,
+        "XFORMERS_IS_AVAILABLE": False,
+        "pytorch_attention_enabled": lambda: True,
+        "dtype_size": lambda dtype: torch.empty((), dtype=dtype).element_size(),
+        "module_size": module_size,
+        "cast_to": cast_to,
+        "cast_to_device": cast_to_device,
+        "OOM_EXCEPTION": torch.OutOfMemoryError,
+        "is_oom": is_out_of_memory,
+        "VRAMState": VRAMState,
+        "CPUState": CPUState,
+        "InterruptProcessingException": InterruptProcessingException,
+        "processing_interrupted": processing_interrupted,
+        "throw_exception_if_processing_interrupted": throw_exception_if_processing_interrupted,
+        "interrupt_current_processing": interrupt_current_processing,
+    }
+
+
+def module_size(module: torch.nn.Module) -> int:
+    """Bytes of a module's state."""
+    return sum(value.nelement() * value.element_size() for value in module.state_dict().values())
 
 
 def cast_to(

@@ -16,75 +16,78 @@ from engine.imaging import encode_png
 __all__ = ["image_savers"]
 
 
-def image_savers(host: Host) -> dict[str, type]:
+def image_savers(host: Host) -> dict[str, Any]:
     """SaveImage and PreviewImage for the folders of `host`."""
-    paths = FolderPaths(host)
+    own = {"_paths": FolderPaths(host), "_writes_metadata": host.settings.metadata_enabled, "__module__": "nodes"}
+    save = type("SaveImage", (_SaveImage,), {**own, "__doc__": _SaveImage.__doc__})
+    # PreviewImage is a SaveImage: packs test for it and call its method.
+    preview = type("PreviewImage", (_PreviewMembers, save), {**own, "__doc__": _PreviewMembers.__doc__})
+    return {"SaveImage": save, "PreviewImage": preview}
 
-    class SaveImage:
-        """Writes images into the output folder."""
 
-        RETURN_TYPES = ()
-        FUNCTION = "save_images"
-        OUTPUT_NODE = True
-        CATEGORY = "image"
-        DESCRIPTION = "Saves the input images to your ComfyUI output directory."
+class _SaveImage:
+    """Writes images into the output folder."""
 
-        def __init__(self) -> None:
-            self.output_dir = paths.get_output_directory()
-            self.type = "output"
-            self.prefix_append = ""
-            self.compress_level = 4
+    RETURN_TYPES = ()
+    FUNCTION = "save_images"
+    OUTPUT_NODE = True
+    CATEGORY = "image"
+    DESCRIPTION = "Saves the input images to your ComfyUI output directory."
+    _paths: FolderPaths
+    _writes_metadata: bool
 
-        @classmethod
-        def INPUT_TYPES(cls) -> dict[str, Any]:
-            """The inputs."""
-            return {
-                "required": {"images": ("IMAGE",), "filename_prefix": ("STRING", {"default": "ComfyUI"})},
-                "hidden": {"prompt": "PROMPT", "extra_pnginfo": "EXTRA_PNGINFO"},
-            }
+    def __init__(self) -> None:
+        self.output_dir = self._paths.get_output_directory()
+        self.type = "output"
+        self.prefix_append = ""
+        self.compress_level = 4
 
-        def save_images(
-            self, images: Any, filename_prefix: str = "ComfyUI", prompt: Any = None, extra_pnginfo: Any = None
-        ) -> dict[str, Any]:
-            """Write each image [h w c] as PNG; gives the UI output that names the files."""
-            first = images[0]
-            folder, name, counter, subfolder, _ = paths.get_save_image_path(
-                filename_prefix + self.prefix_append, self.output_dir, first.shape[1], first.shape[0]
-            )
-            entries = _entries(prompt, extra_pnginfo) if host.settings.metadata_enabled else ()
-            saved = []
-            for number, image in enumerate(images):
-                filename = f"{name.replace('%batch_num%', str(number))}_{counter:05}_.png"
-                _write(folder, filename, encode_png(image, entries, self.compress_level))
-                saved.append({"filename": filename, "subfolder": subfolder, "type": self.type})
-                counter += 1
-            return {"ui": {"images": saved}}
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        """The inputs."""
+        return {
+            "required": {"images": ("IMAGE",), "filename_prefix": ("STRING", {"default": "ComfyUI"})},
+            "hidden": {"prompt": "PROMPT", "extra_pnginfo": "EXTRA_PNGINFO"},
+        }
 
-    class PreviewImage(SaveImage):
-        """Writes images into the temp folder."""
+    def save_images(
+        self, images: Any, filename_prefix: str = "ComfyUI", prompt: Any = None, extra_pnginfo: Any = None
+    ) -> dict[str, Any]:
+        """Write each image [h w c] as PNG; gives the UI output that names the files."""
+        first = images[0]
+        folder, name, counter, subfolder, _ = self._paths.get_save_image_path(
+            filename_prefix + self.prefix_append, self.output_dir, first.shape[1], first.shape[0]
+        )
+        entries = _entries(prompt, extra_pnginfo) if self._writes_metadata else ()
+        saved = []
+        for number, image in enumerate(images):
+            filename = f"{name.replace('%batch_num%', str(number))}_{counter:05}_.png"
+            _write(folder, filename, encode_png(image, entries, self.compress_level))
+            saved.append({"filename": filename, "subfolder": subfolder, "type": self.type})
+            counter += 1
+        return {"ui": {"images": saved}}
 
-        DESCRIPTION = ""
 
-        def __init__(self) -> None:
-            super().__init__()
-            self.output_dir = paths.get_temp_directory()
-            self.type = "temp"
-            letters = "".join(secrets.choice(string.ascii_lowercase) for _ in range(5))
-            self.prefix_append = f"_temp_{letters}"
-            self.compress_level = 1
+class _PreviewMembers(_SaveImage):
+    """Writes images into the temp folder."""
 
-        @classmethod
-        def INPUT_TYPES(cls) -> dict[str, Any]:
-            """The inputs."""
-            return {
-                "required": {"images": ("IMAGE",)},
-                "hidden": {"prompt": "PROMPT", "extra_pnginfo": "EXTRA_PNGINFO"},
-            }
+    DESCRIPTION = ""
 
-    for cls in (SaveImage, PreviewImage):
-        cls.__module__ = "nodes"
-        cls.__qualname__ = cls.__name__
-    return {"SaveImage": SaveImage, "PreviewImage": PreviewImage}
+    def __init__(self) -> None:
+        super().__init__()
+        self.output_dir = self._paths.get_temp_directory()
+        self.type = "temp"
+        letters = "".join(secrets.choice(string.ascii_lowercase) for _ in range(5))
+        self.prefix_append = f"_temp_{letters}"
+        self.compress_level = 1
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        """The inputs."""
+        return {
+            "required": {"images": ("IMAGE",)},
+            "hidden": {"prompt": "PROMPT", "extra_pnginfo": "EXTRA_PNGINFO"},
+        }
 
 
 def _entries(prompt: Any, extra_pnginfo: Any) -> tuple[tuple[str, str], ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -62,66 +62,70 @@ class PreviewText:
         return {"text": (self.value,)}
 
 
+class PreviewImage:
+    """Images [b h w c] shown on the node, written to the temp folder."""
+
+    _savers: Mapping[str, Any]
+
+    def __init__(self, image: torch.Tensor, animated: bool = False, cls: Any = None, **_: Any) -> None:
+        saved = self._savers["PreviewImage"]().save_images(image, **_metadata_of(cls))
+        self.values = [SavedResult(**item) for item in saved["ui"]["images"]]
+        self.animated = animated
+
+    def as_dict(self) -> dict[str, Any]:
+        """The UI output."""
+        return {"images": self.values, "animated": (self.animated,)}
+
+
+class PreviewMask(PreviewImage):
+    """Masks [b h w] shown as grey images."""
+
+    def __init__(self, mask: torch.Tensor, animated: bool = False, cls: Any = None, **more: Any) -> None:
+        grey = mask.reshape(-1, mask.shape[-2], mask.shape[-1], 1).expand(-1, -1, -1, 3)
+        super().__init__(grey, animated, cls, **more)
+
+
+class ImageSaveHelper:
+    """Writes images for nodes that report them themselves."""
+
+    _savers: Mapping[str, Any]
+
+    @classmethod
+    def save_images(
+        cls, images: torch.Tensor, filename_prefix: str, folder_type: Any = "output", node: Any = None,
+        compress_level: int = 4,
+    ) -> list[SavedResult]:  # fmt: skip
+        """Write PNGs; gives their names. `node` is the node class whose hidden values become metadata."""
+        kind = getattr(folder_type, "value", folder_type)
+        saver = cls._savers["SaveImage" if kind == "output" else "PreviewImage"]()
+        saver.compress_level = compress_level
+        saver.prefix_append = ""
+        saved = saver.save_images(images, filename_prefix, **_metadata_of(node))
+        return [SavedResult(**item) for item in saved["ui"]["images"]]
+
+    @classmethod
+    def get_save_images_ui(
+        cls, images: torch.Tensor, filename_prefix: str, node: Any = None, compress_level: int = 4
+    ) -> SavedImages:
+        """Write PNGs into the output folder; gives the UI output."""
+        return SavedImages(cls.save_images(images, filename_prefix, "output", node, compress_level))
+
+
+def _metadata_of(node: Any) -> dict[str, Any]:
+    hidden = getattr(node, "hidden", None)
+    return {"prompt": getattr(hidden, "prompt", None), "extra_pnginfo": getattr(hidden, "extra_pnginfo", None)}
+
+
 def build_ui(host: Host) -> StandIn:
     """The module for `host`; its previews go to the host's temp folder."""
-    savers = image_savers(host)
-
-    class PreviewImage:
-        """Images [b h w c] shown on the node, written to the temp folder."""
-
-        def __init__(self, image: torch.Tensor, animated: bool = False, cls: Any = None, **_: Any) -> None:
-            hidden = getattr(cls, "hidden", None)
-            saved = savers["PreviewImage"]().save_images(
-                image,
-                prompt=getattr(hidden, "prompt", None),
-                extra_pnginfo=getattr(hidden, "extra_pnginfo", None),
-            )
-            self.values = [SavedResult(**item) for item in saved["ui"]["images"]]
-            self.animated = animated
-
-        def as_dict(self) -> dict[str, Any]:
-            """The UI output."""
-            return {"images": self.values, "animated": (self.animated,)}
-
-    class PreviewMask(PreviewImage):
-        """Masks [b h w] shown as grey images."""
-
-        def __init__(self, mask: torch.Tensor, animated: bool = False, cls: Any = None, **more: Any) -> None:
-            grey = mask.reshape(-1, mask.shape[-2], mask.shape[-1], 1).expand(-1, -1, -1, 3)
-            super().__init__(grey, animated, cls, **more)
-
-    class ImageSaveHelper:
-        """Writes images for nodes that report them themselves."""
-
-        @staticmethod
-        def save_images(
-            images: torch.Tensor, filename_prefix: str, folder_type: Any = "output", cls: Any = None,
-            compress_level: int = 4,
-        ) -> list[SavedResult]:  # fmt: skip
-            """Write PNGs; gives their names."""
-            kind = getattr(folder_type, "value", folder_type)
-            saver = savers["SaveImage" if kind == "output" else "PreviewImage"]()
-            saver.compress_level = compress_level
-            saver.prefix_append = ""
-            hidden = getattr(cls, "hidden", None)
-            saved = saver.save_images(
-                images, filename_prefix, getattr(hidden, "prompt", None), getattr(hidden, "extra_pnginfo", None)
-            )
-            return [SavedResult(**item) for item in saved["ui"]["images"]]
-
-        @staticmethod
-        def get_save_images_ui(
-            images: torch.Tensor, filename_prefix: str, cls: Any = None, compress_level: int = 4
-        ) -> SavedImages:
-            """Write PNGs into the output folder; gives the UI output."""
-            return SavedImages(ImageSaveHelper.save_images(images, filename_prefix, "output", cls, compress_level))
-
+    savers = {"_savers": image_savers(host)}
+    preview = type("PreviewImage", (PreviewImage,), savers)
     return StandIn(
         "comfy_api.latest.ui",
         SavedResult=SavedResult,
         SavedImages=SavedImages,
         PreviewText=PreviewText,
-        PreviewImage=PreviewImage,
-        PreviewMask=PreviewMask,
-        ImageSaveHelper=ImageSaveHelper,
+        PreviewImage=preview,
+        PreviewMask=type("PreviewMask", (PreviewMask,), savers),
+        ImageSaveHelper=type("ImageSaveHelper", (ImageSaveHelper,), savers),
     )
