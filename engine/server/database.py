@@ -17,10 +17,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 
 from engine.core.errors import SettingsError
 
@@ -189,20 +185,30 @@ def _make_engine(url: str) -> sa.Engine:
 
 
 def _migrate(connection: sa.Connection) -> None:
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    config.set_main_option("path_separator", "os")
-    config.attributes["connection"] = connection
+    """Bring the schema to the newest version. Alembic is imported only when there is something to do."""
+    folder = Path(__file__).parent / "migrations"
+    known = sorted(path.name[1:5] for path in (folder / "versions").glob("v[0-9][0-9][0-9][0-9]_*.py"))
     with connection.begin():
-        current = MigrationContext.configure(connection).get_current_revision()
-        scripts = ScriptDirectory.from_config(config)
-        known = {script.revision for script in scripts.walk_revisions()}
+        current = _schema_version(connection)
         if current is not None and current not in known:
             raise SettingsError(
-                f"The job database has schema version {current}, which is newer than this program's "
-                f"({scripts.get_current_head()}).",
+                f"The job database has schema version {current}, which is newer than this program's ({known[-1]}).",
                 code="database_is_newer",
                 hint="Start the newer program, or name another database.",
             )
-        if current != scripts.get_current_head():
-            command.upgrade(config, "head")
+        if current == known[-1]:
+            return
+        from alembic import command
+        from alembic.config import Config
+
+        config = Config()
+        config.set_main_option("script_location", str(folder).replace("%", "%%"))
+        config.set_main_option("path_separator", "os")
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def _schema_version(connection: sa.Connection) -> str | None:
+    if not sa.inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()

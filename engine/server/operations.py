@@ -20,6 +20,7 @@ __all__ = ["SERVICES", "Call", "Operation", "Parameter", "Reply", "aiohttp_handl
 
 SERVICES: web.AppKey[Services] = web.AppKey("services", Services)
 _BODY_TIMEOUT_S = 30.0
+_MAX_JSON_BYTES = 32 << 20
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 
 
@@ -131,10 +132,15 @@ def _parse(text: str, kind: Any) -> Any:
 
 
 async def _read_body(request: web.Request, operation: Operation) -> Any:
+    too_large = GraphError(f"The body is larger than {_MAX_JSON_BYTES} bytes.", code="json_too_large")
+    if (request.content_length or 0) > _MAX_JSON_BYTES:
+        raise too_large
     try:
         data = await asyncio.wait_for(request.read(), _BODY_TIMEOUT_S)
     except asyncio.TimeoutError:
         raise GraphError("The body did not arrive in time.", code="body_too_slow") from None
+    if len(data) > _MAX_JSON_BYTES:
+        raise too_large
     if not data and operation.body_is_optional:
         return None
     value = await asyncio.to_thread(load_json, data) if len(data) > 1 << 16 else load_json(data)

@@ -33,6 +33,7 @@ _COOKIE = "atelier_token"
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _HOST = re.compile(r"^(?P<name>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:(?P<port>\d{1,5}))?$")
 _MAX_WRONG = 10
+_FORM_OVERHEAD_BYTES = 64 << 10
 _WRONG_WINDOW_S = 60.0
 _MAX_ADDRESSES = 10_000
 
@@ -83,7 +84,7 @@ class Gate:
         refusal = self._refuse_host(request) or self._refuse_origin(request)
         if refusal is None and request.method == "OPTIONS":
             return self._finish(request, web.Response())
-        refusal = refusal or self._refuse_stranger(request) or self._refuse_type(request)
+        refusal = refusal or self._refuse_stranger(request) or self._refuse_body(request)
         if refusal is not None:
             refusal.force_close()  # an unread body is not worth draining
             return self._finish(request, refusal)
@@ -183,14 +184,19 @@ class Gate:
 
     # ------------------------------------------------------------------ content types
 
-    def _refuse_type(self, request: web.Request) -> web.Response | None:
-        """State changes come as JSON; forms, which any page can send anywhere, only where files are uploaded.
+    def _refuse_body(self, request: web.Request) -> web.Response | None:
+        """Look at what a body claims to be before any of it is read.
+
+        State changes come as JSON; forms, which any page can send anywhere, only where files are uploaded.
 
         Old clients of the compatibility routes send JSON without saying so. They are no browsers: a browser states
         its origin with every request that changes something, and has been checked above.
         """
         if request.headers.get("Content-Encoding", "identity").lower() != "identity":
             return _refusal(415, "encoded_body", "Compressed bodies are not accepted.", "Send it plain.")
+        if (request.content_length or 0) > self._settings.max_upload_bytes + _FORM_OVERHEAD_BYTES:
+            limit = f"Maximum request body size {self._settings.max_upload_bytes} exceeded."
+            return _refusal(413, "upload_too_large", limit, "Raise --max-upload-size or send less.")
         if request.method in _SAFE_METHODS or not request.path.startswith(NATIVE_PREFIX):
             return None
         if not request.body_exists:

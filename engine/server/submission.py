@@ -26,6 +26,7 @@ from engine.server.workers import WorkerPool
 __all__ = ["CheckedGraph", "Submitter"]
 
 _INLINE_NODES = 150
+_MAX_NODES = 50_000
 _CATALOG_WAIT_S = 60.0
 _MAX_ID_LENGTH = 200
 
@@ -92,6 +93,12 @@ class Submitter:
         """See `Engine.validate`."""
         if not self._catalog.is_known:
             await self._wait_for_catalog()
+        if _num_nodes(document) > _MAX_NODES:
+            raise GraphError(
+                f"The graph has {_num_nodes(document)} nodes; at most {_MAX_NODES} are accepted.",
+                code="too_many_nodes",
+                hint="Split it into several jobs.",
+            )
         wanted = None if targets is None else tuple(targets)
         if _num_nodes(document) <= _INLINE_NODES:
             validation, extra = self._check_data(document, wanted)

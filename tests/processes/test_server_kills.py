@@ -39,26 +39,48 @@ class Victim:
         self.folder = folder
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self.process: asyncio.subprocess.Process | None = None
+        self.pid = 0
+        self._starter: asyncio.subprocess.Process | None = None
+
+    async def __aenter__(self) -> Victim:
+        command = (sys.executable, str(ROOT / "tests" / "processes" / "serve_toys.py"), str(self.folder), str(self.port))
+        with (self.folder / "stderr.txt").open("wb") as errors:
+            self._starter = await asyncio.create_subprocess_exec(
+                *command,
+                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=errors,
+            )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._starter is not None
+        if self.pid:
+            await self.end(signal.SIGKILL)
+        self._starter.stdin.close()
+        await self._starter.wait()
+
+    async def _line(self) -> int:
+        return int(await self._starter.stdout.readline())
 
     async def start(self, session: aiohttp.ClientSession) -> None:
-        command = (sys.executable, str(ROOT / "tests" / "processes" / "serve_toys.py"), str(self.folder), str(self.port))
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "default"}
-        self.process = await asyncio.create_subprocess_exec(
-            *command, env=environment, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
-        )
+        self._starter.stdin.write(b"\n")
+        self.pid = await self._line()
         while True:
             with suppress(aiohttp.ClientError):
                 async with session.get(f"{self.url}/api/v1/system/health") as reply:
                     assert reply.status == 200
                     return
-            assert self.process.returncode is None
+            assert psutil.pid_exists(self.pid), (self.folder / "stderr.txt").read_text()[-3000:]
             await asyncio.sleep(0.01)
 
-    async def kill(self) -> None:
-        assert self.process is not None
-        self.process.kill()
-        await self.process.wait()
+    async def end(self, number: int) -> int:
+        """Send a signal; the exit code of the server."""
+        os.kill(self.pid, number)
+        code = await asyncio.wait_for(self._line(), 30)
+        self.pid = 0
+        return code
 
 
 async def send(session: aiohttp.ClientSession, url: str, name: str, prompt: dict[str, Any]) -> bool:
@@ -92,29 +114,28 @@ def job_prompt(name: str) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("num_kills", [NUM_KILLS])
-async def test_a_server_killed_at_random_points_loses_no_job_and_makes_no_output_twice(tmp_path, num_kills):
+@pytest.mark.timeout(900)
+async def test_a_server_killed_at_random_points_loses_no_job_and_makes_no_output_twice(tmp_path):
     chance = random.Random(1)
-    victim = Victim(tmp_path)
     waiting = [f"job-{number:03}" for number in range(NUM_JOBS)]
     acknowledged: list[str] = []
 
-    async def submit_some(session: aiohttp.ClientSession, count: int) -> None:
+    async def submit_some(session: aiohttp.ClientSession, url: str, count: int) -> None:
         for name in waiting[:count]:
-            if not await send(session, victim.url, name, job_prompt(name)):
+            if not await send(session, url, name, job_prompt(name)):
                 return
             waiting.remove(name)
             acknowledged.append(name)
 
-    async with aiohttp.ClientSession() as session:
-        for _ in range(num_kills):
+    async with aiohttp.ClientSession() as session, Victim(tmp_path) as victim:
+        for _ in range(NUM_KILLS):
             await victim.start(session)
-            submitting = asyncio.create_task(submit_some(session, NUM_JOBS // num_kills))
+            submitting = asyncio.create_task(submit_some(session, victim.url, NUM_JOBS // NUM_KILLS))
             await asyncio.sleep(chance.random() * 0.6)
-            await victim.kill()
+            assert await victim.end(signal.SIGKILL) == -signal.SIGKILL
             await submitting
         await victim.start(session)
-        await submit_some(session, NUM_JOBS)
+        await submit_some(session, victim.url, NUM_JOBS)
         assert len(acknowledged) == NUM_JOBS
         records = []
         for name in acknowledged:
@@ -122,21 +143,17 @@ async def test_a_server_killed_at_random_points_loses_no_job_and_makes_no_output
                 records.append(await reply.json())
         check_outputs(tmp_path / "output", records)
         attempts = sum(record["attempts"] for record in records)
-        assert NUM_JOBS <= attempts <= NUM_JOBS + num_kills * MAX_JOBS_PER_WORKER
-        victim.process.terminate()
-        assert await asyncio.wait_for(victim.process.wait(), 20) == 0
+        assert NUM_JOBS <= attempts <= NUM_JOBS + NUM_KILLS * MAX_JOBS_PER_WORKER
+        assert await victim.end(signal.SIGTERM) == 0
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 async def test_a_worker_killed_at_random_points_loses_no_job_and_makes_no_output_twice(tmp_path):
     chance = random.Random(2)
     async with running(settings_in(tmp_path)) as server:
         names = [f"job-{number:03}" for number in range(NUM_JOBS)]
-        await server.engine.pause()
-        for name in names:
-            assert await send(server.session, server.url, name, job_prompt(name))
-        await server.engine.resume()
-        kills = asyncio.create_task(kill_workers(server, chance))
+        kills = asyncio.create_task(kill_workers(server, chance, names))
         slowest_s = await slowest_health_check(server, kills)
         records = [(await server.call("GET", f"/jobs/{name}/wait?seconds=60"))[1] for name in names]
         unlucky = [record["id"] for record in records if record["state"] == "quarantined"]
@@ -151,15 +168,18 @@ async def test_a_worker_killed_at_random_points_loses_no_job_and_makes_no_output
         assert slowest_s < 5.0
 
 
-async def kill_workers(server: Server, chance: random.Random) -> int:
-    """Kill the worker's process at `NUM_KILLS` random points of its lives."""
-    seen = set()
+async def kill_workers(server: Server, chance: random.Random, names: list[str]) -> int:
+    """Kill the worker's process at random points of `NUM_KILLS` lives, with new jobs queued in each of them."""
+    seen: set[int] = set()
+    per_life = len(names) // NUM_KILLS
     while len(seen) < NUM_KILLS:
         info = server.engine.services.workers.infos()[0]
-        if info.pid is None or info.pid in seen:
+        if info.pid is None or info.pid in seen or (info.state != "ready" and chance.random() < 0.99):
             await asyncio.sleep(0.005)
             continue
-        await asyncio.sleep(0.05 + chance.random() * 0.4)
+        for name in names[len(seen) * per_life : (len(seen) + 1) * per_life]:
+            assert await send(server.session, server.url, name, job_prompt(name))
+        await asyncio.sleep(chance.random() * 0.15)
         with suppress(ProcessLookupError):
             os.kill(info.pid, signal.SIGKILL)
         seen.add(info.pid)
@@ -177,14 +197,12 @@ async def slowest_health_check(server: Server, until: asyncio.Task) -> float:
 
 
 async def test_a_terminated_server_exits_cleanly_and_consumes_no_attempt(tmp_path):
-    victim = Victim(tmp_path)
-    async with aiohttp.ClientSession() as session:
+    async with aiohttp.ClientSession() as session, Victim(tmp_path) as victim:
         await victim.start(session)
         assert await send(session, victim.url, "long", toy("Sleep", seconds=3600.0))
         while (await (await session.get(f"{victim.url}/api/v1/jobs/long")).json())["state"] != "running":
             await asyncio.sleep(0.01)
-        victim.process.terminate()
-        assert await asyncio.wait_for(victim.process.wait(), 20) == 0
+        assert await victim.end(signal.SIGTERM) == 0
     async with running(settings_in(tmp_path)) as server:
         page = await server.engine.list(JobQuery())
         assert [(job.id, job.attempts <= 1) for job in page.jobs] == [("long", True)]
@@ -194,17 +212,15 @@ async def test_a_terminated_server_exits_cleanly_and_consumes_no_attempt(tmp_pat
 
 
 async def test_a_killed_server_leaves_no_worker_behind(tmp_path):
-    victim = Victim(tmp_path)
-    async with aiohttp.ClientSession() as session:
+    async with aiohttp.ClientSession() as session, Victim(tmp_path) as victim:
         await victim.start(session)
         assert await send(session, victim.url, "stuck", toy("Spin", seconds=600.0))
         while (await (await session.get(f"{victim.url}/api/v1/jobs/stuck")).json())["state"] != "running":
             await asyncio.sleep(0.01)
-        (worker,) = psutil.Process(victim.process.pid).children()
-        await victim.kill()
+        (worker,) = psutil.Process(victim.pid).children()
+        assert await victim.end(signal.SIGKILL) == -signal.SIGKILL
         await victim.start(session)
         assert not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE
         async with session.post(f"{victim.url}/api/v1/jobs/stuck/cancel") as reply:
             assert reply.status in (200, 202)
-        victim.process.terminate()
-        assert await asyncio.wait_for(victim.process.wait(), 30) == 0
+        assert await victim.end(signal.SIGTERM) == 0

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from aiohttp import BodyPartReader, web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from engine.core.errors import UploadRefused
 from engine.server.file_replies import data_reply, file_reply
@@ -94,7 +95,7 @@ async def upload_asset(call: Call) -> web.StreamResponse:
             )
     except asyncio.TimeoutError:
         raise UploadRefused("The form did not arrive in time.", code="body_too_slow") from None
-    except (ValueError, AssertionError, RuntimeError) as error:
+    except (ValueError, AssertionError, RuntimeError, HttpProcessingError) as error:
         raise UploadRefused(f"The form cannot be read: {error}", code="bad_form") from error
     raise UploadRefused("The form has no file.", code="bad_form", hint="Send the file in a field with a file name.")
 
