@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from engine.core.errors import AtelierError, GraphError
+from engine.core.ids import NodeId
 from engine.graph.complaint import Complaint
 
 __all__ = ["GraphRefused", "MediaTooLarge", "NotReady", "PreconditionFailed"]
@@ -18,7 +19,7 @@ class GraphRefused(GraphError):
     code = "graph_refused"
 
     def __init__(
-        self, complaints: Sequence[Complaint], dependent_outputs: Mapping[str, Sequence[str]] | None = None
+        self, complaints: Sequence[Complaint], dependent_outputs: Mapping[NodeId, Sequence[str]] | None = None
     ) -> None:
         first = complaints[0]
         listed = [complaint.to_json() for complaint in complaints[:_MAX_LISTED]]

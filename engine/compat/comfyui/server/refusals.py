@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from engine.core.ids import NodeId
 from engine.graph.complaint import Complaint
 
 __all__ = ["node_errors", "prompt_error"]
@@ -14,7 +15,7 @@ _EXCEPTIONS = ("exception_during_validation", "exception_during_inner_validation
 
 
 def prompt_error(
-    complaints: Sequence[Complaint], dependents: Mapping[str, Sequence[str]], targets: Sequence[str] = ()
+    complaints: Sequence[Complaint], dependents: Mapping[NodeId, Sequence[str]], targets: Sequence[str] = ()
 ) -> dict[str, Any]:
     """The body of the 400: {"error": {type, message, details, extra_info}, "node_errors": {…}}.
 
@@ -33,7 +34,7 @@ def prompt_error(
     return _envelope(_FAILED, "Prompt outputs failed validation", "\n".join(lines), node_errors(complaints, dependents))
 
 
-def node_errors(complaints: Sequence[Complaint], dependents: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+def node_errors(complaints: Sequence[Complaint], dependents: Mapping[NodeId, Sequence[str]]) -> dict[str, Any]:
     """Errors per faulty node; findings the peer has no error type for (cycles) are left out."""
     found: dict[str, Any] = {}
     for complaint in complaints:

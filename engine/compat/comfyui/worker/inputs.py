@@ -85,8 +85,10 @@ def _input(owner: str, name: str, presence: str, entry: Any) -> InputSpec:
 
 def plain_json(value: Any, owner: str = "", name: str = "", depth: int = 0) -> Any:
     """`value` as something JSON has a form for; whatever has none becomes its text, with a log line."""
-    if value is None or isinstance(value, (bool, int)):
-        return value if type(value) in (type(None), bool, int) else int(value)
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        return int(value)
     if isinstance(value, float):
         return float(value) if not math.isinf(value) else math.copysign(1.7976931348623157e308, value)
     if isinstance(value, enum.Enum):

@@ -101,8 +101,10 @@ def _input(item: Input, presence: str) -> InputSpec:
     choices: tuple[Any, ...] | FileChoices | None = None
     if item.choices is not None:
         listed = item.choices
-        untouched = isinstance(listed, FileList) and listed.is_untouched
-        choices = FileChoices(listed.folder) if untouched else tuple(plain_json(value) for value in listed)
+        if isinstance(listed, FileList) and listed.is_untouched:
+            choices = FileChoices(listed.folder)
+        else:
+            choices = tuple(plain_json(value) for value in listed)
     options = {key: plain_json(value) for key, value in item.options.items()}
     return InputSpec(item.id, item.io_type, presence, options, choices, item.io_type == ANY_TYPE)
 

@@ -159,7 +159,7 @@ def _plain(value: Any) -> Any:
     return value.as_dict() if isinstance(value, RemoteOptions) else value
 
 
-def socket_class(name: str, io_type: str, base: type = ComfyTypeIO) -> type[ComfyTypeIO]:
+def socket_class(name: str, io_type: str, base: type[ComfyTypeIO] = ComfyTypeIO) -> type[ComfyTypeIO]:
     """A socket type class called `name` with its `Input` and `Output` classes."""
 
     class TypedInput(Input):
@@ -177,7 +177,8 @@ def socket_class(name: str, io_type: str, base: type = ComfyTypeIO) -> type[Comf
     members: dict[str, Any] = {"io_type": io_type}
     members["Input"] = base.__dict__.get("Input", TypedInput)
     members["Output"] = base.__dict__.get("Output", TypedOutput)
-    return type(name, (base,), members)
+    made: type[ComfyTypeIO] = type(name, (base,), members)
+    return made
 
 
 def Custom(io_type: str) -> type[ComfyTypeIO]:
@@ -246,9 +247,9 @@ class _MultiTypeInput(Input):
 def _choices(options: Any) -> Sequence[Any]:
     if options is None:
         return []
-    if isinstance(options, type) and issubclass(options, enum.Enum):
-        return [member.value for member in options]
-    return options
+    if isinstance(options, enum.EnumMeta):
+        return [getattr(member, "value", member) for member in options]
+    return list(options) if not isinstance(options, list) else options
 
 
 class _ComboBase(ComfyTypeIO):

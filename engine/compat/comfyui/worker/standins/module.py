@@ -27,7 +27,7 @@ class StandIn(ModuleType):
     def __init__(self, name: str, doc: str = "", *, is_package: bool = False, **members: Any) -> None:
         super().__init__(name, doc)
         if is_package:
-            self.__path__: list[str] = []
+            vars(self)["__path__"] = []
         self.__all__ = [key for key in members if not key.startswith("_")]
         vars(self).update(members)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from engine.compat.comfyui.worker import schema_types
 from engine.compat.comfyui.worker.host import Host
 from engine.compat.comfyui.worker.node_output import NodeOutput
@@ -21,15 +23,9 @@ _EXPORTED = (
 def build(host: Host) -> dict[str, StandIn]:
     """`comfy_api`, `comfy_api.latest` and its `io` and `ui`."""
     sockets = {name: schema_types.socket_class(name, kind) for name, kind in schema_types.SOCKET_TYPES.items()}
-    io = StandIn(
-        "comfy_api.latest.io",
-        **{name: getattr(schema_types, name) for name in _EXPORTED},
-        **sockets,
-        ComfyNode=ComfyNode,
-        NodeOutput=NodeOutput,
-        Schema=Schema,
-        HiddenHolder=HiddenValues,
-    )
+    names: dict[str, Any] = {name: getattr(schema_types, name) for name in _EXPORTED}
+    names.update(sockets, ComfyNode=ComfyNode, NodeOutput=NodeOutput, Schema=Schema, HiddenHolder=HiddenValues)
+    io = StandIn("comfy_api.latest.io", **names)
     ui = build_ui(host)
     latest = StandIn("comfy_api.latest", is_package=True, io=io, ui=ui, IO=io, UI=ui, ComfyExtension=ComfyExtension)
     package = StandIn("comfy_api", is_package=True, latest=latest)

@@ -53,9 +53,9 @@ def build(host: Host) -> StandIn:
     )
 
     def set_progress_bar_enabled(enabled: bool) -> None:
-        module.PROGRESS_BAR_ENABLED = enabled
+        vars(module)["PROGRESS_BAR_ENABLED"] = enabled
 
-    module.set_progress_bar_enabled = set_progress_bar_enabled
+    vars(module)["set_progress_bar_enabled"] = set_progress_bar_enabled
     return module
 
 
