@@ -21,8 +21,10 @@ from engine.diffusion.prediction import EpsPrediction, FlowPrediction
 from engine.diffusion.requests import Flow, Guide, Latent
 from engine.diffusion.sigma_table import DiscreteSigmaTable, FlowSigmaTable, scaled_linear_betas
 
-__all__ = ["GaussianDenoiser", "entry", "exact_guide", "exact_path", "plain_guide"]
+__all__ = ["EPS", "FLOW", "GaussianDenoiser", "entry", "exact_guide", "exact_path", "plain_guide"]
 
+EPS = Parameterization(EpsPrediction(), DiscreteSigmaTable.from_betas(scaled_linear_betas()))
+FLOW = Parameterization(FlowPrediction(), FlowSigmaTable())
 PLAIN_FORMAT = LatentFormat("plain", num_channels=4, downscale=8, scale=1.0)
 
 
@@ -39,9 +41,7 @@ class GaussianDenoiser:
 
     @property
     def parameterization(self) -> Parameterization:
-        if self.is_flow:
-            return Parameterization(FlowPrediction(), FlowSigmaTable())
-        return Parameterization(EpsPrediction(), DiscreteSigmaTable.from_betas(scaled_linear_betas()))
+        return FLOW if self.is_flow else EPS
 
     def condition(self, entry: ConditioningEntry, latent: Tensor, noise_mask: Tensor | None) -> ConditionInputs:
         return ConditionInputs(context=entry.context)

@@ -88,12 +88,16 @@ def sample(
     if mask is not None:
         kept_noise = initial_noise(samples.shape, (seed + 1) % 2**64).to(device) if sampler.draws_mask_noise else noise
         guide = _masked(guide, mask, clean, kept_noise, prediction)
-    if on_step is not None:
-        guide = _observed(guide, sigmas, on_step)
+    progress = _Progress(sigmas, on_step)
+    guide = progress.watch(guide)
     sigma_max = denoiser.parameterization.sigma_table.sigma_max
     is_maximal = sigmas[0] > sigma_max * (1 - 1e-5)
     x = prediction.add_noise(clean, noise, sigmas[0], is_maximal)
-    x = yield from sampler.start(x, sigmas, guide, prediction.path, seed)
+    x = yield from sampler.start(x, sigmas, guide, denoiser.parameterization, seed)
+    progress.finish(x)
+    if mask is not None and sigmas[-1] == 0:
+        # Some methods stop just above 0; what may not change must be exact all the same.
+        x = torch.where(mask == 0, clean, x)
     return latent_format.from_network(prediction.finish(x, sigmas[-1])).float().cpu()
 
 
@@ -108,19 +112,30 @@ def _masked(guide: Guide, mask: Tensor, clean: Latent, noise: Tensor, prediction
     return masked
 
 
-def _observed(guide: Guide, sigmas: Sigmas, on_step: OnStep) -> Guide:
-    """A guide that tells which step it is in. The level says so; calls per step differ between samplers."""
-    total = len(sigmas) - 1
-    falling = [-sigma for sigma in sigmas[:-1]]
-    reported = 0
+class _Progress:
+    """Tells which step a run is in. The level says so; calls per step differ between samplers."""
 
-    def observed(x: Latent, sigma: float) -> Flow[Latent]:
-        nonlocal reported
-        denoised = yield from guide(x, sigma)
-        number = bisect_right(falling, -sigma)
-        if number > reported:
-            reported = number
-            on_step(Step(number, total, denoised))
-        return denoised
+    def __init__(self, sigmas: Sigmas, on_step: OnStep | None) -> None:
+        self._total = len(sigmas) - 1
+        self._falling = [-sigma for sigma in sigmas[:-1]]
+        self._on_step = on_step
+        self._reported = 0
 
-    return observed
+    def watch(self, guide: Guide) -> Guide:
+        """A guide that reports every step whose level it is asked for."""
+
+        def watched(x: Latent, sigma: float) -> Flow[Latent]:
+            denoised = yield from guide(x, sigma)
+            self._reached(bisect_right(self._falling, -sigma), denoised)
+            return denoised
+
+        return watched
+
+    def finish(self, x: Latent) -> None:
+        """The run is over, whichever levels its method asked for."""
+        self._reached(self._total, x)
+
+    def _reached(self, number: int, denoised: Latent) -> None:
+        if number > self._reported and self._on_step is not None:
+            self._reported = number
+            self._on_step(Step(number, self._total, denoised))

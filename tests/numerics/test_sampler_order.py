@@ -7,15 +7,26 @@ import math
 import pytest
 import torch
 
-from engine.diffusion.noise_path import FLOW_PATH, VARIANCE_EXPLODING
+from engine.diffusion.noise import GaussianNoise
 from engine.diffusion.requests import drive
 from engine.diffusion.samplers.registry import SAMPLERS
-from tests.gaussian_denoiser import exact_guide, exact_path
+from engine.diffusion.samplers.sa_solver import sa_solver
+from tests.gaussian_denoiser import EPS, FLOW, exact_guide, exact_path
 
 STD = 0.7
 START, END = 5.0, 0.05
 
-ODE_ORDERS = {"euler": 1, "heun": 2, "dpm_2": 2, "dpmpp_2m": 2}
+ODE_ORDERS = {
+    "euler": 1,
+    "heun": 2,
+    "heunpp2": 1,
+    "dpm_2": 2,
+    "dpmpp_2m": 2,
+    "ipndm": 2,
+    "gradient_estimation": 1,
+    "uni_pc": 2,
+    "uni_pc_bh2": 2,
+}
 SDE_ORDERS = {
     "euler_ancestral": 1,
     "dpm_2_ancestral": 2,
@@ -24,6 +35,9 @@ SDE_ORDERS = {
     "dpmpp_2m_sde": 2,
     "dpmpp_2m_sde_heun": 2,
     "dpmpp_3m_sde": 2,
+    "res_multistep": 2,
+    "seeds_2": 2,
+    "seeds_3": 3,
 }
 """With eta = 0, where the noise vanishes and the method is an ODE solver."""
 
@@ -41,8 +55,8 @@ def flow_levels(steps: int) -> list[float]:
 def error_of(name: str, levels: list[float], *, is_flow: bool, **options: float) -> float:
     x = torch.ones(1, dtype=torch.float64)
     sampler = SAMPLERS[name].with_options(**options)
-    path = FLOW_PATH if is_flow else VARIANCE_EXPLODING
-    result = drive(sampler.start(x, levels, exact_guide(STD, is_flow=is_flow), path, seed=0))
+    form = FLOW if is_flow else EPS
+    result = drive(sampler.start(x, levels, exact_guide(STD, is_flow=is_flow), form, seed=0))
     return abs(float(result - exact_path(x, STD, levels[0], levels[-1], is_flow=is_flow)))
 
 
@@ -67,7 +81,9 @@ def test_ode_samplers_have_their_order_on_rectified_flows(name: str) -> None:
     assert measured_order(name, is_flow=True) == pytest.approx(ODE_ORDERS[name], abs=0.15)
 
 
-@pytest.mark.parametrize("name", ["euler_ancestral", "dpmpp_2s_ancestral", "dpmpp_2m_sde", "dpmpp_sde"])
+@pytest.mark.parametrize(
+    "name", ["euler_ancestral", "dpmpp_2s_ancestral", "dpmpp_2m_sde", "dpmpp_sde", "seeds_2", "seeds_3"]
+)
 def test_stochastic_samplers_have_their_order_on_rectified_flows(name: str) -> None:
     assert measured_order(name, is_flow=True, eta=0.0) == pytest.approx(SDE_ORDERS[name], abs=0.15)
 
@@ -79,12 +95,41 @@ def test_lms_is_exact_for_slopes_that_are_cubic_in_sigma() -> None:
         yield from ()
         return x - sigma * torch.full_like(x, sigma**3 - sigma)
 
-    result = drive(
-        SAMPLERS["lms"].start(torch.zeros(1, dtype=torch.float64), levels, cubic_guide, VARIANCE_EXPLODING, 0)
-    )
+    result = drive(SAMPLERS["lms"].start(torch.zeros(1, dtype=torch.float64), levels, cubic_guide, EPS, 0))
     # The three start-up steps are of lower order; their error is what polynomials of degree 0, 1, 2 leave.
     exact = (levels[-1] ** 4 - levels[3] ** 4) / 4 - (levels[-1] ** 2 - levels[3] ** 2) / 2
-    start = drive(
-        SAMPLERS["lms"].start(torch.zeros(1, dtype=torch.float64), levels[:4], cubic_guide, VARIANCE_EXPLODING, 0)
-    )
+    start = drive(SAMPLERS["lms"].start(torch.zeros(1, dtype=torch.float64), levels[:4], cubic_guide, EPS, 0))
     assert float(result - start) == pytest.approx(exact, rel=1e-9)
+
+
+@pytest.mark.parametrize("name", ["lms", "deis"])
+def test_multistep_methods_that_start_with_euler_have_at_least_second_order(name: str) -> None:
+    assert 1.9 < measured_order(name) < 3.0
+
+
+def test_dpm_fast_has_third_order_in_its_evaluations() -> None:
+    # Equal remainders by three, so that the last step is of equal order.
+    coarse, fine = (error_of("dpm_fast", geometric_levels(steps), is_flow=False) for steps in (161, 320))
+    assert math.log2(coarse / fine) == pytest.approx(3, abs=0.1)
+
+
+def test_dpm_adaptive_keeps_its_error_near_the_tolerance() -> None:
+    loose, strict = (
+        error_of("dpm_adaptive", geometric_levels(1), is_flow=False, rtol=tolerance, atol=tolerance / 10)
+        for tolerance in (0.05, 0.0005)
+    )
+    assert loose < 0.02
+    assert strict < loose / 20
+
+
+@pytest.mark.parametrize("evaluates_corrected", [False, True])
+def test_sa_solver_without_noise_has_third_order(evaluates_corrected: bool) -> None:
+    def error(steps: int) -> float:
+        x, levels = torch.ones(1, dtype=torch.float64), geometric_levels(steps)
+        flow = sa_solver(
+            x, levels, exact_guide(STD), GaussianNoise(x, 0), noisy_from=0.0, noisy_to=math.inf,
+            evaluates_corrected=evaluates_corrected,
+        )  # fmt: skip
+        return abs(float(drive(flow) - exact_path(x, STD, levels[0], levels[-1])))
+
+    assert math.log2(error(20) / error(80)) / 2 > 2.9

@@ -12,9 +12,9 @@ import inspect
 import json
 import os
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from engine.families.model_store import ModelStore
 from engine.families.registry import find_families
 from engine.memory.device import cpu_device
 from engine.memory.network import NetworkHost
-from engine.worker.batcher import Batcher
+from engine.worker.batcher import Batcher, Forward
 
 __all__ = ["CASES", "GoldenRunner", "definitions", "ensure_checkpoint", "relative_error", "runnable", "stored_latent"]
 
@@ -124,27 +124,31 @@ class GoldenRunner:
     """Evaluates prompts with one open checkpoint; equal nodes of different prompts are computed once."""
 
     def __init__(self, folder: Path) -> None:
+        self.forwards: list[Forward] = []
         host = NetworkHost(cpu_device(), BUDGET_BYTES)
         store = ModelStore({"network": host, "vae": host, "text_encoder": host}, find_families())
         self.ctx = GoldenContext(store, folder)
-        self.batcher = Batcher()
+        self.batcher = Batcher(on_forward=self.forwards.append)
         self._known: dict[str, tuple[Any, ...]] = {}
 
     def latent(self, case: str) -> torch.Tensor:
         """What the case's SaveLatent would save."""
-        return self.latents([case])[0]
+        result = self.latents([case])[case]
+        if isinstance(result, BaseException):
+            raise result
+        return result
 
-    def latents(self, cases: list[str]) -> list[torch.Tensor]:
+    def latents(self, cases: Iterable[str]) -> dict[str, torch.Tensor | BaseException]:
         """Several cases at once, their samplers running side by side in the batcher."""
-        results: dict[str, torch.Tensor] = {}
+        results: dict[str, torch.Tensor | BaseException] = {}
         with torch.inference_mode():
             for case in cases:
                 self._submit_last(case, results)
             while self.batcher.step():
                 pass
-        return [results[case] for case in cases]
+        return results
 
-    def _submit_last(self, case: str, results: dict[str, torch.Tensor]) -> None:
+    def _submit_last(self, case: str, results: dict[str, Any]) -> None:
         prompt = CASES[case]["prompt"]
         save = next(item for item in prompt.values() if item["class_type"] == "SaveLatent")
         source = prompt[save["inputs"]["samples"][0]]
@@ -157,7 +161,7 @@ class GoldenRunner:
         def done(value: dict[str, Any]) -> None:
             results[case] = value["samples"]
 
-        self.batcher.submit(case, definition.function(**arguments), done, _fail)
+        self.batcher.submit(case, definition.function(**arguments), done, partial(results.__setitem__, case))
 
     def _outputs(self, prompt: Mapping[str, Any], node: str) -> tuple[Any, ...]:
         key = json.dumps(_closure(prompt, node), sort_keys=True)

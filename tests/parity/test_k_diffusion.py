@@ -15,20 +15,28 @@ import torch
 from engine.diffusion.discretization.exponential import exponential_levels
 from engine.diffusion.discretization.karras import karras_levels
 from engine.diffusion.noise import BrownianNoise, GaussianNoise
-from engine.diffusion.noise_path import VARIANCE_EXPLODING
 from engine.diffusion.requests import drive
 from engine.diffusion.samplers.registry import SAMPLERS
+from tests.gaussian_denoiser import EPS
 
 SEED = 11
 LEVELS = karras_levels(7, 0.03, 14.6)
 TOLERANCE = 2e-5
 """Ours steps in double, theirs in single precision; Brownian times are rounded to 1e-6."""
 
-NAMES = {
-    name: f"sample_{name}"
-    for name in SAMPLERS
-    if not name.endswith(("_gpu", "_heun")) and name not in ("ddpm", "lcm", "ddim")
-}
+NAMES = (
+    "euler",
+    "euler_ancestral",
+    "heun",
+    "dpm_2",
+    "dpm_2_ancestral",
+    "lms",
+    "dpmpp_2s_ancestral",
+    "dpmpp_sde",
+    "dpmpp_2m",
+    "dpmpp_2m_sde",
+    "dpmpp_3m_sde",
+)
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +83,7 @@ def start() -> torch.Tensor:
     return torch.randn(2, 4, 6, 6, generator=torch.Generator().manual_seed(SEED)) * LEVELS[0]
 
 
-@pytest.mark.parametrize("name", sorted(NAMES))
+@pytest.mark.parametrize("name", NAMES)
 def test_a_sampler_gives_the_result_of_its_namesake(theirs: types.ModuleType, name: str) -> None:
     x = start()
     options = {}
@@ -84,8 +92,8 @@ def test_a_sampler_gives_the_result_of_its_namesake(theirs: types.ModuleType, na
     if SAMPLERS[name].noise == "brownian":
         noise = BrownianNoise(x, SEED, LEVELS[-2], LEVELS[0])
         options["noise_sampler"] = lambda sigma, sigma_next: noise(float(sigma), float(sigma_next))
-    wanted = getattr(theirs, NAMES[name])(model, x, torch.tensor(LEVELS), disable=True, **options)
-    result = drive(SAMPLERS[name].start(x, LEVELS, guide, VARIANCE_EXPLODING, SEED))
+    wanted = getattr(theirs, f"sample_{name}")(model, x, torch.tensor(LEVELS), disable=True, **options)
+    result = drive(SAMPLERS[name].start(x, LEVELS, guide, EPS, SEED))
     assert float((result - wanted).norm() / wanted.norm()) < TOLERANCE
 
 
@@ -100,10 +108,26 @@ def test_the_heun_correction_is_the_heun_solver_of_dpmpp_2m_sde(theirs: types.Mo
         solver_type="heun",
         noise_sampler=lambda sigma, sigma_next: noise(float(sigma), float(sigma_next)),
     )
-    result = drive(SAMPLERS["dpmpp_2m_sde_heun"].start(x, LEVELS, guide, VARIANCE_EXPLODING, SEED))
+    result = drive(SAMPLERS["dpmpp_2m_sde_heun"].start(x, LEVELS, guide, EPS, SEED))
     assert float((result - wanted).norm() / wanted.norm()) < TOLERANCE
 
 
 def test_karras_and_exponential_levels_are_theirs(theirs: types.ModuleType) -> None:
     assert torch.allclose(torch.tensor(karras_levels(9, 0.03, 14.6)), theirs.get_sigmas_karras(9, 0.03, 14.6))
     assert torch.allclose(torch.tensor(exponential_levels(9, 0.03, 14.6)), theirs.get_sigmas_exponential(9, 0.03, 14.6))
+
+
+def test_dpm_fast_is_theirs_for_every_number_of_evaluations(theirs: types.ModuleType) -> None:
+    x = start()
+    for evaluations in (5, 6, 7):
+        levels = [*karras_levels(evaluations, 0.03, 14.6)]
+        wanted = theirs.sample_dpm_fast(model, x, levels[-2], levels[0], evaluations, disable=True)
+        result = drive(SAMPLERS["dpm_fast"].start(x, levels, guide, EPS, SEED))
+        assert float((result - wanted).norm() / wanted.norm()) < TOLERANCE
+
+
+def test_dpm_adaptive_is_theirs(theirs: types.ModuleType) -> None:
+    x = start()
+    wanted = theirs.sample_dpm_adaptive(model, x, LEVELS[-2], LEVELS[0], disable=True)
+    result = drive(SAMPLERS["dpm_adaptive"].start(x, LEVELS, guide, EPS, SEED))
+    assert float((result - wanted).norm() / wanted.norm()) < TOLERANCE

@@ -57,4 +57,6 @@ def _ancestral(
     ratio = step.sigma_down / level
     clean_scale = path.alpha(sigma_next)
     x = x * (ratio * clean_scale / path.alpha(sigma)) + denoised * (clean_scale * (1.0 - ratio))
-    return x + noise(sigma, sigma_next) * (clean_scale * step.sigma_up * s_noise)
+    if step.sigma_up > 0:
+        x = x + noise(sigma, sigma_next) * (clean_scale * step.sigma_up * s_noise)
+    return x

@@ -9,21 +9,33 @@ from typing import Any, Literal
 
 from engine.core.errors import NodeError
 from engine.diffusion.noise import BrownianNoise, GaussianNoise
-from engine.diffusion.noise_path import NoisePath
+from engine.diffusion.parameterization import Parameterization
 from engine.diffusion.requests import Flow, Guide, Latent, Sigmas
 from engine.diffusion.samplers.ddpm import ddpm
+from engine.diffusion.samplers.deis import deis
 from engine.diffusion.samplers.dpm_2 import dpm_2
 from engine.diffusion.samplers.dpm_2_ancestral import dpm_2_ancestral
+from engine.diffusion.samplers.dpm_adaptive import dpm_adaptive
+from engine.diffusion.samplers.dpm_fast import dpm_fast
 from engine.diffusion.samplers.dpmpp_2m import dpmpp_2m
 from engine.diffusion.samplers.dpmpp_2m_sde import dpmpp_2m_sde
 from engine.diffusion.samplers.dpmpp_2s_ancestral import dpmpp_2s_ancestral
 from engine.diffusion.samplers.dpmpp_3m_sde import dpmpp_3m_sde
 from engine.diffusion.samplers.dpmpp_sde import dpmpp_sde
+from engine.diffusion.samplers.er_sde import er_sde
 from engine.diffusion.samplers.euler import euler
 from engine.diffusion.samplers.euler_ancestral import euler_ancestral
+from engine.diffusion.samplers.gradient_estimation import gradient_estimation
 from engine.diffusion.samplers.heun import heun
+from engine.diffusion.samplers.heunpp2 import heunpp2
+from engine.diffusion.samplers.ipndm import ipndm
 from engine.diffusion.samplers.lcm import lcm
 from engine.diffusion.samplers.lms import lms
+from engine.diffusion.samplers.res_multistep import res_multistep
+from engine.diffusion.samplers.sa_solver import sa_solver
+from engine.diffusion.samplers.seeds_2 import seeds_2
+from engine.diffusion.samplers.seeds_3 import seeds_3
+from engine.diffusion.samplers.uni_pc import uni_pc
 
 __all__ = ["SAMPLERS", "Sampler", "find_sampler"]
 
@@ -38,6 +50,7 @@ class Sampler:
     drops_penultimate: its last evaluation lies between levels, so the smallest level above 0 is left out of a schedule.
     draws_mask_noise: kept parts of a masked picture get noise of their own instead of the initial noise.
     options: further keyword arguments of the method.
+    levels_at: keyword arguments that are noise levels, as fractions of the trajectory (0 noise, 1 clean).
     """
 
     method: Callable[..., Flow[Latent]]
@@ -46,9 +59,12 @@ class Sampler:
     drops_penultimate: bool = False
     draws_mask_noise: bool = False
     options: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    levels_at: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
 
-    def start(self, x: Latent, sigmas: Sigmas, guide: Guide, path: NoisePath, seed: int) -> Flow[Latent]:
-        """The running flow of this sampler; its randomness is that of `seed`."""
+    def start(
+        self, x: Latent, sigmas: Sigmas, guide: Guide, parameterization: Parameterization, seed: int
+    ) -> Flow[Latent]:
+        """The running flow of this sampler for a network of this parameterization; its randomness is that of `seed`."""
         arguments: list[Any] = [x, sigmas, guide]
         if self.noise == "gaussian":
             arguments.append(GaussianNoise(x, seed))
@@ -56,7 +72,9 @@ class Sampler:
             arguments.append(BrownianNoise(x, seed, min(s for s in sigmas if s > 0), max(sigmas)))
         options = dict(self.options)
         if self.takes_path:
-            options["path"] = path
+            options["path"] = parameterization.prediction.path
+        for name, fraction in self.levels_at.items():
+            options[name] = parameterization.sigma_table.sigma_at_fraction(fraction)
         return self.method(*arguments, **options)
 
     def with_options(self, **options: Any) -> Sampler:
@@ -73,14 +91,24 @@ def _stochastic(
 _HEUN = MappingProxyType({"correction": "heun"})
 
 # Names ending in _gpu ask for noise from the device. Ours is the seed's on every device, so they are the same method.
+_SA_SOLVER = Sampler(
+    sa_solver,
+    noise="gaussian",
+    takes_path=True,
+    levels_at=MappingProxyType({"noisy_from": 0.2, "noisy_to": 0.8}),
+)
+
 SAMPLERS: Mapping[str, Sampler] = MappingProxyType(
     {
         "euler": Sampler(euler),
         "euler_ancestral": _stochastic(euler_ancestral),
         "heun": Sampler(heun),
+        "heunpp2": Sampler(heunpp2),
         "dpm_2": Sampler(dpm_2, drops_penultimate=True),
         "dpm_2_ancestral": _stochastic(dpm_2_ancestral, drops_penultimate=True),
         "lms": Sampler(lms),
+        "dpm_fast": Sampler(dpm_fast),
+        "dpm_adaptive": Sampler(dpm_adaptive),
         "dpmpp_2s_ancestral": _stochastic(dpmpp_2s_ancestral),
         "dpmpp_sde": _stochastic(dpmpp_sde, "brownian"),
         "dpmpp_sde_gpu": _stochastic(dpmpp_sde, "brownian"),
@@ -93,7 +121,20 @@ SAMPLERS: Mapping[str, Sampler] = MappingProxyType(
         "dpmpp_3m_sde_gpu": _stochastic(dpmpp_3m_sde, "brownian"),
         "ddpm": Sampler(ddpm, noise="gaussian"),
         "lcm": _stochastic(lcm),
+        "ipndm": Sampler(ipndm),
+        "ipndm_v": Sampler(lms),
+        "deis": Sampler(deis),
+        "res_multistep": _stochastic(res_multistep),
+        "res_multistep_ancestral": _stochastic(res_multistep, options=MappingProxyType({"eta": 1.0})),
+        "gradient_estimation": Sampler(gradient_estimation),
+        "er_sde": _stochastic(er_sde),
+        "seeds_2": _stochastic(seeds_2),
+        "seeds_3": _stochastic(seeds_3),
+        "sa_solver": _SA_SOLVER,
+        "sa_solver_pece": _SA_SOLVER.with_options(evaluates_corrected=True),
         "ddim": Sampler(euler, draws_mask_noise=True),
+        "uni_pc": Sampler(uni_pc, drops_penultimate=True),
+        "uni_pc_bh2": Sampler(uni_pc, drops_penultimate=True, options=MappingProxyType({"variant": "bh2"})),
     }
 )
 

@@ -179,13 +179,20 @@ def test_ddim_draws_noise_of_its_own_for_kept_places() -> None:
 
 # ------------------------------------------------------------------ progress
 
+CHOOSING_THEIR_OWN_LEVELS = ("dpm_adaptive", "dpm_fast")
+
 
 @pytest.mark.parametrize("name", sorted(SAMPLERS))
 def test_every_step_is_reported_once_and_in_order(name: str) -> None:
     steps: list[Step] = []
     guider = Basic(GaussianDenoiser(), (entry(),))
     drive(sample(guider, SAMPLERS[name], SIGMAS, empty(), seed=3, on_step=steps.append))
-    assert [step.number for step in steps] == [1, 2, 3, 4]
+    numbers = [step.number for step in steps]
+    if name in CHOOSING_THEIR_OWN_LEVELS:
+        assert numbers == sorted(set(numbers))
+        assert numbers[-1] == 4
+    else:
+        assert numbers == [1, 2, 3, 4]
     assert {step.total for step in steps} == {4}
     assert all(step.denoised.shape == SHAPE for step in steps)
 
