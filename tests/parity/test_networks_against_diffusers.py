@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import warnings
 
 import pytest
@@ -12,6 +11,7 @@ from torch import nn
 from engine.nn.autoencoder import Autoencoder, AutoencoderConfig
 from engine.nn.tiny_autoencoder import TinyDecoder, TinyEncoder
 from engine.nn.unet import UNet, UNetConfig
+from tests.parity.diffusers_names import unet_name, vae_name
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -34,50 +34,12 @@ def relative_error(found: torch.Tensor, wanted: torch.Tensor) -> float:
     return float((found - wanted).norm() / wanted.norm())
 
 
-def unet_name(name: str, blocks_per_level: int, num_levels: int) -> str:
-    """The LDM name of a weight of diffusers' U-Net."""
-    parts = name.split(".")
-    rest = ".".join(parts[1:])
-    if parts[0] == "time_embedding":
-        return f"time_embed.{0 if parts[1] == 'linear_1' else 2}.{parts[-1]}"
-    if parts[0] == "add_embedding":
-        return f"label_emb.0.{0 if parts[1] == 'linear_1' else 2}.{parts[-1]}"
-    if parts[0] == "conv_in":
-        return f"input_blocks.0.0.{rest}"
-    if parts[0] in ("conv_norm_out", "conv_out"):
-        return f"out.{0 if parts[0] == 'conv_norm_out' else 2}.{rest}"
-    if parts[0] == "mid_block":
-        place = 2 * int(parts[2]) if parts[1] == "resnets" else 1
-        return f"middle_block.{place}.{inner_name('.'.join(parts[3:]))}"
-    level, kind, number = int(parts[1]), parts[2], int(parts[3])
-    inner = ".".join(parts[4:])
-    if parts[0] == "down_blocks":
-        block = 1 + level * (blocks_per_level + 1) + (blocks_per_level if kind == "downsamplers" else number)
-        if kind == "downsamplers":
-            return f"input_blocks.{block}.0.op.{parts[-1]}"
-        return f"input_blocks.{block}.{int(kind == 'attentions')}.{inner_name(inner)}"
-    block = level * (blocks_per_level + 1) + (blocks_per_level if kind == "upsamplers" else number)
-    if kind == "upsamplers":
-        return f"output_blocks.{block}.UP.conv.{parts[-1]}"
-    return f"output_blocks.{block}.{int(kind == 'attentions')}.{inner_name(inner)}"
-
-
-def inner_name(name: str) -> str:
-    for old, new in (
-        ("norm1", "in_layers.0"), ("conv1", "in_layers.2"), ("time_emb_proj", "emb_layers.1"),
-        ("norm2", "out_layers.0"), ("conv2", "out_layers.3"), ("conv_shortcut", "skip_connection"),
-    ):  # fmt: skip
-        if name.startswith(f"{old}."):
-            return name.replace(old, new, 1)
-    return name
-
-
 def ours_from(theirs: UNet2DConditionModel, config: UNetConfig) -> UNet:
     network = UNet(config)
     names = set(network.state_dict())
     weights = {}
     for name, weight in theirs.state_dict().items():
-        target = unet_name(name, config.num_res_blocks, len(config.channel_mult))
+        target = unet_name(name, config.num_res_blocks)
         if ".UP." in target:
             target = next(target.replace("UP", str(n)) for n in (1, 2) if target.replace("UP", str(n)) in names)
         weights[target] = weight
@@ -134,19 +96,6 @@ def test_the_unet_with_a_vector_computes_what_diffusers_computes() -> None:
     wanted = theirs(x, steps, context, added_cond_kwargs={"text_embeds": text, "time_ids": times}).sample
     vector = torch.cat([text, theirs.add_time_proj(times.flatten()).view(2, -1)], dim=1)
     assert relative_error(ours_from(theirs, SDXL)(x, steps, context, vector), wanted) < TOLERANCE
-
-
-def vae_name(name: str, num_levels: int) -> str:
-    """The LDM name of a weight of diffusers' autoencoder, written down independently of the engine's rules."""
-    name = name.replace("mid_block.resnets.0", "mid.block_1").replace("mid_block.resnets.1", "mid.block_2")
-    name = name.replace("mid_block.attentions.0.group_norm", "mid.attn_1.norm")
-    for old, new in (("to_q", "q"), ("to_k", "k"), ("to_v", "v"), ("to_out.0", "proj_out")):
-        name = name.replace(f"mid_block.attentions.0.{old}", f"mid.attn_1.{new}")
-    name = name.replace("conv_norm_out", "norm_out").replace("conv_shortcut", "nin_shortcut")
-    name = re.sub(r"down_blocks\.(\d)\.resnets", r"down.\1.block", name)
-    name = re.sub(r"down_blocks\.(\d)\.downsamplers\.0", r"down.\1.downsample", name)
-    name = re.sub(r"up_blocks\.(\d)\.resnets", lambda m: f"up.{num_levels - 1 - int(m[1])}.block", name)
-    return re.sub(r"up_blocks\.(\d)\.upsamplers\.0", lambda m: f"up.{num_levels - 1 - int(m[1])}.upsample", name)
 
 
 @pytest.mark.parametrize("latent_channels", [4, 16])
