@@ -22,9 +22,9 @@ from engine.compat.comfyui.server.user_files import UserFiles
 from engine.compat.comfyui.server.user_routes import USER_FILES
 from engine.server.services import Services
 
-__all__ = ["mount"]
+__all__ = ["MIRRORED", "mount"]
 
-_MIRRORED = (
+MIRRORED = (
     prompt_routes, view_routes, upload_routes, model_routes, user_routes, system_routes, job_routes, catalog_routes,
     socket_route,
 )  # fmt: skip
@@ -36,7 +36,7 @@ def mount(app: web.Application, services: Services) -> None:
     app[BROADCASTER] = Broadcaster(services)
     app[CATALOG_TEXT] = CatalogText(services)
     app[USER_FILES] = UserFiles(services.settings.folders, is_multi_user=services.settings.multi_user)
-    for module in _MIRRORED:
+    for module in MIRRORED:
         add_routes(app, module.ROUTES)
     add_routes(app, system_routes.INTERNAL_ROUTES, mirrored=False)
     add_routes(app, catalog_routes.STATIC_ROUTES, mirrored=False)

@@ -86,29 +86,28 @@ class PreviewMask(PreviewImage):
 
 
 class ImageSaveHelper:
-    """Writes images for nodes that report them themselves."""
+    """Writes images for nodes that report them themselves (one object; packs call it like a class)."""
 
-    _savers: Mapping[str, Any]
+    def __init__(self, savers: Mapping[str, Any]) -> None:
+        self._savers = savers
 
-    @classmethod
     def save_images(
-        cls, images: torch.Tensor, filename_prefix: str, folder_type: Any = "output", node: Any = None,
+        self, images: torch.Tensor, filename_prefix: str, folder_type: Any = "output", cls: Any = None,
         compress_level: int = 4,
     ) -> list[SavedResult]:  # fmt: skip
-        """Write PNGs; gives their names. `node` is the node class whose hidden values become metadata."""
+        """Write PNGs; gives their names. `cls` is the node class whose hidden values become metadata."""
         kind = getattr(folder_type, "value", folder_type)
-        saver = cls._savers["SaveImage" if kind == "output" else "PreviewImage"]()
+        saver = self._savers["SaveImage" if kind == "output" else "PreviewImage"]()
         saver.compress_level = compress_level
         saver.prefix_append = ""
-        saved = saver.save_images(images, filename_prefix, **_metadata_of(node))
+        saved = saver.save_images(images, filename_prefix, **_metadata_of(cls))
         return [SavedResult(**item) for item in saved["ui"]["images"]]
 
-    @classmethod
     def get_save_images_ui(
-        cls, images: torch.Tensor, filename_prefix: str, node: Any = None, compress_level: int = 4
+        self, images: torch.Tensor, filename_prefix: str, cls: Any = None, compress_level: int = 4
     ) -> SavedImages:
         """Write PNGs into the output folder; gives the UI output."""
-        return SavedImages(cls.save_images(images, filename_prefix, "output", node, compress_level))
+        return SavedImages(self.save_images(images, filename_prefix, "output", cls, compress_level))
 
 
 def _metadata_of(node: Any) -> dict[str, Any]:
@@ -127,5 +126,5 @@ def build_ui(host: Host) -> StandIn:
         PreviewText=PreviewText,
         PreviewImage=preview,
         PreviewMask=type("PreviewMask", (PreviewMask,), savers),
-        ImageSaveHelper=type("ImageSaveHelper", (ImageSaveHelper,), savers),
+        ImageSaveHelper=ImageSaveHelper(savers["_savers"]),
     )
