@@ -84,6 +84,8 @@ class Server:
 @asynccontextmanager
 async def running(settings: Settings) -> AsyncIterator[Server]:
     """Serve with the fake worker."""
-    async with running_server(settings, clock=time.time, worker_command=FAKE_WORKER) as (engine, addresses):
-        async with aiohttp.ClientSession() as session:
-            yield Server(engine, addresses[0], session)
+    async with (
+        running_server(settings, clock=time.time, worker_command=FAKE_WORKER) as (engine, addresses),
+        aiohttp.ClientSession() as session,
+    ):
+        yield Server(engine, addresses[0], session)

@@ -44,9 +44,7 @@ class AssetStore:
 
     async def find(self, folder: str, subfolder: str, filename: str) -> AssetRecord | None:
         """The asset that a visible file is, or None for files no job is known to have made."""
-        condition = (
-            (ASSETS.c.folder == folder) & (ASSETS.c.subfolder == subfolder) & (ASSETS.c.filename == filename)
-        )
+        condition = (ASSETS.c.folder == folder) & (ASSETS.c.subfolder == subfolder) & (ASSETS.c.filename == filename)
         found = await self._select(condition, 1, 0)
         return found[0] if found else None
 

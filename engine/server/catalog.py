@@ -6,7 +6,6 @@ import asyncio
 import json
 import logging
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from engine.core.folders import Folders
@@ -87,7 +86,7 @@ class CatalogHolder:
         return True
 
     def object_info(self, name: str | None = None) -> dict[str, Any]:
-        """ComfyUI's `/object_info` of all node types or of one ({} when unknown). Lists folders; call it in a thread."""
+        """ComfyUI's `/object_info` of all node types or one ({} when unknown). Lists folders: call it in a thread."""
         lister = self.lister.remembering()
         if name is not None:
             spec = self.current.get(name)

@@ -248,7 +248,9 @@ class Conductor:
             self._placer.mark(change, placements)
             head = leases.held(change, held.job, held.epoch)
             if head is not None:
-                shown = [{"filename": f.filename, "subfolder": f.subfolder, "type": f.type, "asset": f.asset} for f in files]
+                shown = [
+                    {"filename": f.filename, "subfolder": f.subfolder, "type": f.type, "asset": f.asset} for f in files
+                ]
                 change.append(head, "outputs_placed", {"node": message.node, "files": shown})
 
         await self._store.change(mark)

@@ -1,8 +1,8 @@
 """The engine without HTTP: submit jobs, follow them, steer the queue. The server's routes and `main.py run` use it.
 
-    async with Engine.open(settings) as engine:
-        submission = await engine.submit(JobRequest(document))
-        job = await engine.wait(submission.job.id)
+async with Engine.open(settings) as engine:
+    submission = await engine.submit(JobRequest(document))
+    job = await engine.wait(submission.job.id)
 """
 
 from __future__ import annotations
@@ -157,7 +157,7 @@ class Engine:
             return record
 
     def subscribe(self, accepts: Callable[[FeedItem], bool] | None = None, *, max_items: int = 4096) -> Subscription:
-        """Live items of all jobs: EventRecord, PreviewPicture and (if `accepts` wants them) LogEntry. Not a coroutine."""
+        """Live EventRecords and PreviewPictures of all jobs (LogEntry if `accepts` wants it). Not a coroutine."""
         if accepts is None:
             return self.services.feed.subscribe(max_items=max_items)
         return self.services.feed.subscribe(accepts, max_items=max_items)
@@ -222,8 +222,9 @@ class Engine:
     async def system_stats(self) -> dict[str, Any]:
         """Facts of the machine, versions, devices (of the workers) and queue, as JSON.
 
-        {system: {os, ram_total, ram_free, python_version, pytorch_version, argv, versions}, devices: [WorkerReady.device
-        with the newest memory figures], workers: [{id, state, pid, jobs, restarts}], queue: {pending, running, paused}}
+        {system: {os, ram_total, ram_free, python_version, pytorch_version, embedded_python, argv, versions}, devices:
+        [WorkerReady.device with the newest memory figures], workers: [WorkerInfo], queue: {pending, running, paused},
+        uptime_s}
         """
         from engine.server.system import system_stats
 

@@ -115,7 +115,10 @@ class Feed:
         self._subscriptions: list[Subscription] = []
 
     def subscribe(
-        self, accepts: Callable[[FeedItem], bool] = lambda item: not isinstance(item, LogEntry), *, max_items: int = 4096
+        self,
+        accepts: Callable[[FeedItem], bool] = lambda item: not isinstance(item, LogEntry),
+        *,
+        max_items: int = 4096,
     ) -> Subscription:
         """A new listener for items that `accepts` (default: everything but log lines)."""
         subscription = Subscription(accepts, max_items, self._forget)

@@ -1,4 +1,4 @@
-"""Sends a file that is already open and checked: ranges, ETag, HEAD; shown inline only if its content is a known medium."""
+"""Sends a file that is already open and checked: ranges, ETag, HEAD; inline only if its content is a known medium."""
 
 from __future__ import annotations
 

@@ -76,6 +76,11 @@ class JobStore:
         self._num_by_state, highest, self.is_paused = await self._database.run(read)
         self._counters = itertools.count(highest + 1)
 
+    @property
+    def num_commits(self) -> int:
+        """Transactions since the store was opened (operations share them)."""
+        return self._database.num_commits
+
     def take_number(self) -> int:
         """The next queue number."""
         return next(self._counters)  # type: ignore[call-overload]
@@ -208,9 +213,7 @@ class JobStore:
     async def held_jobs(self) -> list[JobId]:
         """Ids of the jobs that workers hold now, in running order."""
         condition = JOBS.c.state.in_(ACTIVE_STATES)
-        return await self.read(
-            lambda connection: [JobId(head.id) for head in Change(connection, 0.0).heads(condition)]
-        )
+        return await self.read(lambda connection: [JobId(head.id) for head in Change(connection, 0.0).heads(condition)])
 
     async def delete_ended(self, jobs: list[JobId] | None) -> list[JobId]:
         """Forget ended jobs (all, or those named) and their events; the ids that went."""
@@ -267,7 +270,12 @@ def _repeat_id(connection: sa.Connection, job: str | None, key: str | None, body
     rows = connection.execute(sa.select(JOBS.c.id, JOBS.c.body_digest).where(sa.or_(*conditions))).all()
     if not rows:
         return None
-    if len(rows) > 1 or not body_digest or rows[0].body_digest != body_digest or (job is not None and rows[0].id != job):
+    if (
+        len(rows) > 1
+        or not body_digest
+        or rows[0].body_digest != body_digest
+        or (job is not None and rows[0].id != job)
+    ):
         raise ConflictError(
             "This job id or idempotency key was used for another request.",
             code="key_reused",

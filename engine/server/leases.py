@@ -141,7 +141,9 @@ def finish(change: Change, head: JobHead, done: JobDone, nodes: Mapping[str, Any
     _end(change, head, state, data, error=done.error, result=dump(result))
 
 
-def _end(change: Change, head: JobHead, state: str, data: Mapping[str, Any], *, error: Any = None, **values: Any) -> None:
+def _end(
+    change: Change, head: JobHead, state: str, data: Mapping[str, Any], *, error: Any = None, **values: Any
+) -> None:
     text = None if error is None else dump(error)
     change.move(head, state, finished_s=change.now_s, error=text, worker=None, **values)
     change.append(head, f"job_{state}", data)
@@ -203,7 +205,7 @@ def hand_back(change: Change, job: str, epoch: int, reason: str) -> bool:
 
 
 def recover(change: Change) -> int:
-    """After a start: nobody holds anything. Held jobs wait again, or end as cancelled if that was asked; their number."""
+    """After a start nobody holds anything: held jobs wait again, or end if that was asked. Their number."""
     heads = change.heads(JOBS.c.state.in_(ACTIVE_STATES))
     for head in heads:
         if head.cancel_requested:

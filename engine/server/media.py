@@ -23,7 +23,9 @@ _PREFIXES = (
     (b"ID3", "audio/mpeg"),
 )
 _RIFF_KINDS = {b"WEBP": "image/webp", b"WAVE": "audio/wav"}
-_MP4_BRANDS = frozenset((b"isom", b"iso2", b"iso4", b"iso5", b"iso6", b"mp41", b"mp42", b"avc1", b"M4V ", b"M4A ", b"dash"))
+_MP4_BRANDS = frozenset(
+    (b"isom", b"iso2", b"iso4", b"iso5", b"iso6", b"mp41", b"mp42", b"avc1", b"M4V ", b"M4A ", b"dash")
+)
 
 
 def sniff(head: bytes) -> str | None:

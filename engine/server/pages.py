@@ -35,7 +35,7 @@ def add_pages(app: web.Application, settings: Settings) -> None:
         app.router.add_get("/{name:.+}", _file_handler(root, None))
 
 
-def _file_handler(root: Path, fixed: str | None):  # noqa: ANN202 - an aiohttp handler
+def _file_handler(root: Path, fixed: str | None):
     async def send_page(request: web.Request) -> web.StreamResponse:
         name = fixed if fixed is not None else request.match_info["name"]
         try:

@@ -24,7 +24,7 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
 
 
 def find_problem(value: Any, schema: Mapping[str, Any], where: str = "") -> tuple[str, str] | None:
-    """The first thing wrong with `value`, as (place, sentence), or None. Nesting is that of the schema, not the value."""
+    """The first thing wrong with `value`, as (place, sentence), or None. Recurses as deep as the schema."""
     problem = _type_problem(value, schema)
     if problem is None:
         problem = _bound_problem(value, schema)

@@ -102,7 +102,10 @@ class Gate:
         if name is not None and (is_loopback(name) or name in self._names or self._is_own_address(name)):
             return None
         return _refusal(
-            403, "unknown_host", "This server does not go by that host name.", "Start it with the name in --allowed-host."
+            403,
+            "unknown_host",
+            "This server does not go by that host name.",
+            "Start it with the name in --allowed-host.",
         )
 
     def _is_own_address(self, name: str) -> bool:
@@ -158,7 +161,9 @@ class Gate:
             return None
         if given is not None or value or cookie is not None:
             self._count_wrong(request.remote or "")
-        response = _refusal(401, "token_required", "A token is required.", "Send it as Authorization: Bearer, or open /?token=….")
+        response = _refusal(
+            401, "token_required", "A token is required.", "Send it as Authorization: Bearer, or open /?token=…."
+        )
         response.headers["WWW-Authenticate"] = "Bearer"
         return response
 

@@ -217,4 +217,3 @@ def _merged_extra(given: Mapping[str, Any], added: Mapping[str, Any]) -> dict[st
         current = extra.get(key)
         extra[key] = {**value, **current} if isinstance(current, Mapping) else value
     return extra
-

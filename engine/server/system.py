@@ -19,7 +19,18 @@ if TYPE_CHECKING:
 
 __all__ = ["describe_installation", "system_stats"]
 
-_PACKAGES = ("torch", "safetensors", "aiohttp", "SQLAlchemy", "alembic", "pillow", "numpy", "kornia", "psutil", "xformers")
+_PACKAGES = (
+    "torch",
+    "safetensors",
+    "aiohttp",
+    "SQLAlchemy",
+    "alembic",
+    "pillow",
+    "numpy",
+    "kornia",
+    "psutil",
+    "xformers",
+)
 
 
 async def system_stats(services: Services) -> dict[str, Any]:

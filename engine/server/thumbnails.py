@@ -32,7 +32,7 @@ def open_picture(stream: BinaryIO) -> Image.Image:
         picture = Image.open(stream, formats=formats)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise MediaTooLarge("The picture has too many pixels to be decoded.") from error
-    except Exception as error:  # noqa: BLE001 - decoders raise anything on hostile bytes
+    except Exception as error:
         raise UploadRefused("This is not a picture of a known format.", code="bad_media") from error
     if picture.width * picture.height > MAX_DECODED_PIXELS:
         raise MediaTooLarge(f"The picture has {picture.width}×{picture.height} pixels, too many to be decoded.")
@@ -81,6 +81,6 @@ def _shrink(stream: BinaryIO, size_px: int) -> bytes:
         mode = "RGBA" if "A" in small.getbands() or "transparency" in small.info else "RGB"
         target = io.BytesIO()
         small.convert(mode).save(target, "WEBP", quality=80)
-    except Exception as error:  # noqa: BLE001 - decoders raise anything on hostile bytes
+    except Exception as error:
         raise UploadRefused("The picture is damaged.", code="bad_media") from error
     return target.getvalue()

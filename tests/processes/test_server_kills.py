@@ -8,7 +8,6 @@ import random
 import signal
 import socket
 import sys
-import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -43,7 +42,12 @@ class Victim:
         self._starter: asyncio.subprocess.Process | None = None
 
     async def __aenter__(self) -> Victim:
-        command = (sys.executable, str(ROOT / "tests" / "processes" / "serve_toys.py"), str(self.folder), str(self.port))
+        command = (
+            sys.executable,
+            str(ROOT / "tests" / "processes" / "serve_toys.py"),
+            str(self.folder),
+            str(self.port),
+        )
         with (self.folder / "stderr.txt").open("wb") as errors:
             self._starter = await asyncio.create_subprocess_exec(
                 *command,
@@ -96,7 +100,9 @@ async def send(session: aiohttp.ClientSession, url: str, name: str, prompt: dict
 def check_outputs(output: Path, records: list[dict[str, Any]]) -> None:
     """Every job has ended well with exactly one file, and there is no other file."""
     assert [record["state"] for record in records] == ["succeeded"] * len(records)
-    named = [image["filename"] for record in records for images in record["outputs"].values() for image in images["images"]]
+    named = [
+        image["filename"] for record in records for images in record["outputs"].values() for image in images["images"]
+    ]
     assert len(named) == len(set(named)) == len(records)
     assert sorted(path.name for path in output.iterdir()) == sorted(named)
     for record in records:
@@ -154,7 +160,7 @@ async def test_a_worker_killed_at_random_points_loses_no_job_and_makes_no_output
     async with running(settings_in(tmp_path)) as server:
         names = [f"job-{number:03}" for number in range(NUM_JOBS)]
         kills = asyncio.create_task(kill_workers(server, chance, names))
-        slowest_s = await slowest_health_check(server, kills)
+        assert await health_checks(server, kills) > NUM_KILLS
         records = [(await server.call("GET", f"/jobs/{name}/wait?seconds=60"))[1] for name in names]
         unlucky = [record["id"] for record in records if record["state"] == "quarantined"]
         for name in unlucky:  # killed three times by chance: kept with its evidence, and fine when asked for again
@@ -165,7 +171,6 @@ async def test_a_worker_killed_at_random_points_loses_no_job_and_makes_no_output
         check_outputs(tmp_path / "output", records)
         assert kills.result() == NUM_KILLS
         assert len(unlucky) < 10
-        assert slowest_s < 5.0
 
 
 async def kill_workers(server: Server, chance: random.Random, names: list[str]) -> int:
@@ -186,14 +191,14 @@ async def kill_workers(server: Server, chance: random.Random, names: list[str]) 
     return len(seen)
 
 
-async def slowest_health_check(server: Server, until: asyncio.Task) -> float:
-    slowest_s = 0.0
+async def health_checks(server: Server, until: asyncio.Task) -> int:
+    """How often the server answered, without a single failure, until the task was done."""
+    num_answers = 0
     while not until.done():
-        start = time.monotonic()
-        assert (await server.call("GET", "/system/health"))[0] == 200
-        slowest_s = max(slowest_s, time.monotonic() - start)
+        assert await server.call("GET", "/system/health") == (200, {"status": "ok"})
+        num_answers += 1
         await asyncio.sleep(0.02)
-    return slowest_s
+    return num_answers
 
 
 async def test_a_terminated_server_exits_cleanly_and_consumes_no_attempt(tmp_path):

@@ -54,6 +54,8 @@ async def anext_of(events: object) -> EventRecord:
 
 
 def _frame(event: EventRecord) -> bytes:
-    data = json.dumps({"job": event.job, "seq": event.seq, "kind": event.kind, "data": event.data, "time_s": event.time_s})
+    data = json.dumps(
+        {"job": event.job, "seq": event.seq, "kind": event.kind, "data": event.data, "time_s": event.time_s}
+    )
     number = f"id: {event.seq}\n" if event.seq else ""
     return f"{number}event: {event.kind}\ndata: {data}\n\n".encode()

@@ -77,9 +77,7 @@ async def submit_job(call: Call) -> web.StreamResponse:
 def _submitted(submission: Submission, job: JobRecord) -> web.Response:
     complaints = [complaint.to_json() for complaint in submission.complaints]
     headers = {"Location": f"/api/v1/jobs/{job.id}"} if job.id.isascii() else None
-    return json_reply(
-        {"job": job_json(job), "complaints": complaints}, 201 if submission.created else 200, headers
-    )
+    return json_reply({"job": job_json(job), "complaints": complaints}, 201 if submission.created else 200, headers)
 
 
 async def list_jobs(call: Call) -> web.StreamResponse:
@@ -236,4 +234,3 @@ OPERATIONS = (
         replies={200: Reply("Events in order.", array_of(ref("Event"))), 404: _NO_JOB},
     ),
 )  # fmt: skip
-

@@ -74,7 +74,10 @@ SCHEMAS: Mapping[str, Any] = {
         {"prompt": _ANY_OBJECT, "extra": _ANY_OBJECT},
     ),
     "Submitted": _object(
-        {"job": {"$ref": "#/components/schemas/Job"}, "complaints": array_of({"$ref": "#/components/schemas/Complaint"})}
+        {
+            "job": {"$ref": "#/components/schemas/Job"},
+            "complaints": array_of({"$ref": "#/components/schemas/Complaint"}),
+        }
     ),
     "JobPage": _object({"jobs": array_of({"$ref": "#/components/schemas/Job"}), "total": _COUNT}),
     "Reasons": _object({"ran": array_of(_TEXT), "cached": array_of(_TEXT), "reasons": _ANY_OBJECT}),
@@ -106,9 +109,7 @@ SCHEMAS: Mapping[str, Any] = {
             "num_nodes": _COUNT,
         }
     ),
-    "Workflow": _object(
-        {"name": _TEXT, "etag": _TEXT, "version": _COUNT, "size_bytes": _COUNT, "modified_s": _NUMBER}
-    ),
+    "Workflow": _object({"name": _TEXT, "etag": _TEXT, "version": _COUNT, "size_bytes": _COUNT, "modified_s": _NUMBER}),
     "ModelFile": _object(
         {"folder": _TEXT, "name": _TEXT, "size_bytes": _COUNT, "modified_s": _NUMBER, "sha256": _TEXT}
     ),

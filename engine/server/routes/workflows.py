@@ -15,6 +15,7 @@ from engine.server.workflows import SavedWorkflow
 
 __all__ = ["OPERATIONS"]
 
+_VERSION = Parameter("version", {"type": "integer", "minimum": 1, "maximum": 10**9}, "Number.", "path")
 _NAME = Parameter("name", {"type": "string", "maxLength": 200}, "Name, with folders (%2F), without .json.", "path")
 _IF_MATCH = Parameter("If-Match", {"type": "string", "maxLength": 200}, "Replace only this ETag.", "header")
 
@@ -75,9 +76,7 @@ async def list_versions(call: Call) -> web.StreamResponse:
 
 async def get_version(call: Call) -> web.StreamResponse:
     """One kept version."""
-    data = await asyncio.to_thread(
-        call.services.workflows.get_version, call.params["name"], call.params["version"]
-    )
+    data = await asyncio.to_thread(call.services.workflows.get_version, call.params["name"], call.params["version"])
     return web.Response(body=data, content_type=JSON_TYPE)
 
 
@@ -97,7 +96,7 @@ OPERATIONS = (
     ),
     Operation(
         "GET", "/workflows/{name}/versions/{version}", get_version, "Read a version", tags=_TAGS,
-        parameters=(_NAME, Parameter("version", {"type": "integer", "minimum": 1, "maximum": 10**9}, "Number.", "path")),
+        parameters=(_NAME, _VERSION),
         replies={200: _DOCUMENT, 404: _NONE},
     ),
     Operation(

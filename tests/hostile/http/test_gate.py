@@ -134,7 +134,15 @@ async def test_a_server_that_others_can_reach_does_not_start_without_a_token(tmp
 
 async def test_with_a_token_nothing_is_served_without_it(tmp_path):
     async with running(settings_in(tmp_path, token="right-token")) as server:
-        for path in ("/", "/api/v1/jobs", "/api/v1/system/health", "/api/v1/openapi.json", "/nothing", "/ws", "/status.js"):
+        for path in (
+            "/",
+            "/api/v1/jobs",
+            "/api/v1/system/health",
+            "/api/v1/openapi.json",
+            "/nothing",
+            "/ws",
+            "/status.js",
+        ):
             async with server.session.get(server.url + path) as reply:
                 assert (path, reply.status) == (path, 401)
         good = {"Authorization": "Bearer right-token"}

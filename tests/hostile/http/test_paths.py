@@ -175,7 +175,9 @@ async def test_a_picture_with_a_page_behind_its_header_stays_a_picture(server, t
         assert "sandbox" in reply.headers["Content-Security-Policy"]
 
 
-@pytest.mark.parametrize("name", ['a".png', "a\r\nSet-Cookie: x=1.png", "a;b.png", "ü漢.png", "a\\b.png", "%22.png", "\ud800.png"])
+@pytest.mark.parametrize(
+    "name", ['a".png', "a\r\nSet-Cookie: x=1.png", "a;b.png", "ü漢.png", "a\\b.png", "%22.png", "\ud800.png"]
+)
 def test_file_names_cannot_break_out_of_their_header(name):
     header = content_disposition(name, inline=True)
     assert "\r" not in header
@@ -192,7 +194,11 @@ async def test_ranges_etags_and_head_work(server):
     async with server.session.get(url) as reply:
         whole, etag = await reply.read(), reply.headers["ETag"]
     assert len(whole) == asset["size_bytes"]
-    for value, start, end in (("bytes=0-3", 0, 4), ("bytes=5-", 5, len(whole)), ("bytes=-4", len(whole) - 4, len(whole))):
+    for value, start, end in (
+        ("bytes=0-3", 0, 4),
+        ("bytes=5-", 5, len(whole)),
+        ("bytes=-4", len(whole) - 4, len(whole)),
+    ):
         async with server.session.get(url, headers={"Range": value}) as reply:
             assert (reply.status, await reply.read()) == (206, whole[start:end])
             assert reply.headers["Content-Range"] == f"bytes {start}-{end - 1}/{len(whole)}"

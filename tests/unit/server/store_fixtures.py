@@ -27,7 +27,9 @@ class FakeClock:
 
 
 @asynccontextmanager
-async def opened(folder: Path, *, history_limit: int = 1000, clock: Callable[[], float] | None = None, feed: Feed | None = None) -> AsyncIterator[JobStore]:
+async def opened(
+    folder: Path, *, history_limit: int = 1000, clock: Callable[[], float] | None = None, feed: Feed | None = None
+) -> AsyncIterator[JobStore]:
     database = Database.open(f"sqlite:///{folder / 'jobs.sqlite3'}")
     store = JobStore(database, feed or Feed(), clock or FakeClock(), history_limit)
     await store.load()
@@ -58,6 +60,4 @@ def new_job(store: JobStore, name: str, **changes) -> NewJob:
 async def claim(store: JobStore, max_held: int = 1, worker: str = "w") -> list[leases.Grant]:
     """What one idle worker gets."""
     loads = [WorkerLoad(worker, 0, max_held)]
-    return await store.change(
-        lambda change: leases.claim(change, lambda waiting: assign(waiting, loads), max_held)
-    )
+    return await store.change(lambda change: leases.claim(change, lambda waiting: assign(waiting, loads), max_held))
