@@ -331,3 +331,14 @@ def test_small_modules_have_their_names(module) -> None:
         assert module("comfy_execution.utils").get_executing_context().list_index == 3
         module("latent_preview").prepare_callback(None, 5)(0, None, None, 5)
     assert context.progress_calls == [(1.0, 5.0)]
+
+
+def test_schema_nodes_save_images_through_the_helper(module, settings: Settings) -> None:
+    ui = module("comfy_api.latest").ui
+    saved = ui.ImageSaveHelper.get_save_images_ui(torch.zeros(1, 4, 4, 3), "helper", cls=None)
+    assert saved.as_dict() == {"images": [{"filename": "helper_00001_.png", "subfolder": "", "type": "output"}]}
+    assert (settings.folders.output / "helper_00001_.png").is_file()
+    with pytest.raises(AttributeError, match="PreviewAudio .* not emulated"):
+        _ = ui.PreviewAudio
+    with pytest.raises(ImportError, match="Autogrow .* not emulated"):
+        from comfy_api.latest.io import Autogrow  # noqa: F401
