@@ -108,13 +108,15 @@ class NetworkDenoiser:
     def denoise(self, x: Tensor, sigma: Tensor, inputs: ConditionInputs) -> Tensor:
         """One batched forward; a batch too large for the memory budget is computed in parts.
 
-        x float32 [b c h w] at network scale, sigma float32 [b] → denoised float32 [b c h w].
+        x float32 [b c h w] at network scale, sigma float32 [b] → denoised float32 [b c h w], on x's device.
         """
+        given_on = x.device
+        x, sigma = x.to(self.device), sigma.to(self.device)
         item_bytes = self.activation_bytes(1, *x.shape[-2:])
         step = self.host.max_batch(item_bytes, x.shape[0])
         while True:
             try:
-                return self._denoise_in_parts(x, sigma, inputs, step)
+                return self._denoise_in_parts(x, sigma, inputs, step).to(given_on)
             except OutOfMemory:
                 if step == 1:
                     raise
