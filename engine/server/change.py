@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -21,6 +22,21 @@ _HEAD_COLUMNS = (
     JOBS.c.server_losses, JOBS.c.cancel_requested, JOBS.c.worker, JOBS.c.started_s, JOBS.c.number, JOBS.c.priority,
     JOBS.c.alone,
 )  # fmt: skip
+
+_HEAD = sa.select(*_HEAD_COLUMNS)
+_HEAD_BY_ID = _HEAD.where(JOBS.c.id == sa.bindparam("job"))
+_HEADS = _HEAD.order_by(JOBS.c.priority.desc(), JOBS.c.number, JOBS.c.sequence)
+_ADD_EVENTS = sa.insert(EVENTS)
+
+
+@functools.cache
+def _update(names: tuple[str, ...]) -> sa.Update:
+    """The statement that sets these columns of one job; building one costs more than running it, so they are kept."""
+    return (
+        sa.update(JOBS)
+        .where(JOBS.c.id == sa.bindparam("job"))
+        .values({name: sa.bindparam(f"new_{name}") for name in names})
+    )
 
 
 def dump(value: Any) -> str:
@@ -53,6 +69,11 @@ class JobHead:
         self.values.update(values)
         self.changed.update(values)
 
+    def take_values(self) -> dict[str, Any]:
+        """All values, for the insert of a new row; nothing is left to update."""
+        self.changed = {}
+        return self.values
+
     @property
     def crash_records(self) -> list[dict[str, Any]]:
         """Evidence of the workers lost with this job so far."""
@@ -74,7 +95,7 @@ class Change:
         """The head of the job, or None."""
         head = self._heads.get(job)
         if head is None:
-            row = self.connection.execute(sa.select(*_HEAD_COLUMNS).where(JOBS.c.id == job)).mappings().first()
+            row = self.connection.execute(_HEAD_BY_ID, {"job": job}).mappings().first()
             if row is None:
                 return None
             head = self._heads[job] = JobHead(dict(row))
@@ -89,8 +110,7 @@ class Change:
 
     def heads(self, condition: Any, limit: int | None = None) -> list[JobHead]:
         """The heads of the jobs that fit `condition`, in running order."""
-        query = sa.select(*_HEAD_COLUMNS).where(condition).limit(limit)
-        query = query.order_by(JOBS.c.priority.desc(), JOBS.c.number, JOBS.c.sequence)
+        query = _HEADS.where(condition).limit(limit)
         heads = []
         for row in self.connection.execute(query).mappings():
             heads.append(self._heads.setdefault(row["id"], JobHead(dict(row))))
@@ -124,11 +144,12 @@ class Change:
         """Write updates and events."""
         for head in self._heads.values():
             if head.changed:
-                self.connection.execute(sa.update(JOBS).where(JOBS.c.id == head.id).values(**head.changed))
+                values = {f"new_{name}": value for name, value in head.changed.items()}
+                self.connection.execute(_update(tuple(sorted(head.changed))), {"job": head.id, **values})
                 head.changed = {}
         if self.events:
             rows = [
                 {"job": item.job, "seq": item.seq, "kind": item.kind, "data": dump(item.data), "time_s": item.time_s}
                 for item in self.events
             ]
-            self.connection.execute(sa.insert(EVENTS), rows)
+            self.connection.execute(_ADD_EVENTS, rows)

@@ -138,10 +138,10 @@ class Engine:
                 yield event
             after = page[-1].seq
 
-    async def wait(self, job: JobId, timeout_s: float | None = None) -> JobRecord:
+    async def wait(self, job: JobId, timeout_s: float | None = None, *, with_documents: bool = False) -> JobRecord:
         """The job once it has ended, or as it is when `timeout_s` has passed. Raises NotFoundError."""
         with self.subscribe(lambda item: isinstance(item, EventRecord) and item.job == job) as live:
-            record = await self.services.jobs.get(job)
+            record = await self.services.jobs.get(job, with_documents=with_documents)
             deadline = None if timeout_s is None else asyncio.get_running_loop().time() + timeout_s
             while not record.is_terminal:
                 remaining = None if deadline is None else deadline - asyncio.get_running_loop().time()
@@ -151,9 +151,9 @@ class Engine:
                     break
                 if item is None:
                     live.close()
-                    return await self.services.jobs.get(job)
+                    return await self.services.jobs.get(job, with_documents=with_documents)
                 if item.kind in TERMINAL_KINDS:
-                    record = await self.services.jobs.get(job)
+                    record = await self.services.jobs.get(job, with_documents=with_documents)
             return record
 
     def subscribe(self, accepts: Callable[[FeedItem], bool] | None = None, *, max_items: int = 4096) -> Subscription:

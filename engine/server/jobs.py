@@ -33,6 +33,11 @@ Result = TypeVar("Result")
 _DOCUMENTS = ("prompt", "extra")
 _RESULT_KEYS = ("outputs", "nodes", "ran", "cached", "reasons", "stats")
 _PAUSED = "paused"
+_LIGHT = tuple(column for column in JOBS.c if column.name not in _DOCUMENTS)
+_BY_ID = JOBS.c.id == sa.bindparam("job")
+_WHOLE_JOB = sa.select(JOBS).where(_BY_ID)
+_LIGHT_JOB = sa.select(*_LIGHT).where(_BY_ID)
+_ADD_JOB = sa.insert(JOBS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,10 +156,10 @@ class JobStore:
         def store(change: Change) -> JobRecord | None:
             if _repeat_id(change.connection, new.id, new.idempotency_key, new.body_digest) is not None:
                 return None
-            values = _row_values(new, change.now_s)
-            sequence = change.connection.execute(sa.insert(JOBS).values(**values)).inserted_primary_key[0]
+            head = change.adopt(_row_values(new, change.now_s))
+            change.append(head, "job_queued", {"number": new.number})
+            sequence = change.connection.execute(_ADD_JOB, head.take_values()).inserted_primary_key[0]
             change.moves.append((None, QUEUED))
-            change.append(change.adopt(values), "job_queued", {"number": new.number})
             return _new_record(new, sequence, change.now_s)
 
         created = await self.change(store)
@@ -181,17 +186,15 @@ class JobStore:
 
     async def get(self, job: JobId, *, with_documents: bool = True) -> JobRecord:
         """One job. Raises NotFoundError."""
-        columns = [column for column in JOBS.c if with_documents or column.name not in _DOCUMENTS]
-        row = await self.read(
-            lambda connection: connection.execute(sa.select(*columns).where(JOBS.c.id == job)).mappings().first()
-        )
+        query = _WHOLE_JOB if with_documents else _LIGHT_JOB
+        row = await self.read(lambda connection: connection.execute(query, {"job": job}).mappings().first())
         if row is None:
             raise no_such_job(job)
         return _record(row)
 
     async def list(self, query: JobQuery) -> JobPage:
         """A page of jobs and how many match."""
-        columns = [column for column in JOBS.c if query.with_documents or column.name not in _DOCUMENTS]
+        columns = tuple(JOBS.c) if query.with_documents else _LIGHT
         conditions = []
         if query.states:
             conditions.append(JOBS.c.state.in_(query.states))
