@@ -93,7 +93,7 @@ def _cropped(pixels: torch.Tensor, mask: torch.Tensor, cell_px: int) -> tuple[to
 
 
 def _grown(planes: torch.Tensor, pixels: int) -> torch.Tensor:
-    """The mask with every 1 widened to a square of this edge; an even edge reaches one pixel further up and left."""
+    """The mask with every 1 widened to a square of this edge; an even edge reaches one pixel further down and right."""
     if pixels == 0:
         return planes
     height, width = planes.shape[-2:]

@@ -102,9 +102,9 @@ def test_lms_is_exact_for_slopes_that_are_cubic_in_sigma() -> None:
     assert float(result - start) == pytest.approx(exact, rel=1e-9)
 
 
-@pytest.mark.parametrize("name", ["lms", "deis"])
+@pytest.mark.parametrize("name", ["lms", "deis", "ipndm_v"])
 def test_multistep_methods_that_start_with_euler_have_at_least_second_order(name: str) -> None:
-    assert 1.9 < measured_order(name) < 3.0
+    assert measured_order(name) > 1.9
 
 
 def test_dpm_fast_has_third_order_in_its_evaluations() -> None:

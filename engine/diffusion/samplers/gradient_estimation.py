@@ -12,12 +12,14 @@ __all__ = ["gradient_estimation"]
 def gradient_estimation(x: Latent, sigmas: Sigmas, guide: Guide, *, gamma: float = 2.0) -> Flow[Latent]:
     """Step with slope + (gamma - 1)·(slope - last slope), an estimate of the direction to the data.
 
-    One evaluation per step. Order of convergence: 1; gamma 1 is `euler`.
+    One evaluation per step; the step onto sigma 0 returns `denoised`. Order of convergence: 1; gamma 1 is `euler`.
     Source: Permenter & Yuan 2023, arXiv:2306.04848, algorithm 2.
     """
     slope_last = None
     for sigma, sigma_next in pairwise(sigmas):
         denoised = yield from guide(x, sigma)
+        if sigma_next == 0:
+            return denoised
         slope = (x - denoised) / sigma
         direction = slope if slope_last is None else slope * gamma - slope_last * (gamma - 1.0)
         x = x + direction * (sigma_next - sigma)

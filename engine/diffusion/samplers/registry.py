@@ -29,6 +29,7 @@ from engine.diffusion.samplers.gradient_estimation import gradient_estimation
 from engine.diffusion.samplers.heun import heun
 from engine.diffusion.samplers.heunpp2 import heunpp2
 from engine.diffusion.samplers.ipndm import ipndm
+from engine.diffusion.samplers.ipndm_v import ipndm_v
 from engine.diffusion.samplers.lcm import lcm
 from engine.diffusion.samplers.lms import lms
 from engine.diffusion.samplers.res_multistep import res_multistep
@@ -122,7 +123,7 @@ SAMPLERS: Mapping[str, Sampler] = MappingProxyType(
         "ddpm": Sampler(ddpm, noise="gaussian"),
         "lcm": _stochastic(lcm),
         "ipndm": Sampler(ipndm),
-        "ipndm_v": Sampler(lms),
+        "ipndm_v": Sampler(ipndm_v),
         "deis": Sampler(deis),
         "res_multistep": _stochastic(res_multistep),
         "res_multistep_ancestral": _stochastic(res_multistep, options=MappingProxyType({"eta": 1.0})),
