@@ -72,9 +72,7 @@ class Engine:
         Raises GraphRefused (a GraphError with `.complaints`, JSON under details["complaints"]) when no output can run;
         ConflictError when the key or job id was used for another body; NotReady while no node catalog is known.
         """
-        submission = await self._submitter.submit(request)
-        self._conductor.wake()
-        return submission
+        return await self._submitter.submit(request)
 
     async def validate(self, document: dict[str, Any], targets: tuple[str, ...] | None = None) -> CheckedGraph:
         """Parse, compile and check a document without queueing it; complaints are data, nothing is raised for them.
@@ -116,7 +114,8 @@ class Engine:
                 async for event in self._replay(job, after):
                     yield event
                     after = event.seq
-                if (await self.services.jobs.get(job, with_documents=False)).is_terminal and not live.has_items:
+                if (await self.services.jobs.get(job, with_documents=False)).is_terminal:
+                    # The terminal event is stored with the state, so the store has the rest; live items would repeat it.
                     async for event in self._replay(job, after):
                         yield event
                     return

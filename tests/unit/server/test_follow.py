@@ -1,0 +1,40 @@
+"""Following a job's log: the end is seen whichever way it arrives."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from types import SimpleNamespace
+
+from engine.core.ids import JobId
+from engine.server import leases
+from engine.server.core import Engine
+from engine.server.feed import Feed
+from tests.unit.server.store_fixtures import claim, new_job, opened
+
+
+async def end(store, name: str) -> None:
+    grant = (await claim(store))[0]
+    for _ in range(3):
+        await store.change(lambda change: leases.lose(change, name, grant.epoch, {}, is_crash=True))
+        grant = next(iter(await claim(store)), None)
+
+
+async def test_a_job_that_ends_while_its_past_is_read_ends_the_stream_once(tmp_path: Path) -> None:
+    feed = Feed()
+    async with opened(tmp_path, feed=feed) as store:
+        engine = Engine(submitter=None, conductor=None)
+        engine.services = SimpleNamespace(jobs=store, feed=feed)
+        await store.submit(new_job(store, "a"))
+        stream = engine.follow(JobId("a"))
+        seen = [await anext(stream)]
+        await end(store, "a")
+        assert (await store.get(JobId("a"))).is_terminal
+
+        async def drain() -> None:
+            async for event in stream:
+                seen.append(event)
+
+        await asyncio.wait_for(drain(), 10)
+    assert [event.seq for event in seen] == list(range(1, len(seen) + 1))
+    assert seen[-1].kind == "job_quarantined"
