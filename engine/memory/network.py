@@ -104,6 +104,7 @@ class NetworkHost:
         with self._lock, torch.no_grad():
             network = self._network(source)
             modes = (self.mode, self.mode, MemoryMode.STREAM)
+            reason = ""
             for attempt, mode in enumerate(modes):
                 try:
                     self._make_ready(source, network, patches, activation_bytes, mode)
@@ -158,7 +159,6 @@ class NetworkHost:
         layers = network.layer_sizes(patches)
         while True:
             others = sum(n.resident_bytes for n in self._networks.values() if n is not network)
-            plan_error: OutOfMemory | None = None
             try:
                 plan = plan_residency(
                     layers,
@@ -168,13 +168,13 @@ class NetworkHost:
                     mode=mode,
                     what=source.part.replace("_", " "),
                 )
-            except OutOfMemory as error:
-                plan_error = error
-            wants_more = plan_error is not None or (mode is MemoryMode.KEEP and plan.moved_bytes and source.repeats)
-            if not (wants_more and others):
-                if plan_error is not None:
-                    raise plan_error
-                return plan
+            except OutOfMemory:
+                if not others:
+                    raise
+            else:
+                moves_more = mode is MemoryMode.KEEP and source.repeats and plan.moved_bytes > 0
+                if not (moves_more and others):
+                    return plan
             self._unload_oldest(network)
 
     def _unload_oldest(self, keep: BoundNetwork) -> None:

@@ -15,8 +15,8 @@ def attend(query: Tensor, key: Tensor, value: Tensor, num_heads: int, *, is_caus
 
     Source: Vaswani et al. 2017, arXiv:1706.03762, equation 1.
     """
-    heads = [x.unflatten(-1, (num_heads, -1)).transpose(1, 2) for x in (query, key, value)]
-    mixed = functional.scaled_dot_product_attention(*heads, is_causal=is_causal)
+    q, k, v = (x.unflatten(-1, (num_heads, -1)).transpose(1, 2) for x in (query, key, value))
+    mixed = functional.scaled_dot_product_attention(q, k, v, is_causal=is_causal)
     return mixed.transpose(1, 2).flatten(2)
 
 

@@ -97,12 +97,17 @@ class _Embeddings(nn.Module):
         return rows + positions
 
 
+class _Encoder(nn.Module):
+    def __init__(self, config: TextConfig) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(_Layer(config) for _ in range(config.num_layers))
+
+
 class _TextModel(nn.Module):
     def __init__(self, config: TextConfig) -> None:
         super().__init__()
         self.embeddings = _Embeddings(config)
-        self.encoder = nn.Module()
-        self.encoder.layers = nn.ModuleList(_Layer(config) for _ in range(config.num_layers))
+        self.encoder = _Encoder(config)
         self.final_layer_norm = LayerNorm(config.width)
 
 

@@ -15,7 +15,7 @@ import struct
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from json.decoder import scanstring
+from json import decoder
 from pathlib import Path
 from types import MappingProxyType
 from typing import NoReturn
@@ -145,7 +145,7 @@ class _Scanner:
         self.take('"')
         start = self.at
         try:
-            _, self.at = scanstring(self.text, start)
+            _, self.at = decoder.scanstring(self.text, start)  # type: ignore[attr-defined]
         except ValueError:
             self.fail("malformed string")
         if self.at - start > max_length:
@@ -234,7 +234,7 @@ class _Scanner:
                 offsets = self.integers()
             else:
                 self.fail(f"{key!r} has an unknown or repeated entry {name!r}")
-        if dtype not in DTYPE_BYTES:
+        if dtype is None or dtype not in DTYPE_BYTES:
             self.fail(f"{key!r} has dtype {dtype!r}")
         if shape is None or offsets is None or len(offsets) != 2:
             self.fail(f"{key!r} lacks a shape or a pair of offsets")

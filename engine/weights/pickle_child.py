@@ -52,7 +52,7 @@ def main() -> int:
 
     order = json.load(sys.stdin)
     source, target = Path(order["source"]), Path(order["target"])
-    inert = [(_inert(name), name) for name in order["names"] if name not in USUAL_GLOBALS]
+    inert: list[Any] = [(_inert(name), name) for name in order["names"] if name not in USUAL_GLOBALS]
     is_zip = source.open("rb").read(2) == b"PK"
     with torch.serialization.safe_globals(inert):
         tree = torch.load(source, map_location="cpu", weights_only=True, mmap=is_zip)

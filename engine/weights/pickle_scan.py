@@ -12,6 +12,7 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from engine.core.errors import CheckpointError
 
@@ -143,7 +144,7 @@ def _scan_one(path: Path, stream: io.BytesIO) -> frozenset[str]:
     return frozenset(found)
 
 
-def _opcodes(path: Path, stream: io.BytesIO) -> Iterator[tuple[str, object]]:
+def _opcodes(path: Path, stream: io.BytesIO) -> Iterator[tuple[str, Any]]:
     for count, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
         if count > _MAX_OPCODES:
             raise _refusal(path, f"holds a pickle of more than {_MAX_OPCODES} instructions")

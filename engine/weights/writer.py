@@ -49,7 +49,7 @@ def write_safetensors(
                 if (value.dtype, tuple(value.shape)) != (specs[key][0], tuple(specs[key][1])):
                     raise ValueError(f"{key}: {value.dtype} {list(value.shape)} is not what was announced")
                 if value.numel():
-                    stream.write(memoryview(value.contiguous().reshape(-1).view(torch.uint8).numpy()))
+                    value.contiguous().reshape(-1).view(torch.uint8).numpy().tofile(stream)
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(partial, path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 from torch import Tensor, nn
 
@@ -34,11 +35,11 @@ class KlForm:
 
     def encode(self, module: nn.Module, pixels: Tensor) -> Tensor:
         """Pixels in [0, 1] → latent."""
-        return module.encode(pixels * 2 - 1)[:, : self.latent_channels]
+        return _kl(module).encode(pixels * 2 - 1)[:, : self.latent_channels]
 
     def decode(self, module: nn.Module, latent: Tensor) -> Tensor:
         """Latent → pixels, nominally in [0, 1]."""
-        return module.decode(latent) / 2 + 0.5
+        return _kl(module).decode(latent) / 2 + 0.5
 
     def activation_bytes(self, pixels: int, bytes_per_value: int) -> int:
         """The widest maps are at full resolution: the second level's channels on their way to the first's."""
@@ -71,12 +72,20 @@ class TinyForm:
 
     def encode(self, module: nn.Module, pixels: Tensor) -> Tensor:
         """Pixels in [0, 1] → latent."""
-        return module.encoder(pixels) / self.scale + self.shift
+        return _tiny(module).encoder(pixels) / self.scale + self.shift
 
     def decode(self, module: nn.Module, latent: Tensor) -> Tensor:
         """Latent → pixels, nominally in [0, 1]."""
-        return module.decoder((latent - self.shift) * self.scale)
+        return _tiny(module).decoder((latent - self.shift) * self.scale)
 
     def activation_bytes(self, pixels: int, bytes_per_value: int) -> int:
         """A few maps of 64 channels at full resolution."""
         return pixels * bytes_per_value * 64 * 4
+
+
+def _kl(module: nn.Module) -> Autoencoder:
+    return cast(Autoencoder, module)
+
+
+def _tiny(module: nn.Module) -> TinyAutoencoder:
+    return cast(TinyAutoencoder, module)

@@ -117,10 +117,12 @@ class NetworkAutoencoder:
 
     def _encode_tiles(self, pixels: Tensor, tile: tuple[int, int], overlap: int) -> Tensor:
         scale = (1, self.downscale)
-        whole = tuple(max(1, size // self.downscale) * self.downscale for size in tile)
+        height, width = (max(1, size // self.downscale) * self.downscale for size in tile)
         shared = overlap // self.downscale * self.downscale
         channels = self.num_latent_channels
-        return blend_tiles(self._encode, pixels, tile=whole, overlap=shared, scale=scale, out_channels=channels)
+        return blend_tiles(
+            self._encode, pixels, tile=(height, width), overlap=shared, scale=scale, out_channels=channels
+        )
 
     def _shrinking(self, tile: int, run: Callable[[int], Tensor]) -> Tensor:
         """Run with tiles of this size, halving it while memory does not suffice."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -154,19 +154,25 @@ class _JoinedReader:
 
     @property
     def specs(self) -> Mapping[str, WeightSpec]:
+        """Shape and stored dtype of every weight."""
         return {prefix + name: spec for prefix, reader in self.readers.items() for name, spec in reader.specs.items()}
 
     def read(self, name: str) -> torch.Tensor:
+        """The stored weight."""
         prefix = next(prefix for prefix in self.readers if name.startswith(prefix))
         return self.readers[prefix].read(name[len(prefix) :])
 
-    def prefetch(self, names: Sequence[str]) -> None:
+    def prefetch(self, names: Iterable[str]) -> None:
+        """These weights will be read soon."""
+        wanted = tuple(names)
         for prefix, reader in self.readers.items():
-            reader.prefetch([name[len(prefix) :] for name in names if name.startswith(prefix)])
+            reader.prefetch([name[len(prefix) :] for name in wanted if name.startswith(prefix)])
 
-    def release(self, names: Sequence[str]) -> None:
+    def release(self, names: Iterable[str]) -> None:
+        """These weights will not be read soon."""
+        wanted = tuple(names)
         for prefix, reader in self.readers.items():
-            reader.release([name[len(prefix) :] for name in names if name.startswith(prefix)])
+            reader.release([name[len(prefix) :] for name in wanted if name.startswith(prefix)])
 
 
 def _diffusers_config(shapes: Mapping[str, tuple[int, ...]]) -> AutoencoderConfig | None:
