@@ -82,7 +82,7 @@ async def _running(
     pool = WorkerPool(settings, conductor, worker_command)
     pool.known_catalog = catalog.digest
     conductor.attach(pool)
-    engine = Engine(Submitter(store, catalog, pool), conductor)
+    engine = Engine(Submitter(store, catalog, pool, conductor), conductor)
     engine.services = Services(
         settings=settings,
         engine=engine,

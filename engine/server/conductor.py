@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine
-from typing import Any
+from contextlib import suppress
+from typing import Any, TypeVar
 
 from engine.core.errors import ConflictError
 from engine.core.ids import ClientId, JobId
@@ -33,7 +34,7 @@ from engine.server.catalog import CatalogHolder
 from engine.server.change import Change
 from engine.server.dispatcher import MAX_JOBS_PER_WORKER, WorkerLoad, assign
 from engine.server.inbox import Ended, Held, Letter, Outcome, apply
-from engine.server.jobs import JobStore
+from engine.server.jobs import JobStore, NewJob
 from engine.server.outputs import OutputPlacer, Placement
 from engine.server.records import QUEUED, JobRecord
 from engine.server.tables import JOBS
@@ -41,8 +42,10 @@ from engine.server.workers import WorkerPool
 
 __all__ = ["Conductor"]
 
+Result = TypeVar("Result")
 _MAX_BACKLOG = 20_000
 _MAX_BATCH = 1000
+_LINGER_S = 0.005
 _log = logging.getLogger(__name__)
 
 
@@ -59,7 +62,9 @@ class Conductor:
         self._letters: list[Letter] = []
         self._has_letters = asyncio.Event()
         self._has_room = asyncio.Event()
+        self._is_urgent = asyncio.Event()
         self._wake = asyncio.Event()
+        self._claiming = asyncio.Lock()
         self._is_draining = False
         self._tasks: set[asyncio.Task[Any]] = set()
         self._loops: list[asyncio.Task[None]] = []
@@ -117,24 +122,49 @@ class Conductor:
                 self.wake()
 
     async def _claim_some(self) -> bool:
-        loads = self._loads()
-        num_free = sum(max(0, load.max_held - load.num_held) for load in loads if not load.is_exclusive)
-        if self._is_draining or self._store.is_paused or not num_free or not self._store.counts().pending:
-            return False
-        generations = dict(self._pool.ready())
-        grants = await self._store.change(
-            lambda change: leases.claim(change, lambda waiting: assign(waiting, loads), num_free)
-        )
-        for grant in grants:
-            self._deliver(grant, generations[grant.worker])
-        return bool(grants)
+        async with self._claiming:
+            loads = self._free_loads()
+            if not loads or not self._store.counts().pending:
+                return False
+            generations = dict(self._pool.ready())
+            grants = await self._store.change(lambda change: _claim(change, loads))
+            for grant in grants:
+                self._deliver(grant, generations[grant.worker])
+            return bool(grants)
 
-    def _loads(self) -> list[WorkerLoad]:
-        loads = []
+    async def submit(self, new: NewJob) -> tuple[JobRecord, bool]:
+        """Store a job; leased in the same commit when nothing waits before it and a worker is free.
+
+        Raises ConflictError as `JobStore.submit`.
+        """
+        if not self._claiming.locked() and not self._store.counts().pending and self._free_loads():
+            # A task of its own: a caller that goes away must not keep the leases from being delivered.
+            return await asyncio.shield(self._spawn(self._submit_and_claim(new)))
+        stored = await self._store.submit(new)
+        self.wake()
+        return stored
+
+    async def _submit_and_claim(self, new: NewJob) -> tuple[JobRecord, bool]:
+        async with self._claiming:
+            loads = self._free_loads()
+            generations = dict(self._pool.ready())
+            grants: list[leases.Grant] = []
+            stored = await self._store.submit(new, lambda change: grants.extend(_claim(change, loads)))
+            for grant in grants:
+                self._deliver(grant, generations[grant.worker])
+        self.wake()
+        return stored
+
+    def _free_loads(self) -> list[WorkerLoad]:
+        """The workers with room for a job; none while nothing may start."""
+        loads: list[WorkerLoad] = []
+        if self._is_draining or self._store.is_paused:
+            return loads
         for worker, _ in self._pool.ready():
             mine = [held for held in self._held.values() if held.worker == worker]
             is_exclusive = any(held.is_exclusive for held in mine)
-            loads.append(WorkerLoad(worker, len(mine), MAX_JOBS_PER_WORKER, is_exclusive))
+            if not is_exclusive and len(mine) < MAX_JOBS_PER_WORKER:
+                loads.append(WorkerLoad(worker, len(mine)))
         return loads
 
     def _deliver(self, grant: leases.Grant, generation: int) -> None:
@@ -188,10 +218,13 @@ class Conductor:
     def _post(self, letter: Letter) -> None:
         self._letters.append(letter)
         self._has_letters.set()
+        if not isinstance(letter.message, (JobReport, Preview)):
+            self._is_urgent.set()
 
     async def _read_letters(self) -> None:
         while True:
             await self._has_letters.wait()
+            await self._linger()
             batch, self._letters = self._letters[:_MAX_BATCH], self._letters[_MAX_BATCH:]
             if not self._letters:
                 self._has_letters.clear()
@@ -206,6 +239,13 @@ class Conductor:
                 continue
             for outcome in outcomes:
                 self._act(outcome)
+
+    async def _linger(self) -> None:
+        """Wait a moment for the end of a short job, which then shares a commit with its beginning."""
+        if not self._is_urgent.is_set():
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._is_urgent.wait(), _LINGER_S)
+        self._is_urgent.clear()
 
     def _act(self, outcome: Outcome) -> None:
         held_jobs = {held.job: held for held in outcome.letter.held}
@@ -222,10 +262,11 @@ class Conductor:
         if outcome.ended:
             self.wake()
 
-    def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, Result]) -> asyncio.Task[Result]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     # ------------------------------------------------------------------ outputs
 
@@ -322,6 +363,12 @@ class Conductor:
         """Stop or go on claiming."""
         await self._store.set_paused(is_paused)
         self.wake()
+
+
+def _claim(change: Change, loads: list[WorkerLoad]) -> list[leases.Grant]:
+    """Lease as many of the next jobs as the loads have room for."""
+    num_free = sum(load.max_held - load.num_held for load in loads)
+    return leases.claim(change, lambda waiting: assign(waiting, loads), num_free)
 
 
 def _note_node(held: Held, report: JobReport) -> None:

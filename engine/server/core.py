@@ -115,7 +115,7 @@ class Engine:
                     yield event
                     after = event.seq
                 if (await self.services.jobs.get(job, with_documents=False)).is_terminal:
-                    # The terminal event is stored with the state: the store has the rest, live items would repeat it.
+                    # The terminal event is stored with the state: the store has the rest, the feed only repeats it.
                     async for event in self._replay(job, after):
                         yield event
                     return

@@ -150,8 +150,11 @@ class JobStore:
 
     # ------------------------------------------------------------------ jobs
 
-    async def submit(self, new: NewJob) -> tuple[JobRecord, bool]:
-        """Store a job; (record, whether it is new). Raises ConflictError when its key or id holds another body."""
+    async def submit(self, new: NewJob, also: Callable[[Change], None] | None = None) -> tuple[JobRecord, bool]:
+        """Store a job; (record, whether it is new). `also` runs in the same transaction when it is.
+
+        Raises ConflictError when its key or id holds another body.
+        """
 
         def store(change: Change) -> JobRecord | None:
             if _repeat_id(change.connection, new.id, new.idempotency_key, new.body_digest) is not None:
@@ -160,6 +163,8 @@ class JobStore:
             change.append(head, "job_queued", {"number": new.number})
             sequence = change.connection.execute(_ADD_JOB, head.take_values()).inserted_primary_key[0]
             change.moves.append((None, QUEUED))
+            if also is not None:
+                also(change)
             return _new_record(new, sequence, change.now_s)
 
         created = await self.change(store)

@@ -18,6 +18,7 @@ from engine.graph.topology import ancestors
 from engine.graph.validate import Validation, validate
 from engine.graph.workflow import Workflow, is_workflow
 from engine.server.catalog import CatalogHolder
+from engine.server.conductor import Conductor
 from engine.server.failures import GraphRefused, NotReady
 from engine.server.jobs import JobStore, NewJob
 from engine.server.records import JobRequest, Submission
@@ -50,8 +51,9 @@ class CheckedGraph:
 class Submitter:
     """Checks documents and queues them."""
 
-    def __init__(self, store: JobStore, catalog: CatalogHolder, pool: WorkerPool) -> None:
+    def __init__(self, store: JobStore, catalog: CatalogHolder, pool: WorkerPool, conductor: Conductor) -> None:
         self._store = store
+        self._conductor = conductor
         self._catalog = catalog
         self._pool = pool
 
@@ -66,7 +68,7 @@ class Submitter:
         checked = await self.check(request.document, request.targets)
         if not checked.targets:
             raise GraphRefused(checked.complaints, checked.dependent_outputs)
-        job, created = await self._store.submit(
+        job, created = await self._conductor.submit(
             NewJob(
                 id=request.job_id or new_job_id(),
                 counter=counter,
