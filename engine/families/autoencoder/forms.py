@@ -42,9 +42,12 @@ class KlForm:
         return _kl(module).decode(latent) / 2 + 0.5
 
     def activation_bytes(self, pixels: int, bytes_per_value: int) -> int:
-        """The widest maps are at full resolution: the second level's channels on their way to the first's."""
+        """The widest maps are at full resolution, where the second level's channels become the first's.
+
+        Measured on the CPU: 3.6 to 4.4 KB a pixel for the published sizes, which this puts at 4 KB.
+        """
         mults = self.config.channel_mult
-        widest = self.config.channels * (mults[0] + 2 * mults[min(1, len(mults) - 1)])
+        widest = self.config.channels * (2 * mults[0] + 3 * mults[min(1, len(mults) - 1)])
         return pixels * bytes_per_value * widest
 
 
