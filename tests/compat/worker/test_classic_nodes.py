@@ -113,13 +113,6 @@ def test_one_object_serves_a_node_id_over_jobs_and_another_one_another_id(load: 
     assert run(definition, RecordingContext(node_id="2")).values[0] == 1
 
 
-def test_an_object_is_forgotten_when_its_node_left_the_graph(load: LoadPack) -> None:
-    definition = load("classic_pack").definitions["SampleClock"]
-    run(definition, RecordingContext(node_id="1"))
-    definition.extra["instances"].keep_only({"2"})
-    assert run(definition, RecordingContext(node_id="1")).values[0] == 1
-
-
 def test_a_change_hook_that_gives_nan_or_fails_never_equals_itself(load: LoadPack) -> None:
     clock = load("classic_pack").definitions["SampleClock"]
     assert clock.fingerprint is not None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -47,9 +47,3 @@ class InstancePool:
                 self._idle.move_to_end(key)
                 while len(self._idle) > self._max_instances:
                     self._idle.popitem(last=False)
-
-    def keep_only(self, node_ids: Collection[str]) -> None:
-        """Forget the objects of nodes that the graph of a new job no longer has."""
-        with self._lock:
-            for key in [key for key in self._idle if key[0] not in node_ids]:
-                del self._idle[key]
