@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from typing import Annotated, Any, Literal
 
 from engine.api import Choice, Conditioning, Context, Latent, Model, NodeError, Range, Seed, diffusion, node
@@ -103,7 +103,7 @@ def _run(
     negative: list[Any],
     scale: float,
     sampler: diffusion.Sampler,
-    sigmas: tuple[float, ...],
+    sigmas: Sequence[float],
     latent: dict[str, Any],
     seed: int,
     adds_noise: bool = True,

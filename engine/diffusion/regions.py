@@ -148,8 +148,6 @@ def _place(entry: ConditioningEntry, latent: Tensor) -> tuple[Area | None, float
 
 def _window(area: Area | PercentArea | None, height: int, width: int) -> Area | None:
     """The area in cells, kept inside a latent of this size."""
-    if area is None:
-        return None
     if isinstance(area, PercentArea):
         area = Area(
             max(1, round(area.height * height)),
@@ -157,6 +155,10 @@ def _window(area: Area | PercentArea | None, height: int, width: int) -> Area | 
             round(area.top * height),
             round(area.left * width),
         )
+    return None if area is None else _inside(area, height, width)
+
+
+def _inside(area: Area, height: int, width: int) -> Area:
     top, left = min(area.top, height - 1), min(area.left, width - 1)
     return Area(min(area.height, height - top), min(area.width, width - left), top, left)
 
@@ -195,9 +197,9 @@ def _box(mask: Tensor) -> Area:
     filled = (mask != 0).flatten(0, -3).any(dim=0)
     rows, columns = filled.any(dim=1).nonzero(), filled.any(dim=0).nonzero()
     if not len(rows):
-        return _window(Area(MIN_BOX_CELLS, MIN_BOX_CELLS, 0, 0), height, width)
+        return _inside(Area(MIN_BOX_CELLS, MIN_BOX_CELLS, 0, 0), height, width)
     top, left = int(rows[0]), int(columns[0])
     box = Area(
         max(MIN_BOX_CELLS, int(rows[-1]) - top + 1), max(MIN_BOX_CELLS, int(columns[-1]) - left + 1), top, left
     )  # fmt: skip
-    return _window(box, height, width)
+    return _inside(box, height, width)

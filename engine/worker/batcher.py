@@ -130,8 +130,11 @@ class Batcher:
 
     def _advance(self, running: _Running) -> None:
         """Send a flow its answers and take its next group; empty groups are answered at once."""
-        is_new = running.group is None
-        self._resume(running, (lambda: next(running.flow)) if is_new else lambda: running.flow.send(running.answers))
+        if running.group is None:
+            self._resume(running, lambda: next(running.flow))
+        else:
+            answers = [answer for answer in running.answers if answer is not None]
+            self._resume(running, lambda: running.flow.send(answers))
 
     def _throw(self, running: _Running, error: BaseException) -> None:
         """Raise an error inside a flow, where it can clean up, or recover and ask for something else."""

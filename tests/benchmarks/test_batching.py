@@ -25,7 +25,7 @@ WIDTH = 1024
 
 
 class WeightBound(GaussianDenoiser):
-    """A network whose forward costs reading its weights: wide layers on a tiny latent, as one picture on a large GPU."""
+    """A network whose forward costs reading its weights: wide layers on a tiny latent, as on a large GPU."""
 
     layers: nn.Sequential
 

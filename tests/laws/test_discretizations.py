@@ -31,6 +31,12 @@ def test_levels_fall_strictly_to_zero_within_the_table(name: str, table: SigmaTa
         assert len(sigmas) == steps + 1
 
 
+@pytest.mark.parametrize("name", sorted(DISCRETIZATIONS))
+def test_more_steps_than_the_table_has_entries_still_fall_strictly(name: str) -> None:
+    sigmas = discretize(name, TABLE, 1500)
+    assert all(a > b for a, b in pairwise(sigmas))
+
+
 @settings(max_examples=60, deadline=None)
 @given(NAMES, st.integers(1, 40), st.floats(0.05, 0.99))
 def test_a_part_of_the_trajectory_is_the_end_of_a_longer_one(name: str, steps: int, denoise: float) -> None:

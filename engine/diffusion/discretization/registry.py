@@ -49,6 +49,9 @@ def discretize(
         drops_penultimate: compute one more step and leave out the smallest level above 0, for samplers that evaluate
             between levels.
 
+    More steps than the table has entries can name an entry twice; levels are kept once, since a step of length 0 has
+    no slope.
+
     Raises:
         NodeError: no discretization of that name.
     """
@@ -57,7 +60,7 @@ def discretize(
     if denoise <= 0.0:
         return ()
     total = steps if denoise > 0.9999 else int(steps / denoise)
-    sigmas = DISCRETIZATIONS[name](table, total + 1 if drops_penultimate else total)
+    sigmas = tuple(dict.fromkeys(DISCRETIZATIONS[name](table, total + 1 if drops_penultimate else total)))
     if drops_penultimate:
         sigmas = (*sigmas[:-2], sigmas[-1])
     return sigmas if denoise > 0.9999 else sigmas[-(steps + 1) :]

@@ -39,7 +39,7 @@ def dpmpp_3m_sde(
         h_eta = h * (1.0 + eta)
         x = x * (sigma_next / sigma * math.exp(-h * eta)) - denoised * (alpha * math.expm1(-h_eta))
         phi_2 = math.expm1(-h_eta) / h_eta + 1.0
-        if denoised_2 is not None:
+        if denoised_1 is not None and denoised_2 is not None:
             r_0, r_1 = h_1 / h, h_2 / h
             slope_0 = (denoised - denoised_1) / r_0
             slope_1 = (denoised_1 - denoised_2) / r_1

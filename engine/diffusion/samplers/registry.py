@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -48,6 +49,7 @@ class Sampler:
     method: method(x, sigmas, guide[, noise][, path=…], **options).
     noise: what kind of randomness it is given, if any.
     takes_path: whether it asks how clean latent and noise mix.
+    needs_finite_snr: it steps in log(alpha/sigma), which a flow's first level, pure noise, does not have.
     drops_penultimate: its last evaluation lies between levels, so the smallest level above 0 is left out of a schedule.
     draws_mask_noise: kept parts of a masked picture get noise of their own instead of the initial noise.
     options: further keyword arguments of the method.
@@ -57,6 +59,7 @@ class Sampler:
     method: Callable[..., Flow[Latent]]
     noise: Literal["none", "gaussian", "brownian"] = "none"
     takes_path: bool = False
+    needs_finite_snr: bool = False
     drops_penultimate: bool = False
     draws_mask_noise: bool = False
     options: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
@@ -66,6 +69,8 @@ class Sampler:
         self, x: Latent, sigmas: Sigmas, guide: Guide, parameterization: Parameterization, seed: int
     ) -> Flow[Latent]:
         """The running flow of this sampler for a network of this parameterization; its randomness is that of `seed`."""
+        if self.needs_finite_snr:
+            sigmas = _off_pure_noise(sigmas, parameterization)
         arguments: list[Any] = [x, sigmas, guide]
         if self.noise == "gaussian":
             arguments.append(GaussianNoise(x, seed))
@@ -83,54 +88,60 @@ class Sampler:
         return replace(self, options=MappingProxyType({**self.options, **options}))
 
 
-def _stochastic(
-    method: Callable[..., Flow[Latent]], noise: Literal["gaussian", "brownian"] = "gaussian", **more: Any
-) -> Sampler:
-    return Sampler(method, noise=noise, takes_path=True, **more)
+def _off_pure_noise(sigmas: Sigmas, parameterization: Parameterization) -> Sigmas:
+    """The levels with a first one that is pure noise moved a ten-thousandth into the trajectory."""
+    if math.isinf(parameterization.prediction.path.half_log_snr(sigmas[0])):
+        return (parameterization.sigma_table.sigma_at_fraction(1e-4), *sigmas[1:])
+    return sigmas
+
+
+def _ancestral(method: Callable[..., Flow[Latent]], **more: Any) -> Sampler:
+    """A method with independent noise per step."""
+    return Sampler(method, noise="gaussian", takes_path=True, **more)
+
+
+def _exponential(method: Callable[..., Flow[Latent]], noise: Literal["gaussian", "brownian"], **more: Any) -> Sampler:
+    """A stochastic method that steps in log(alpha/sigma)."""
+    return Sampler(method, noise=noise, takes_path=True, needs_finite_snr=True, **more)
 
 
 _HEUN = MappingProxyType({"correction": "heun"})
 
 # Names ending in _gpu ask for noise from the device. Ours is the seed's on every device, so they are the same method.
-_SA_SOLVER = Sampler(
-    sa_solver,
-    noise="gaussian",
-    takes_path=True,
-    levels_at=MappingProxyType({"noisy_from": 0.2, "noisy_to": 0.8}),
-)
+_SA_SOLVER = _exponential(sa_solver, "gaussian", levels_at=MappingProxyType({"noisy_from": 0.2, "noisy_to": 0.8}))
 
 SAMPLERS: Mapping[str, Sampler] = MappingProxyType(
     {
         "euler": Sampler(euler),
-        "euler_ancestral": _stochastic(euler_ancestral),
+        "euler_ancestral": _ancestral(euler_ancestral),
         "heun": Sampler(heun),
         "heunpp2": Sampler(heunpp2),
         "dpm_2": Sampler(dpm_2, drops_penultimate=True),
-        "dpm_2_ancestral": _stochastic(dpm_2_ancestral, drops_penultimate=True),
+        "dpm_2_ancestral": _ancestral(dpm_2_ancestral, drops_penultimate=True),
         "lms": Sampler(lms),
         "dpm_fast": Sampler(dpm_fast),
         "dpm_adaptive": Sampler(dpm_adaptive),
-        "dpmpp_2s_ancestral": _stochastic(dpmpp_2s_ancestral),
-        "dpmpp_sde": _stochastic(dpmpp_sde, "brownian"),
-        "dpmpp_sde_gpu": _stochastic(dpmpp_sde, "brownian"),
+        "dpmpp_2s_ancestral": _ancestral(dpmpp_2s_ancestral),
+        "dpmpp_sde": _exponential(dpmpp_sde, "brownian"),
+        "dpmpp_sde_gpu": _exponential(dpmpp_sde, "brownian"),
         "dpmpp_2m": Sampler(dpmpp_2m),
-        "dpmpp_2m_sde": _stochastic(dpmpp_2m_sde, "brownian"),
-        "dpmpp_2m_sde_gpu": _stochastic(dpmpp_2m_sde, "brownian"),
-        "dpmpp_2m_sde_heun": _stochastic(dpmpp_2m_sde, "brownian", options=_HEUN),
-        "dpmpp_2m_sde_heun_gpu": _stochastic(dpmpp_2m_sde, "brownian", options=_HEUN),
-        "dpmpp_3m_sde": _stochastic(dpmpp_3m_sde, "brownian"),
-        "dpmpp_3m_sde_gpu": _stochastic(dpmpp_3m_sde, "brownian"),
+        "dpmpp_2m_sde": _exponential(dpmpp_2m_sde, "brownian"),
+        "dpmpp_2m_sde_gpu": _exponential(dpmpp_2m_sde, "brownian"),
+        "dpmpp_2m_sde_heun": _exponential(dpmpp_2m_sde, "brownian", options=_HEUN),
+        "dpmpp_2m_sde_heun_gpu": _exponential(dpmpp_2m_sde, "brownian", options=_HEUN),
+        "dpmpp_3m_sde": _exponential(dpmpp_3m_sde, "brownian"),
+        "dpmpp_3m_sde_gpu": _exponential(dpmpp_3m_sde, "brownian"),
         "ddpm": Sampler(ddpm, noise="gaussian"),
-        "lcm": _stochastic(lcm),
+        "lcm": _ancestral(lcm),
         "ipndm": Sampler(ipndm),
         "ipndm_v": Sampler(ipndm_v),
         "deis": Sampler(deis),
-        "res_multistep": _stochastic(res_multistep),
-        "res_multistep_ancestral": _stochastic(res_multistep, options=MappingProxyType({"eta": 1.0})),
+        "res_multistep": _ancestral(res_multistep),
+        "res_multistep_ancestral": _ancestral(res_multistep, options=MappingProxyType({"eta": 1.0})),
         "gradient_estimation": Sampler(gradient_estimation),
-        "er_sde": _stochastic(er_sde),
-        "seeds_2": _stochastic(seeds_2),
-        "seeds_3": _stochastic(seeds_3),
+        "er_sde": _exponential(er_sde, "gaussian"),
+        "seeds_2": _exponential(seeds_2, "gaussian"),
+        "seeds_3": _exponential(seeds_3, "gaussian"),
         "sa_solver": _SA_SOLVER,
         "sa_solver_pece": _SA_SOLVER.with_options(evaluates_corrected=True),
         "ddim": Sampler(euler, draws_mask_noise=True),

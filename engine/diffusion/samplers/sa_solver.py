@@ -14,7 +14,7 @@ from engine.diffusion.requests import Flow, Guide, Latent, Sigmas
 
 __all__ = ["sa_solver"]
 
-_NODES, _NODE_WEIGHTS = np.polynomial.legendre.leggauss(32)
+_NODES, _NODE_WEIGHTS = (tuple(values.tolist()) for values in np.polynomial.legendre.leggauss(32))
 
 
 def sa_solver(
@@ -84,7 +84,7 @@ def _adams(
 def _weights(places: Sequence[float], start: float, end: float, rate: float) -> list[float]:
     """Integrals over start..end of rate·exp(rate·(l - end)) times the Lagrange polynomials of `places`."""
     weights = [0.0] * len(places)
-    for node, node_weight in zip(_NODES.tolist(), _NODE_WEIGHTS.tolist(), strict=True):
+    for node, node_weight in zip(_NODES, _NODE_WEIGHTS, strict=True):
         place = start + (end - start) * (node + 1) / 2
         density = rate * math.exp(rate * (place - end)) * node_weight / 2 * (end - start)
         for j, own in enumerate(places):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from engine.diffusion.discretization.registry import discretize
 from engine.diffusion.guiders.basic import Basic
 from engine.diffusion.guiders.cfg import Cfg
 from engine.diffusion.latent import LatentInput
@@ -223,6 +224,26 @@ def test_guidance_pulls_the_result_past_the_positive_side() -> None:
     guider = Cfg(denoiser, (entry(1.0),), (entry(0.0),), 3.0)
     result = drive(sample(guider, SAMPLERS["euler"], SIGMAS, empty(), seed=3))
     assert torch.allclose(result, torch.full(SHAPE, 3.0), atol=1e-4)
+
+
+@pytest.mark.parametrize("name", sorted(SAMPLERS))
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_schedules_of_one_two_and_three_steps_give_finite_latents(name: str, steps: int) -> None:
+    denoiser = GaussianDenoiser()
+    sampler = SAMPLERS[name]
+    sigmas = discretize(
+        "normal", denoiser.parameterization.sigma_table, steps, drops_penultimate=sampler.drops_penultimate
+    )
+    result = drive(sample(Basic(denoiser, (entry(),)), sampler, sigmas, empty(), seed=3))
+    assert bool(result.isfinite().all())
+
+
+@pytest.mark.parametrize("name", sorted(SAMPLERS))
+def test_every_sampler_runs_on_a_rectified_flow(name: str) -> None:
+    denoiser = GaussianDenoiser(is_flow=True)
+    sigmas = discretize("simple", denoiser.parameterization.sigma_table, 6)
+    result = drive(sample(Basic(denoiser, (entry(),)), SAMPLERS[name], sigmas, empty(), seed=3))
+    assert bool(result.isfinite().all())
 
 
 # ------------------------------------------------------------------ predictions
