@@ -10,7 +10,7 @@ from engine.memory.network import NetworkHost
 from engine.memory.residency import MemoryMode, Placement
 from engine.memory.transfer import Prefetcher
 from engine.weights.patches import NO_PATCHES, PatchSet
-from tests.unit.memory.test_network_host import LAYER_BYTES, PATCHES, WIDTH, MemoryWeights, X, chain, expected
+from tests.chain_network import LAYER_BYTES, PATCHES, WIDTH, MemoryWeights, X, chain, expected
 
 
 class SeparateDevice(Device):
