@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from engine.core.errors import ConflictError
-from engine.core.ids import JobId
+from engine.core.ids import JobId, NodeId
 from engine.core.settings import Settings
 from engine.server.leases import TERMINAL_KINDS
 from engine.server.records import (
@@ -74,7 +74,7 @@ class Engine:
         """
         return await self._submitter.submit(request)
 
-    async def validate(self, document: dict[str, Any], targets: tuple[str, ...] | None = None) -> CheckedGraph:
+    async def validate(self, document: dict[str, Any], targets: tuple[NodeId, ...] | None = None) -> CheckedGraph:
         """Parse, compile and check a document without queueing it; complaints are data, nothing is raised for them.
 
         Raises GraphError when the document is neither a prompt nor a workflow.
@@ -103,7 +103,7 @@ class Engine:
         """Stored events of the job with `seq > after`, in order. Raises NotFoundError for an unknown job."""
         return await self.services.jobs.events(job, after, limit)
 
-    async def follow(self, job: JobId, after: int = 0) -> AsyncIterator[EventRecord]:
+    async def follow(self, job: JobId, after: int = 0) -> AsyncGenerator[EventRecord, None]:
         """Stored events after number `after`, then live ones (progress included), ending with the terminal event.
 
         Raises NotFoundError for an unknown job.
@@ -120,6 +120,7 @@ class Engine:
                         yield event
                     return
                 async for item in live:
+                    assert isinstance(item, EventRecord)  # nothing else was asked for
                     if item.seq == 0:
                         yield item
                     elif item.seq > after:
@@ -151,7 +152,7 @@ class Engine:
                 if item is None:
                     live.close()
                     return await self.services.jobs.get(job, with_documents=with_documents)
-                if item.kind in TERMINAL_KINDS:
+                if isinstance(item, EventRecord) and item.kind in TERMINAL_KINDS:
                     record = await self.services.jobs.get(job, with_documents=with_documents)
             return record
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
+from sqlalchemy import event, exc
 
 from engine.core.errors import SettingsError
 
@@ -64,11 +65,11 @@ class Database:
             engine = _make_engine(url)
             with engine.connect() as connection:
                 _migrate(connection)
-        except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ModuleNotFoundError) as error:
+        except (exc.ArgumentError, exc.NoSuchModuleError, ModuleNotFoundError) as error:
             raise SettingsError(
                 f"The database URL cannot be used: {error}", hint="Use sqlite:///FILE or postgresql+psycopg://…"
             ) from error
-        except sa.exc.DBAPIError as error:
+        except exc.DBAPIError as error:
             raise SettingsError(
                 f"The database cannot be opened: {error.orig}", hint="Check the file's folder and permissions."
             ) from error
@@ -152,7 +153,7 @@ class Database:
         try:
             with self._connection.begin_nested():
                 return answer, operation(self._connection), None
-        except sa.exc.OperationalError:
+        except exc.OperationalError:
             raise  # the disk or the server, not this operation: nobody's work is known to be safe
         except Exception as error:  # noqa: BLE001 - belongs to its caller; the savepoint undid it
             return answer, None, error
@@ -169,7 +170,7 @@ def _make_engine(url: str) -> sa.Engine:
     )
     mode = journal_mode(sqlite3.sqlite_version_info)
 
-    @sa.event.listens_for(engine, "connect")
+    @event.listens_for(engine, "connect")
     def _set_up(connection: Any, _: Any) -> None:
         connection.isolation_level = None  # SQLAlchemy's BEGIN below, not the driver's guesses
         cursor = connection.cursor()
@@ -177,7 +178,7 @@ def _make_engine(url: str) -> sa.Engine:
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
-    @sa.event.listens_for(engine, "begin")
+    @event.listens_for(engine, "begin")
     def _begin(connection: sa.Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 

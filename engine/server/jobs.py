@@ -161,7 +161,9 @@ class JobStore:
                 return None
             head = change.adopt(_row_values(new, change.now_s))
             change.append(head, "job_queued", {"number": new.number})
-            sequence = change.connection.execute(_ADD_JOB, head.take_values()).inserted_primary_key[0]
+            inserted = change.connection.execute(_ADD_JOB, head.take_values()).inserted_primary_key
+            assert inserted is not None  # one row with a numbered key went in
+            sequence = int(inserted[0])
             change.moves.append((None, QUEUED))
             if also is not None:
                 also(change)
@@ -345,7 +347,7 @@ def _new_record(new: NewJob, sequence: int, now_s: float) -> JobRecord:
     )
 
 
-def _record(row: Mapping[str, Any]) -> JobRecord:
+def _record(row: Any) -> JobRecord:
     values = dict(row)
     for name in ("counter", "idempotency_key", "body_digest", "last_event"):
         values.pop(name)

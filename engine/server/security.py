@@ -8,10 +8,11 @@ import ipaddress
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 
 from engine.core.settings import Settings
 from engine.server.replies import json_reply
@@ -36,8 +37,6 @@ _MAX_WRONG = 10
 _FORM_OVERHEAD_BYTES = 64 << 10
 _WRONG_WINDOW_S = 60.0
 _MAX_ADDRESSES = 10_000
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def host_name(host: str) -> str | None:
@@ -71,7 +70,7 @@ class Gate:
         self._now_s = now_s
         self._wrong: OrderedDict[str, list[float]] = OrderedDict()
 
-    def middleware(self) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:
+    def middleware(self) -> Middleware:
         """This gate as an aiohttp middleware; mount it first."""
 
         @web.middleware
