@@ -338,7 +338,7 @@ def test_schema_nodes_save_images_through_the_helper(module, settings: Settings)
     saved = ui.ImageSaveHelper.get_save_images_ui(torch.zeros(1, 4, 4, 3), "helper", cls=None)
     assert saved.as_dict() == {"images": [{"filename": "helper_00001_.png", "subfolder": "", "type": "output"}]}
     assert (settings.folders.output / "helper_00001_.png").is_file()
-    with pytest.raises(AttributeError, match="PreviewAudio .* not emulated"):
+    with pytest.raises(AttributeError, match=r"PreviewAudio .* not emulated"):
         _ = ui.PreviewAudio
-    with pytest.raises(ImportError, match="Autogrow .* not emulated"):
+    with pytest.raises(ImportError, match=r"Autogrow .* not emulated"):
         from comfy_api.latest.io import Autogrow  # noqa: F401
