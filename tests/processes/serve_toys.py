@@ -1,4 +1,4 @@
-"""Servers in processes of their own, to be killed: `serve_toys.py FOLDER PORT`.
+"""Servers in processes of their own, to be killed: `serve_toys.py FOLDER PORT [real]` (the real worker, or the fake).
 
 Imports everything once, then forks a server for every line on its standard input, prints its process id, and prints
 how it ended when it has: a fresh process each time, without the seconds that imports take.
@@ -21,7 +21,7 @@ def main() -> None:
         if pid == 0:
             os.dup2(os.open(os.devnull, os.O_RDWR), 0)
             os.dup2(2, 1)
-            os._exit(serve(settings, worker_command=FAKE_WORKER))
+            os._exit(serve(settings, worker_command=None if sys.argv[3:] == ["real"] else FAKE_WORKER))
         print(pid, flush=True)
         print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
 

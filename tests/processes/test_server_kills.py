@@ -34,8 +34,9 @@ def free_port() -> int:
 class Victim:
     """A server process that is killed and started again on the same folder and port."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *worker: str) -> None:
         self.folder = folder
+        self.worker = worker
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.pid = 0
@@ -47,6 +48,7 @@ class Victim:
             str(ROOT / "tests" / "processes" / "serve_toys.py"),
             str(self.folder),
             str(self.port),
+            *self.worker,
         )
         with (self.folder / "stderr.txt").open("wb") as errors:
             self._starter = await asyncio.create_subprocess_exec(
@@ -229,3 +231,48 @@ async def test_a_killed_server_leaves_no_worker_behind(tmp_path):
         async with session.post(f"{victim.url}/api/v1/jobs/stuck/cancel") as reply:
             assert reply.status in (200, 202)
         assert await victim.end(signal.SIGTERM) == 0
+
+
+def picture(number: int) -> dict[str, Any]:
+    """A real picture of one colour, saved."""
+    return {
+        "1": {"class_type": "EmptyImage", "inputs": {"width": 64, "height": 64, "batch_size": 1, "color": number}},
+        "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "picture"}},
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+async def test_server_and_real_worker_killed_in_turn_lose_no_picture_and_make_none_twice(tmp_path):
+    chance = random.Random(3)
+    names = [f"picture-{number}" for number in range(40)]
+    async with aiohttp.ClientSession() as session, Victim(tmp_path, "real") as victim:
+        await victim.start(session)
+        for number, name in enumerate(names):
+            assert await send(session, victim.url, name, picture(number))
+        for round_number in range(6):
+            await until_ready(session, victim.url)
+            await asyncio.sleep(chance.random() * 0.1)
+            if round_number % 2:
+                (worker,) = psutil.Process(victim.pid).children()
+                worker.kill()
+                continue
+            assert await victim.end(signal.SIGKILL) == -signal.SIGKILL
+            await victim.start(session)
+        records = []
+        for name in names:
+            async with session.get(f"{victim.url}/api/v1/jobs/{name}/wait?seconds=120") as reply:
+                records.append(await reply.json())
+        assert await victim.end(signal.SIGTERM) == 0
+    assert [record["state"] for record in records] == ["succeeded"] * len(names)
+    made = [image["filename"] for record in records for image in record["outputs"]["2"]["images"]]
+    assert sorted(made) == sorted(path.name for path in (tmp_path / "output").iterdir())
+    assert sorted(made) == [f"picture_{number:05}_.png" for number in range(1, len(names) + 1)]
+
+
+async def until_ready(session: aiohttp.ClientSession, url: str) -> None:
+    while True:
+        async with session.get(f"{url}/api/v1/system/ready") as reply:
+            if reply.status == 200:
+                return
+        await asyncio.sleep(0.02)
