@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
@@ -234,7 +234,7 @@ def _result_type(hint: Any) -> Any:
 
 def _is_generator_type(base: Any) -> bool:
     origin = get_origin(base)
-    return inspect.isclass(origin) and issubclass(origin, typing.get_origin(typing.Generator[Any, Any, Any]))
+    return inspect.isclass(origin) and issubclass(origin, Generator)
 
 
 def _unwrap(hint: Any) -> tuple[Any, tuple[Any, ...]]:

@@ -81,7 +81,7 @@ def _body(metadata: dict[str, str] | None) -> Any:
 
 
 def _checksum(tensor: torch.Tensor) -> int:
-    return zlib.crc32(tensor.reshape(-1).view(torch.uint8).numpy()) if tensor.numel() else 0
+    return zlib.crc32(memoryview(tensor.reshape(-1).view(torch.uint8).numpy())) if tensor.numel() else 0
 
 
 def _describe(value: Any, tensors: dict[str, torch.Tensor], names: dict[int, str], depth: int) -> list[Any]:
