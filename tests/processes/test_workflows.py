@@ -37,7 +37,7 @@ def run(thread: EngineThread, path: Path, **changes: object) -> JobRecord:
     async def submit_and_wait(engine):
         submission = await engine.submit(JobRequest(prompt))
         assert submission.complaints == ()
-        return await engine.wait(submission.job.id)
+        return await engine.wait(submission.job.id, with_documents=True)
 
     return thread.call(submit_and_wait)
 

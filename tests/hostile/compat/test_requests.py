@@ -237,8 +237,9 @@ async def test_a_huge_socket_message_ends_that_socket_only(client: Client) -> No
         await listener.next()
         await other.next()
         await listener.socket.send_str("x" * (2 << 20))
-        message = await asyncio.wait_for(listener.socket.receive(), 10)
-        assert message.type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.ERROR)
+        while (await asyncio.wait_for(listener.socket.receive(), 10)).type is aiohttp.WSMsgType.TEXT:
+            pass  # status messages that were on their way
+        assert listener.socket.closed
         await client.queue({"1": picture(color=10), "2": saved("1", "huge")}, client_id="other")
         await other.until("execution_success")
 
