@@ -140,20 +140,22 @@ class Engine:
 
     async def wait(self, job: JobId, timeout_s: float | None = None, *, with_documents: bool = False) -> JobRecord:
         """The job once it has ended, or as it is when `timeout_s` has passed. Raises NotFoundError."""
-        with self.subscribe(lambda item: isinstance(item, EventRecord) and item.job == job) as live:
+        deadline = None if timeout_s is None else asyncio.get_running_loop().time() + timeout_s
+
+        def ends_it(item: FeedItem) -> bool:
+            return isinstance(item, EventRecord) and item.job == job and item.kind in TERMINAL_KINDS
+
+        with self.subscribe(ends_it) as live:
             record = await self.services.jobs.get(job, with_documents=with_documents)
-            deadline = None if timeout_s is None else asyncio.get_running_loop().time() + timeout_s
             while not record.is_terminal:
                 remaining = None if deadline is None else deadline - asyncio.get_running_loop().time()
                 try:
                     item = await asyncio.wait_for(live.get(), remaining)
                 except asyncio.TimeoutError:
                     break
-                if item is None:
-                    live.close()
-                    return await self.services.jobs.get(job, with_documents=with_documents)
-                if isinstance(item, EventRecord) and item.kind in TERMINAL_KINDS:
-                    record = await self.services.jobs.get(job, with_documents=with_documents)
+                record = await self.services.jobs.get(job, with_documents=with_documents)
+                if item is None:  # the server stops
+                    break
             return record
 
     def subscribe(self, accepts: Callable[[FeedItem], bool] | None = None, *, max_items: int = 4096) -> Subscription:
