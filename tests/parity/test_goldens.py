@@ -35,7 +35,7 @@ EVERY_DAY = (
     "v15_timesteprange",
     "v15_advanced_split",
 )
-"""One case for each part of the path; the others run with the marker `slow`."""
+"""One case for each part of the path; the others run with `-m thorough`."""
 
 ALONE = "v15_sampler_euler"
 TOO_LONG = "v15_sampler_dpm_adaptive"
@@ -76,7 +76,7 @@ def test_a_latent_is_the_reference_s(results: Results, case: str) -> None:
     assert error_of(results, case) < TOLERANCE
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("case", THE_REST)
 def test_a_latent_of_the_whole_set_is_the_reference_s(more_results: Results, case: str) -> None:
