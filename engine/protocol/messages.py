@@ -19,6 +19,7 @@ __all__ = [
     "FreeMemory",
     "JobDone",
     "JobReport",
+    "JobReports",
     "Lease",
     "LogLine",
     "Message",
@@ -31,6 +32,7 @@ __all__ = [
     "Pong",
     "Preview",
     "RefreshCatalog",
+    "ReportEntry",
     "Shutdown",
     "StagedFile",
     "Start",
@@ -184,6 +186,23 @@ class JobReport(Message):
     epoch: int
     kind: str
     data: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ReportEntry:
+    """One entry of a JobReports message; `kind` and `data` as in JobReport."""
+
+    kind: str
+    data: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class JobReports(Message):
+    """Several entries for one job's event log, in order: what many JobReport messages would say in one frame."""
+
+    job: str
+    epoch: int
+    entries: list[ReportEntry]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -19,6 +19,7 @@ from engine.protocol.messages import (
     CatalogPublished,
     JobDone,
     JobReport,
+    JobReports,
     Lease,
     LogLine,
     Message,
@@ -189,14 +190,15 @@ class Conductor:
 
     async def heard(self, worker: str, generation: int, message: Message) -> None:
         """WorkerListener: sort a message into the batch, or act on it at once."""
-        if isinstance(message, (JobReport, JobDone, OutputsStaged, Preview)):
+        if isinstance(message, (JobReport, JobReports, JobDone, OutputsStaged, Preview)):
             held = self._held.get(message.job)
             if held is None or (held.worker, held.generation, held.epoch) != (worker, generation, message.epoch):
                 _log.info("A stale %s of job %s was refused.", type(message).__name__, message.job)
                 return
-            if isinstance(message, JobReport):
-                _note_node(held, message)
-            self._post(Letter(message, (held,)))
+            for part in _single(message):
+                if isinstance(part, JobReport):
+                    _note_node(held, part)
+                self._post(Letter(part, (held,)))
             while len(self._letters) > _MAX_BACKLOG:
                 self._has_room.clear()
                 await self._has_room.wait()
@@ -369,6 +371,15 @@ def _claim(change: Change, loads: list[WorkerLoad]) -> list[leases.Grant]:
     """Lease as many of the next jobs as the loads have room for."""
     num_free = sum(load.max_held - load.num_held for load in loads)
     return leases.claim(change, lambda waiting: assign(waiting, loads), num_free)
+
+
+def _single(
+    message: JobReport | JobReports | JobDone | OutputsStaged | Preview,
+) -> Sequence[JobReport | JobDone | OutputsStaged | Preview]:
+    """The message, or the single reports a bundle stands for."""
+    if isinstance(message, JobReports):
+        return [JobReport(message.job, message.epoch, entry.kind, entry.data) for entry in message.entries]
+    return (message,)
 
 
 def _note_node(held: Held, report: JobReport) -> None:

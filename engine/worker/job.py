@@ -10,7 +10,7 @@ from typing import Any
 from engine.core.errors import Cancelled
 from engine.core.ids import JobId, NodeId
 from engine.graph.graph import Graph
-from engine.protocol.messages import JobReport, Lease, Message
+from engine.protocol.messages import JobReport, JobReports, Lease, Message, ReportEntry
 from engine.worker.live_graph import LiveGraph
 
 __all__ = ["RunningJob"]
@@ -49,3 +49,10 @@ class RunningJob:
     def report(self, kind: str, data: dict[str, Any]) -> None:
         """Send an entry of the job's event log. Any thread."""
         self.send(JobReport(self.lease.job, self.lease.epoch, kind, data))
+
+    def report_together(self, entries: list[ReportEntry]) -> None:
+        """Send entries of the job's event log in one frame."""
+        if len(entries) == 1:
+            self.report(entries[0].kind, entries[0].data)
+        elif entries:
+            self.send(JobReports(self.lease.job, self.lease.epoch, entries))

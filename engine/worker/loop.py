@@ -47,6 +47,7 @@ from engine.protocol.messages import (
     Message,
     OutputsPlaced,
     RefreshCatalog,
+    ReportEntry,
     Shutdown,
 )
 from engine.worker.artifact_store import ArtifactStore
@@ -63,6 +64,9 @@ __all__ = ["EventHandler", "WorkerLoop"]
 _LOG = logging.getLogger(__name__)
 _MIN_STORED_COST_S = 0.02
 """A value made faster than this is not written to disk: opening its file would take as long."""
+
+_MAX_UNSENT = 64
+"""Reports that travel in one frame at most, so that a listener sees a long chain of quick nodes advance."""
 
 Step = Callable[[], None]
 
@@ -110,6 +114,8 @@ class WorkerLoop:
         self._free_models = free_models
         self._steps: queue.SimpleQueue[Step] = queue.SimpleQueue()
         self._jobs: dict[JobId, RunningJob] = {}
+        self._unsent: dict[JobId, list[ReportEntry]] = {}
+        self._num_unsent = 0
         self._wants_unload = False
         self._wants_drop = False
         self._is_stopping = False
@@ -162,7 +168,12 @@ class WorkerLoop:
     def run(self) -> None:
         """Work until shut down."""
         while not self._is_over:
-            self._steps.get()()
+            try:
+                step = self._steps.get_nowait()
+            except queue.Empty:
+                self._flush()
+                step = self._steps.get()
+            step()
 
     # ------------------------------------------------------------------ messages
 
@@ -258,18 +269,33 @@ class WorkerLoop:
             self._lanes.device.submit(self._free_models)
 
     def _run_node(self, instruction: RunNode) -> None:
+        if not self._runner.calls_on_the_spot(instruction):
+            self._flush()  # the lane may report progress of its own; the start comes first
         self._runner.run(instruction, self._jobs[instruction.job])
 
     def _ask_lazy(self, instruction: AskLazy) -> None:
+        self._flush()
         self._runner.ask_lazy(instruction, self._jobs[instruction.job])
 
     def _interrupt(self, instruction: InterruptNode) -> None:
         self._runner.interrupt(self._jobs[instruction.job], instruction.node)
 
     def _report(self, instruction: Report) -> None:
-        self._jobs[instruction.job].report(instruction.kind, dict(instruction.data))
+        self._unsent.setdefault(instruction.job, []).append(ReportEntry(instruction.kind, dict(instruction.data)))
+        self._num_unsent += 1
+        if self._num_unsent >= _MAX_UNSENT:
+            self._flush()
+
+    def _flush(self) -> None:
+        """Send the reports that were kept to travel together."""
+        if self._unsent:
+            for job, entries in self._unsent.items():
+                self._jobs[job].report_together(entries)
+            self._unsent.clear()
+            self._num_unsent = 0
 
     def _finish(self, instruction: FinishJob) -> None:
+        self._flush()
         job = self._jobs.pop(instruction.job)
         self._runner.forget(job)
         self._send(job_done(instruction, job, time.perf_counter() - job.started_s))

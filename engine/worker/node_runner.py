@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Protocol
 
+import torch
+
 from engine.api import NodeDefinition, NodeResult
 from engine.core.errors import Cancelled, NodeError
 from engine.core.ids import JobId, NodeId
@@ -17,6 +19,7 @@ from engine.execution.events import CallResult, CallsReturned, Event, LazyAnswer
 from engine.execution.instructions import AskLazy, RunNode
 from engine.graph.graph import Link
 from engine.protocol.messages import OutputsPlaced, OutputsStaged, PlacedFile, StagedFile
+from engine.worker.brisk import BriskNodes
 from engine.worker.context import NodeContext, NodeSurroundings, RunVoice
 from engine.worker.dependencies import Dependencies
 from engine.worker.failures import node_failure
@@ -122,6 +125,7 @@ class NodeRunner:
         self._post = post
         self._running: dict[_RunKey, _Run] = {}
         self._placing: dict[_RunKey, _Run] = {}
+        self._brisk = BriskNodes()
 
     # ------------------------------------------------------------------ for the loop
 
@@ -140,8 +144,17 @@ class NodeRunner:
         elif instruction.spec.is_async:
             run.future = self._lanes.coroutines.submit(self._await_calls(run))
             run.future.add_done_callback(partial(self._coroutines_ended, run))
+        elif self.calls_on_the_spot(instruction):
+            with torch.inference_mode():
+                self._run_calls(run)
         else:
             self._lanes.named(instruction.spec.lane).submit(partial(self._run_calls, run))
+
+    def calls_on_the_spot(self, instruction: RunNode) -> bool:
+        """Whether `run` will make the calls before it returns."""
+        definition = self._definitions[instruction.spec.name]
+        is_plain = not definition.is_generator and not instruction.spec.is_async
+        return is_plain and self._brisk.includes(definition, instruction.calls)
 
     def ask_lazy(self, instruction: AskLazy, job: RunningJob) -> None:
         """Start the node's lazy check; LazyAnswered or NodeRaised will be posted once."""
@@ -183,7 +196,9 @@ class NodeRunner:
 
     def ended(self, job: JobId, node: NodeId) -> None:
         """The loop has seen the node's last event."""
-        self._running.pop((job, node), None)
+        run = self._running.pop((job, node), None)
+        if run is not None and run.cost_s > 0:  # a failed node proves nothing
+            self._brisk.note(run.definition.spec, run.cost_s)
 
     # ------------------------------------------------------------------ on the lanes
 

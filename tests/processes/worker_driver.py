@@ -22,6 +22,7 @@ from engine.protocol.messages import (
     Start,
     WorkerReady,
 )
+from tests.bundled_reports import single
 
 __all__ = ["ROOT", "WorkerDriver"]
 
@@ -55,7 +56,8 @@ class WorkerDriver:
     def _read(self) -> None:
         reader = FrameReader(self.process.stdout, TO_SERVER)
         while (message := reader.read()) is not None:
-            self._news.put(message)
+            for part in single(message):
+                self._news.put(part)
         self._news.put(None)
 
     def _read_stderr(self) -> None:

@@ -29,6 +29,7 @@ from engine.worker.lanes import Lanes
 from engine.worker.loop import WorkerLoop
 from engine.worker.node_runner import NodeRunner
 from engine.worker.value_sizes import size_of
+from tests.bundled_reports import single
 
 TIMEOUT_S = 30.0
 
@@ -88,7 +89,7 @@ class Bench:
 
     def take(self, message):
         with self._done:
-            self.messages.append(message)
+            self.messages.extend(single(message))
             self._done.notify_all()
         if isinstance(message, OutputsStaged):
             files = [
