@@ -33,6 +33,10 @@ Result = TypeVar("Result")
 _DOCUMENTS = ("prompt", "extra")
 _RESULT_KEYS = ("outputs", "nodes", "ran", "cached", "reasons", "stats")
 _PAUSED = "paused"
+_MOVING_KINDS = frozenset(
+    {"job_queued", "job_leased", "job_started", "job_requeued", *(f"job_{s}" for s in TERMINAL_STATES)}
+)
+"""Events that tell of a change of state; a commit holds one for each of its moves, in the same order."""
 _LIGHT = tuple(column for column in JOBS.c if column.name not in _DOCUMENTS)
 _BY_ID = JOBS.c.id == sa.bindparam("job")
 _WHOLE_JOB = sa.select(JOBS).where(_BY_ID)
@@ -114,15 +118,24 @@ class JobStore:
         return await self._database.run(query)
 
     def _committed(self, outcome: tuple[Any, Change]) -> None:
+        """Show what a commit holds, the queue's counts after each change of state, as if each had its own commit."""
         change = outcome[1]
-        for old, new in change.moves:
-            if old is not None:
-                self._num_by_state[old] = self._num_by_state.get(old, 0) - 1
-            if new is not None:
-                self._num_by_state[new] = self._num_by_state.get(new, 0) + 1
-        self._feed.publish(change.shown)
-        if change.moves:
+        moves = iter(change.moves)
+        for item in change.shown:
+            self._feed.publish([item])
+            if isinstance(item, EventRecord) and item.kind in _MOVING_KINDS:
+                self._count(*next(moves, (None, None)))
+                self.announce_queue()
+        rest = list(moves)  # jobs forgotten: no event tells of them
+        for old, new in rest:
+            self._count(old, new)
+        if rest:
             self.announce_queue()
+
+    def _count(self, old: str | None, new: str | None) -> None:
+        for state, difference in ((old, -1), (new, 1)):
+            if state is not None:
+                self._num_by_state[state] = self._num_by_state.get(state, 0) + difference
 
     def announce_queue(self) -> None:
         """Tell listeners the queue's counts."""
