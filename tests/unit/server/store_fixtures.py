@@ -1,10 +1,18 @@
-"""A job store in a folder, and jobs for it."""
+"""A job store in a folder, and jobs for it.
+
+With ATELIER_TEST_DATABASE_URL (an empty PostgreSQL database nobody needs) the store is there instead:
+
+    ATELIER_TEST_DATABASE_URL=postgresql+psycopg://… python3 main.py test tests/unit/server
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+
+import sqlalchemy as sa
 
 from engine.core.ids import ClientId, JobId, NodeId
 from engine.server import leases
@@ -30,13 +38,26 @@ class FakeClock:
 async def opened(
     folder: Path, *, history_limit: int = 1000, clock: Callable[[], float] | None = None, feed: Feed | None = None
 ) -> AsyncIterator[JobStore]:
-    database = Database.open(f"sqlite:///{folder / 'jobs.sqlite3'}")
+    database = Database.open(_database_url(folder))
     store = JobStore(database, feed or Feed(), clock or FakeClock(), history_limit)
     await store.load()
     try:
         yield store
     finally:
         database.close()
+
+
+def _database_url(folder: Path) -> str:
+    """A fresh database on each test's first use, the same one on its further uses."""
+    given = os.environ.get("ATELIER_TEST_DATABASE_URL")
+    if given is None:
+        return f"sqlite:///{folder / 'jobs.sqlite3'}"
+    if not (folder / "used").exists():
+        (folder / "used").touch()
+        with sa.create_engine(given, poolclass=sa.NullPool).begin() as connection:
+            connection.execute(sa.text("DROP SCHEMA public CASCADE"))
+            connection.execute(sa.text("CREATE SCHEMA public"))
+    return given
 
 
 def new_job(store: JobStore, name: str, **changes) -> NewJob:
