@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-__all__ = ["SetupError", "ensure_environment", "environment_python", "requirements", "stamp_value"]
+__all__ = ["SetupError", "bare_requirements", "ensure_environment", "environment_python", "requirements", "stamp_value"]
 
 SUPPORTED = ((3, 10), (3, 13))
 _STAMP = "atelier-stamp"
@@ -33,6 +33,7 @@ def environment_python(root: Path) -> Path:
 def stamp_value(root: Path, extras: tuple[str, ...]) -> str:
     """What the stamp must say for these extras: a digest of everything that decides the installation."""
     state = hashlib.sha256(f"{sys.version_info[:2]} {sorted(extras)} {requirements(root, extras)}".encode())
+    state.update(repr(bare_requirements(root, extras)).encode())
     state.update((root / "constraints.txt").read_bytes())
     return state.hexdigest()
 
@@ -83,6 +84,9 @@ def _install(root: Path, extras: tuple[str, ...]) -> None:
         str(root / "constraints.txt"),
         *requirements(root, extras),
     )
+    bare = bare_requirements(root, extras)
+    if bare:
+        _pip(root, "install", "--no-deps", *bare)
     values = [stamp_value(root, extras)]
     if extras:
         values.append(stamp_value(root, ()))
@@ -114,29 +118,36 @@ def _pip(root: Path, *arguments: str) -> None:
 
 
 def requirements(root: Path, extras: tuple[str, ...]) -> list[str]:
-    """The requirement strings of pyproject.toml: dependencies plus the wanted extras.
+    """The requirement strings of pyproject.toml: dependencies plus the wanted extras."""
+    wanted = _arrays(root, "project", ("dependencies",))
+    return wanted + _arrays(root, "project.optional-dependencies", extras)
+
+
+def bare_requirements(root: Path, extras: tuple[str, ...]) -> list[str]:
+    """Packages of the extras whose own dependencies are not wanted (they serve one module of the package)."""
+    return _arrays(root, "tool.atelier.without-dependencies", extras)
+
+
+def _arrays(root: Path, section: str, names: tuple[str, ...]) -> list[str]:
+    """The strings of the named arrays of a section of pyproject.toml, in file order.
 
     Read with a few lines of our own because tomllib is not in Python 3.10 and nothing is installed yet; the arrays
     in that file hold one quoted string a line (a test checks that tomllib reads the same).
     """
-    wanted: list[str] = []
-    collecting = False
-    section = ""
+    found: list[str] = []
+    is_collecting, current = False, ""
     for line in (root / "pyproject.toml").read_text(encoding="utf-8").splitlines():
         text = line.strip()
-        if text.startswith("[") and text.endswith("]") and not collecting:
-            section = text.strip("[]")
-        elif collecting:
+        if is_collecting:
             if text.startswith("]"):
-                collecting = False
+                is_collecting = False
             elif text.startswith(("'", '"')):
-                wanted.append(text.rstrip(",")[1:-1])
-        elif text.endswith("= [") and (
-            (section == "project" and text.startswith("dependencies"))
-            or (section == "project.optional-dependencies" and text.split(" ")[0] in extras)
-        ):
-            collecting = True
-    return wanted
+                found.append(text.rstrip(",")[1:-1])
+        elif text.startswith("[") and text.endswith("]"):
+            current = text.strip("[]")
+        elif text.endswith("= [") and current == section and text.split(" ")[0] in names:
+            is_collecting = True
+    return found
 
 
 def _restart(root: Path, arguments: list[str]) -> None:

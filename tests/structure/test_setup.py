@@ -17,8 +17,11 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_the_set_up_reads_the_same_requirements_as_a_toml_parser() -> None:
     import tomllib
 
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    document = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    project = document["project"]
     extras = project["optional-dependencies"]
+    assert environment.bare_requirements(ROOT, ("test",)) == document["tool"]["atelier"]["without-dependencies"]["test"]
+    assert environment.bare_requirements(ROOT, ()) == []
     assert environment.requirements(ROOT, ()) == project["dependencies"]
     assert environment.requirements(ROOT, ("test",)) == project["dependencies"] + extras["test"]
 
@@ -32,7 +35,8 @@ def test_every_direct_dependency_is_locked() -> None:
 
 def test_every_direct_dependency_has_a_line_that_says_why() -> None:
     page = (ROOT / "docs" / "dependencies.md").read_text(encoding="utf-8").lower()
-    for requirement in environment.requirements(ROOT, ("test", "gpu", "postgres")):
+    extras = ("test", "gpu", "postgres")
+    for requirement in environment.requirements(ROOT, extras) + environment.bare_requirements(ROOT, extras):
         name = re.split(r"[\[<>=~ ]", requirement)[0].lower()
         assert f"| {name} |" in page, f"{name} is not in docs/dependencies.md"
 
