@@ -21,7 +21,6 @@ __all__ = [
     "JobReport",
     "JobReports",
     "Lease",
-    "LogLine",
     "Message",
     "OutputsPlaced",
     "OutputsStaged",
@@ -299,14 +298,6 @@ class Pong(Message):
     vram_total_bytes: int
     vram_free_bytes: int
     jobs: list[str]
-
-
-@dataclass(frozen=True, slots=True)
-class LogLine(Message):
-    """A line the worker logged (for the logs view)."""
-
-    time_s: float
-    text: str
 
 
 @dataclass(frozen=True, slots=True)

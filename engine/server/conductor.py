@@ -21,7 +21,6 @@ from engine.protocol.messages import (
     JobReport,
     JobReports,
     Lease,
-    LogLine,
     Message,
     OutputsPlaced,
     OutputsStaged,
@@ -209,8 +208,6 @@ class Conductor:
             self._pool.known_catalog = self._catalog.digest
         elif isinstance(message, WorkerReady):
             self.wake()
-        elif isinstance(message, LogLine):
-            logging.getLogger(f"engine.worker.{worker}").info("%s", message.text)
 
     async def lost(self, worker: str, generation: int, evidence: dict[str, Any]) -> None:
         """WorkerListener: a process ended; its jobs are settled after everything it said before."""

@@ -18,7 +18,6 @@ from engine.protocol.messages import (
     JobReport,
     JobReports,
     Lease,
-    LogLine,
     OutputsPlaced,
     OutputsStaged,
     PackEvent,
@@ -54,7 +53,6 @@ SAMPLES = [
     JobDone("j", 3, "failed", {"code": "x"}, ["1"], ["2"], {"1": {}}, {"s": 1.0}, {"1": {"text": ["é\ud800"]}}),
     CheckReply(7, [{"node": "1"}]),
     Pong(9, 1, 2, 3, ["j"]),
-    LogLine(1.25, "hello"),
     PackEvent("my-event", {"data": [1]}, None, "c"),
 ]
 
@@ -105,7 +103,7 @@ def test_frames_of_many_threads_do_not_interleave():
 
     def write(number):
         for step in range(50):
-            writer.write(LogLine(float(step), str(number) * 500))
+            writer.write(JobReport("j", step, str(number) * 500, {}))
 
     threads = [threading.Thread(target=write, args=(number,)) for number in range(4)]
     for thread in threads:
@@ -115,7 +113,7 @@ def test_frames_of_many_threads_do_not_interleave():
     stream.seek(0)
     reader = FrameReader(stream)
     lines = [reader.read() for _ in range(200)]
-    assert {line.text for line in lines} == {str(number) * 500 for number in range(4)}
+    assert {line.kind for line in lines} == {str(number) * 500 for number in range(4)}
     assert reader.read() is None
 
 
