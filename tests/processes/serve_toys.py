@@ -8,20 +8,30 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+from engine.core.settings import Settings
 from engine.server.app import serve
-from tests.server_harness import FAKE_WORKER, settings_in
+from tests.server_harness import FAKE_WORKER, ROOT, settings_in
+
+
+def with_packs(settings: Settings) -> Settings:
+    """The settings with the packs of the process tests."""
+    return replace(settings, folders=replace(settings.folders, custom_nodes=(ROOT / "tests" / "processes" / "packs",)))
 
 
 def main() -> None:
+    is_real = sys.argv[3:] == ["real"]
     settings = settings_in(Path(sys.argv[1]), port=int(sys.argv[2]))
+    if is_real:
+        settings = with_packs(settings)
     for _ in sys.stdin:
         pid = os.fork()
         if pid == 0:
             os.dup2(os.open(os.devnull, os.O_RDWR), 0)
             os.dup2(2, 1)
-            os._exit(serve(settings, worker_command=None if sys.argv[3:] == ["real"] else FAKE_WORKER))
+            os._exit(serve(settings, worker_command=None if is_real else FAKE_WORKER))
         print(pid, flush=True)
         print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
 

@@ -6,8 +6,6 @@ import asyncio
 import os
 import random
 import signal
-import socket
-import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,84 +17,11 @@ import pytest
 from engine.core.ids import JobId
 from engine.server.dispatcher import MAX_JOBS_PER_WORKER
 from engine.server.records import JobQuery
-from tests.server_harness import ROOT, Server, running, settings_in, toy, write
+from tests.processes.victim import Victim, send
+from tests.server_harness import Server, running, settings_in, toy, write
 
 NUM_JOBS = 300
 NUM_KILLS = 100
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-class Victim:
-    """A server process that is killed and started again on the same folder and port."""
-
-    def __init__(self, folder: Path, *worker: str) -> None:
-        self.folder = folder
-        self.worker = worker
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.pid = 0
-        self._starter: asyncio.subprocess.Process | None = None
-
-    async def __aenter__(self) -> Victim:
-        command = (
-            sys.executable,
-            str(ROOT / "tests" / "processes" / "serve_toys.py"),
-            str(self.folder),
-            str(self.port),
-            *self.worker,
-        )
-        with (self.folder / "stderr.txt").open("wb") as errors:
-            self._starter = await asyncio.create_subprocess_exec(
-                *command,
-                env={**os.environ, "PYTHONPATH": str(ROOT)},
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=errors,
-            )
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        assert self._starter is not None
-        if self.pid:
-            await self.end(signal.SIGKILL)
-        self._starter.stdin.close()
-        await self._starter.wait()
-
-    async def _line(self) -> int:
-        return int(await self._starter.stdout.readline())
-
-    async def start(self, session: aiohttp.ClientSession) -> None:
-        self._starter.stdin.write(b"\n")
-        self.pid = await self._line()
-        while True:
-            with suppress(aiohttp.ClientError):
-                async with session.get(f"{self.url}/api/v1/system/health") as reply:
-                    assert reply.status == 200
-                    return
-            assert psutil.pid_exists(self.pid), (self.folder / "stderr.txt").read_text()[-3000:]
-            await asyncio.sleep(0.01)
-
-    async def end(self, number: int) -> int:
-        """Send a signal; the exit code of the server."""
-        os.kill(self.pid, number)
-        code = await asyncio.wait_for(self._line(), 30)
-        self.pid = 0
-        return code
-
-
-async def send(session: aiohttp.ClientSession, url: str, name: str, prompt: dict[str, Any]) -> bool:
-    """Whether the server acknowledged the job. A lost answer is asked for again with the same id."""
-    try:
-        async with session.post(f"{url}/api/v1/jobs", json={"prompt": prompt, "id": name}) as reply:
-            assert reply.status in (200, 201), await reply.text()
-            return True
-    except (aiohttp.ClientError, ConnectionError):
-        return False
 
 
 def check_outputs(output: Path, records: list[dict[str, Any]]) -> None:
@@ -224,55 +149,10 @@ async def test_a_killed_server_leaves_no_worker_behind(tmp_path):
         assert await send(session, victim.url, "stuck", toy("Spin", seconds=600.0))
         while (await (await session.get(f"{victim.url}/api/v1/jobs/stuck")).json())["state"] != "running":
             await asyncio.sleep(0.01)
-        (worker,) = psutil.Process(victim.pid).children()
+        (worker,) = victim.workers()
         assert await victim.end(signal.SIGKILL) == -signal.SIGKILL
         await victim.start(session)
         assert not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE
         async with session.post(f"{victim.url}/api/v1/jobs/stuck/cancel") as reply:
             assert reply.status in (200, 202)
         assert await victim.end(signal.SIGTERM) == 0
-
-
-def picture(number: int) -> dict[str, Any]:
-    """A real picture of one colour, saved."""
-    return {
-        "1": {"class_type": "EmptyImage", "inputs": {"width": 64, "height": 64, "batch_size": 1, "color": number}},
-        "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "picture"}},
-    }
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(900)
-async def test_server_and_real_worker_killed_in_turn_lose_no_picture_and_make_none_twice(tmp_path):
-    chance = random.Random(3)
-    names = [f"picture-{number}" for number in range(40)]
-    async with aiohttp.ClientSession() as session, Victim(tmp_path, "real") as victim:
-        await victim.start(session)
-        for number, name in enumerate(names):
-            assert await send(session, victim.url, name, picture(number))
-        for round_number in range(6):
-            await until_ready(session, victim.url)
-            await asyncio.sleep(chance.random() * 0.1)
-            if round_number % 2:
-                (worker,) = psutil.Process(victim.pid).children()
-                worker.kill()
-                continue
-            assert await victim.end(signal.SIGKILL) == -signal.SIGKILL
-            await victim.start(session)
-        records = []
-        for name in names:
-            async with session.get(f"{victim.url}/api/v1/jobs/{name}/wait?seconds=120") as reply:
-                records.append(await reply.json())
-        assert await victim.end(signal.SIGTERM) == 0
-    assert [record["state"] for record in records] == ["succeeded"] * len(names)
-    made = [image["filename"] for record in records for image in record["outputs"]["2"]["images"]]
-    assert sorted(made) == sorted(path.name for path in (tmp_path / "output").iterdir())
-    assert sorted(made) == [f"picture_{number:05}_.png" for number in range(1, len(names) + 1)]
-
-
-async def until_ready(session: aiohttp.ClientSession, url: str) -> None:
-    while True:
-        async with session.get(f"{url}/api/v1/system/ready") as reply:
-            if reply.status == 200:
-                return
-        await asyncio.sleep(0.02)
