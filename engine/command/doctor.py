@@ -20,11 +20,11 @@ from engine.command.arguments import FlagParser, add_server_flags, settings_from
 from engine.command.environment import requirements
 from engine.core.folders import Folders
 from engine.core.settings import Settings
+from engine.server.database import has_wal_reset_race
 
 __all__ = ["Finding", "examine", "main"]
 
 _GIB = 1 << 30
-_WAL_RACE_FIXED = (3, 51, 3)
 _DEVICE_PROBE = """
 import json, sys, time
 started = time.perf_counter()
@@ -112,8 +112,8 @@ def _memory() -> list[Finding]:
 
 def _sqlite() -> Finding:
     version = sqlite3.sqlite_version
-    if sqlite3.sqlite_version_info < _WAL_RACE_FIXED:
-        return Finding("sqlite", f"{version}: has the WAL-reset race, so the rollback journal is used", "note")
+    if has_wal_reset_race(sqlite3.sqlite_version_info):
+        return Finding("sqlite", f"{version}: has the WAL-reset race, kept out by locking the file for one connection")
     return Finding("sqlite", version)
 
 

@@ -12,7 +12,10 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 __all__ = ["SetupError", "bare_requirements", "ensure_environment", "environment_python", "requirements", "stamp_value"]
 
@@ -50,8 +53,42 @@ def ensure_environment(root: Path, arguments: list[str], extras: tuple[str, ...]
     if inside and os.environ.get(_INSIDE) == "1" and _is_current(root, extras):
         return
     if not _is_current(root, extras):
-        _install(root, extras)
+        with _only_one(root):
+            if not _is_current(root, extras):  # another start may have made it while this one waited
+                _install(root, extras)
     _restart(root, arguments)
+
+
+@contextmanager
+def _only_one(root: Path) -> Iterator[None]:
+    """Lets one set-up at a time into the folder; the system frees the lock when its holder ends, however it ends."""
+    with (root / ".venv.lock").open("a+b") as stream:
+        if not _lock(stream, wait=False):
+            print("Another start is setting up the environment; waiting for it", flush=True)
+            _lock(stream, wait=True)
+        yield
+
+
+def _lock(stream: BinaryIO, *, wait: bool) -> bool:
+    """Take the lock; False when somebody holds it and it is not waited for."""
+    if os.name == "nt":
+        import msvcrt
+
+        while True:
+            try:
+                msvcrt.locking(stream.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+                return True
+            except OSError:
+                if not wait:
+                    return False
+                time.sleep(0.5)
+    import fcntl
+
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _is_current(root: Path, extras: tuple[str, ...]) -> bool:

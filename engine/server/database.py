@@ -1,5 +1,8 @@
 """The database behind the job store: one connection on one thread, operations grouped into durable commits.
 
+SQLite writes ahead (one disk sync a commit) with the file locked for this connection alone: the race that old versions
+have when they reset a write-ahead log needs a second connection, and under the lock there is none (ADR 6).
+
 Every operation is a function of a connection; it runs on the writer thread inside a transaction. Operations that wait
 while a commit is under way share the next one (group commit); a caller hears back only after the commit. One that
 raises is undone alone.
@@ -10,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import queue
-import sqlite3
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -21,26 +23,24 @@ from sqlalchemy import event, exc
 
 from engine.core.errors import SettingsError
 
-__all__ = ["Database", "has_wal_reset_race", "journal_mode"]
+__all__ = ["Database", "has_wal_reset_race"]
 
 Result = TypeVar("Result")
 _MAX_GROUP = 256
 _FIXED_WAL = (3, 51, 3)
 _BACKPORTS = {(3, 50): 7, (3, 44): 6}
+_IDLE_S = 0.5
+"""After this long without work the log is written back, so that it is not done while somebody waits."""
+_MAX_LOG_PAGES = 8192
 _log = logging.getLogger(__name__)
 
 
 def has_wal_reset_race(version: tuple[int, int, int]) -> bool:
-    """Whether this SQLite may corrupt a write-ahead log when it is reset (3.7.0 to 3.51.2, but for two backports)."""
+    """Whether this SQLite may corrupt a log that several connections share (3.7.0 to 3.51.2, but for two backports)."""
     if version >= _FIXED_WAL or version < (3, 7, 0):
         return False
     backport = _BACKPORTS.get(version[:2])
     return backport is None or version[2] < backport
-
-
-def journal_mode(version: tuple[int, int, int]) -> str:
-    """The journal that keeps acknowledged commits with the linked SQLite (PERSIST: rollback, without truncating)."""
-    return "PERSIST" if has_wal_reset_race(version) else "WAL"
 
 
 class Database:
@@ -52,6 +52,8 @@ class Database:
         self._waiting = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._serve, name="job-store", daemon=True)
         self._connection = engine.connect()
+        self._writes_ahead = engine.dialect.name == "sqlite"
+        self._has_log = False
         self.num_commits = 0
         self._is_closed = False
 
@@ -121,7 +123,7 @@ class Database:
 
     def _serve(self) -> None:
         while True:
-            group = [self._waiting.get()]
+            group = [self._next()]
             while len(group) < _MAX_GROUP and group[-1] is not None:
                 try:
                     group.append(self._waiting.get_nowait())
@@ -134,6 +136,24 @@ class Database:
             if is_last:
                 return
 
+    def _next(self) -> Any:
+        """The next operation; meanwhile, once a pause is long enough, SQLite's log is written back."""
+        if self._has_log:
+            try:
+                return self._waiting.get(timeout=_IDLE_S)
+            except queue.Empty:
+                self._write_back()
+        return self._waiting.get()
+
+    def _write_back(self) -> None:
+        self._has_log = False
+        raw = self._connection.connection.dbapi_connection
+        assert raw is not None
+        try:
+            raw.cursor().execute("PRAGMA wal_checkpoint(PASSIVE)").close()
+        except Exception as error:  # noqa: BLE001 - the log still holds every commit; it is tried again after the next
+            _log.warning("The job database's log could not be written back: %s", error)
+
     def _commit_group(self, work: list[Any]) -> None:
         answers: list[tuple[Callable[[Any, Any], None], Any, BaseException | None]] = []
         try:
@@ -141,6 +161,7 @@ class Database:
                 for operation, answer in work:
                     answers.append(self._run_one(operation, answer, is_alone=len(work) == 1))
             self.num_commits += 1
+            self._has_log = self._writes_ahead
         except Exception as error:  # noqa: BLE001 - whatever stopped the commit goes to every caller
             _log.warning("A commit failed: %s", error)
             answers = [(answer, None, error) for _, answer in work]
@@ -168,13 +189,20 @@ def _make_engine(url: str) -> sa.Engine:
     engine = sa.create_engine(
         parsed, poolclass=sa.pool.StaticPool, connect_args={"check_same_thread": False, "timeout": 10}
     )
-    mode = journal_mode(sqlite3.sqlite_version_info)
+    pragmas = (
+        "locking_mode=EXCLUSIVE",  # before the journal mode, so that not even the first access shares the log
+        "journal_mode=WAL",
+        f"wal_autocheckpoint={_MAX_LOG_PAGES}",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        "fullfsync=ON",
+    )
 
     @event.listens_for(engine, "connect")
     def _set_up(connection: Any, _: Any) -> None:
         connection.isolation_level = None  # SQLAlchemy's BEGIN below, not the driver's guesses
         cursor = connection.cursor()
-        for pragma in (f"journal_mode={mode}", "synchronous=FULL", "foreign_keys=ON", "fullfsync=ON"):
+        for pragma in pragmas:
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from engine.server.database import has_wal_reset_race, journal_mode
+from engine.server.database import has_wal_reset_race
 
 if TYPE_CHECKING:
     from engine.server.services import Services
@@ -69,7 +69,7 @@ def describe_installation(services: Services) -> dict[str, Any]:
         "packages": {name: _version(name) for name in _PACKAGES},
         "sqlite": {
             "version": sqlite3.sqlite_version,
-            "journal": journal_mode(sqlite3.sqlite_version_info),
+            "journal": "WAL, locked for one connection",
             "has_wal_reset_race": has_wal_reset_race(sqlite3.sqlite_version_info),
         },
         "folders": {

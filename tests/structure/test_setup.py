@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -65,3 +67,30 @@ def test_an_unsupported_python_is_refused_with_the_versions_that_work(
     monkeypatch.setattr(environment.sys, "version_info", (3, 9, 1))
     with pytest.raises(environment.SetupError, match=r"3\.10, 3\.11, 3\.12 or 3\.13"):
         environment.ensure_environment(tmp_path, [])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="holds the lock with flock")
+def test_a_second_first_start_waits_for_the_set_up_that_is_under_way_and_uses_it(tmp_path: Path) -> None:
+    import fcntl
+
+    (tmp_path / "pyproject.toml").write_text('[project]\ndependencies = [\n  "a>=1",\n]\n')
+    (tmp_path / "constraints.txt").write_text("")
+    (tmp_path / "main.py").write_text("print('started inside')")
+    start = (
+        f"import sys; sys.path.insert(0, {str(ROOT)!r}); from pathlib import Path;"
+        f"from engine.command.environment import ensure_environment; ensure_environment(Path({str(tmp_path)!r}), [])"
+    )
+    environment_of_child = {key: value for key, value in os.environ.items() if not key.startswith("ATELIER_")}
+    with (tmp_path / ".venv.lock").open("a+b") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        second = subprocess.Popen(
+            [sys.executable, "-c", start], stdout=subprocess.PIPE, text=True, env=environment_of_child
+        )
+        assert second.stdout is not None
+        assert second.stdout.readline() == "Another start is setting up the environment; waiting for it\n"
+        python = environment.environment_python(tmp_path)
+        python.parent.mkdir(parents=True)
+        python.symlink_to(sys.executable)
+        (tmp_path / ".venv" / "atelier-stamp").write_text(environment.stamp_value(tmp_path, ()))
+    assert second.communicate(timeout=60)[0] == "started inside\n"
+    assert second.returncode == 0

@@ -11,7 +11,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from engine.core.errors import ConflictError, SettingsError
-from engine.server.database import Database, has_wal_reset_race, journal_mode
+from engine.server.database import Database, has_wal_reset_race
 from engine.server.tables import METADATA, STATE
 
 
@@ -34,18 +34,51 @@ def names(connection: sa.Connection) -> list[str]:
         ((3, 44, 6), False), ((3, 45, 9), True), ((3, 6, 23), False), ((3, 52, 0), False),
     ],
 )  # fmt: skip
-def test_versions_with_the_wal_reset_race_use_a_rollback_journal(version, has_race):
+def test_versions_with_the_wal_reset_race_are_known(version, has_race):
     assert has_wal_reset_race(version) is has_race
-    assert journal_mode(version) == ("PERSIST" if has_race else "WAL")
 
 
-async def test_the_journal_in_use_is_the_one_that_fits_the_linked_sqlite(tmp_path):
+async def test_commits_are_written_ahead_and_synced_under_a_lock_that_lets_no_second_connection_in(tmp_path):
     database = Database.open(url_in(tmp_path))
-    mode = await database.run(lambda connection: connection.exec_driver_sql("PRAGMA journal_mode").scalar())
-    level = await database.run(lambda connection: connection.exec_driver_sql("PRAGMA synchronous").scalar())
+    await database.run(put("locked"))
+
+    def pragma(name: str):
+        return database.run(lambda connection: str(connection.exec_driver_sql(f"PRAGMA {name}").scalar()))
+
+    found = [await pragma(name) for name in ("journal_mode", "synchronous", "locking_mode")]
+    assert found == ["wal", "2", "exclusive"]  # 2 is FULL
+    other = sqlite3.connect(tmp_path / "jobs.sqlite3", timeout=0.05)
+    with pytest.raises(sqlite3.OperationalError, match="locked"):
+        other.execute("SELECT name FROM state")
+    other.close()
     database.close()
-    assert mode.upper() == journal_mode(sqlite3.sqlite_version_info)
-    assert level == 2  # FULL
+
+
+async def test_the_log_is_written_back_while_nobody_waits(tmp_path):
+    database = Database.open(url_in(tmp_path))
+    before = (tmp_path / "jobs.sqlite3").read_bytes()
+    await database.run(put("a-name-in-the-log"))
+    assert (tmp_path / "jobs.sqlite3").read_bytes() == before
+    for _ in range(100):
+        await asyncio.sleep(0.1)
+        if b"a-name-in-the-log" in (tmp_path / "jobs.sqlite3").read_bytes():
+            break
+    else:
+        raise AssertionError("the log was not written back")
+    assert await database.run(names) == ["a-name-in-the-log"]
+    database.close()
+
+
+async def test_a_rollback_journal_database_of_an_earlier_version_opens(tmp_path):
+    earlier = sqlite3.connect(tmp_path / "jobs.sqlite3")
+    earlier.execute("PRAGMA journal_mode=PERSIST")
+    earlier.execute("CREATE TABLE other (name TEXT)")
+    earlier.commit()
+    earlier.close()
+    database = Database.open(url_in(tmp_path))
+    await database.run(put("kept"))
+    assert await database.run(names) == ["kept"]
+    database.close()
 
 
 async def test_operations_that_wait_share_a_commit(tmp_path):
