@@ -116,11 +116,10 @@ def split_links(node: GraphNode, spec: NodeSpec) -> tuple[dict[str, Link], dict[
     strong: dict[str, Link] = {}
     lazy: dict[str, Link] = {}
     raw: dict[str, Link] = {}
-    declared = spec.inputs_by_name
     for name, value in node.inputs.items():
         if type(value) is not Link:
             continue
-        item = declared.get(name)
+        item = spec.input_named(name)
         if item is None:
             strong[name] = value
         elif item.presence == "hidden":

@@ -88,10 +88,9 @@ def _run(job: JobRun, run: NodeRun, plan: CallPlan, desk: Desk) -> None:
 def _inputs(job: JobRun, run: NodeRun) -> dict[str, list[Any]]:
     """Per argument the list of its values; lazy inputs that were not asked for are None."""
     inputs: dict[str, list[Any]] = {}
-    declared = run.spec.inputs_by_name
     for name, value in run.node.inputs.items():
         if type(value) is not Link:
-            if name in declared:
+            if run.spec.input_named(name) is not None:
                 inputs[name] = [value]
         elif name in run.strong or name in run.wanted:
             inputs[name] = job.values_of(value)

@@ -140,6 +140,8 @@ def signature(
     outside = (fingerprints or {}).get(node.id)
     plan = _Plan.of(spec)
     visible = set(plan.names)
+    if plan.takes_any:
+        visible |= node.inputs.keys() - plan.declared
     inputs = {}
     for name, value in node.inputs.items():
         if type(value) is Link:
@@ -197,6 +199,7 @@ class _Plan:
     files: Mapping[str, FileChoices]
     depends_on_id: bool
     is_volatile: bool
+    takes_any: bool = False
 
     @classmethod
     def of(cls, spec: NodeSpec | None) -> _Plan:
@@ -209,6 +212,7 @@ class _Plan:
             files={item.name: item.choices for item in spec.inputs if isinstance(item.choices, FileChoices)},
             depends_on_id=spec.depends_on_id,
             is_volatile=spec.is_volatile,
+            takes_any=spec.any_input is not None,
         )
 
 
@@ -239,7 +243,7 @@ def _address(node: GraphNode, plan: _Plan, sources: Mapping[NodeId, Address], ou
                 text = _encode(value)
                 add(f"{name}=j{len(text)}:{text}")
         if num_taken < len(inputs):
-            parts += _undeclared_links(node, plan, sources)
+            parts += _undeclared(node, plan, sources)
         if outside is not None:
             add(f"outside={_encode(outside)}")
     except (TypeError, ValueError, RecursionError, KeyError):
@@ -252,13 +256,19 @@ def _address(node: GraphNode, plan: _Plan, sources: Mapping[NodeId, Address], ou
     return Address(digest.hexdigest())
 
 
-def _undeclared_links(node: GraphNode, plan: _Plan, sources: Mapping[NodeId, Address]) -> list[str]:
-    """Links to inputs the spec does not list: nodes that take any keyword get them. Raises KeyError if dangling."""
-    return [
-        f"+{len(name)}:{name}@{link.slot}:{sources[link.node]}"
-        for name, link in sorted(node.links(), key=lambda pair: pair[0])
-        if name not in plan.declared
-    ]
+def _undeclared(node: GraphNode, plan: _Plan, sources: Mapping[NodeId, Address]) -> list[str]:
+    """Inputs the spec does not list, as far as they reach the function: links always (it may take any keyword),
+    constants when the node takes every name. Raises KeyError for a dangling link, and what `_encode` raises.
+    """
+    parts = []
+    for name in sorted(node.inputs.keys() - plan.declared):
+        value = node.inputs[name]
+        if type(value) is Link:
+            parts.append(f"+{len(name)}:{name}@{value.slot}:{sources[value.node]}")
+        elif plan.takes_any:
+            text = _encode(value)
+            parts.append(f"+{len(name)}:{name}=j{len(text)}:{text}")
+    return parts
 
 
 def _unique_address(node: NodeId) -> Address:

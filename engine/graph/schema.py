@@ -87,6 +87,8 @@ class NodeSpec:
     addresses. `lane` says where it runs: "device" (network forwards), "cpu", or "io". `validates` names the arguments
     of its own validator (("*",) for all), () for none; `validates_types`: its validator replaces the link type check.
     `is_volatile`: never served from the cache. `depends_on_id`: equal nodes with different ids are different values.
+    `any_input`: the node takes inputs of every name, and this says how those it does not list are declared (its own
+    name and presence mean nothing); None when it takes only what it lists.
     `schema_form`: the new wire form of COMBO inputs is used in object_info. `pack` is the folder that declared it,
     "nodes" for built-ins; `module` is the dotted module clients see.
     """
@@ -115,11 +117,16 @@ class NodeSpec:
     module: str = "nodes"
     version: str = ""
     search_aliases: tuple[str, ...] = ()
+    any_input: InputSpec | None = None
 
     @cached_property
     def inputs_by_name(self) -> Mapping[str, InputSpec]:
         """Visible and hidden inputs by name."""
         return {item.name: item for item in self.inputs}
+
+    def input_named(self, name: str) -> InputSpec | None:
+        """How the input `name` is declared, by itself or with all others; None when the node does not take it."""
+        return self.inputs_by_name.get(name, self.any_input)
 
     @cached_property
     def hidden_inputs(self) -> tuple[InputSpec, ...]:
@@ -187,7 +194,11 @@ def types_match(received: str, wanted: str) -> bool:
 def spec_to_json(spec: NodeSpec) -> dict[str, Any]:
     """A spec as JSON; `spec_from_json` gives back an equal one."""
     record = asdict(spec)
-    for item, source in zip(record["inputs"], spec.inputs, strict=True):
+    items, sources = list(record["inputs"]), list(spec.inputs)
+    if spec.any_input is not None:
+        items.append(record["any_input"])
+        sources.append(spec.any_input)
+    for item, source in zip(items, sources, strict=True):
         if isinstance(source.choices, FileChoices):
             item["choices"] = {"files": item["choices"]}
     return record
@@ -200,6 +211,8 @@ def spec_from_json(record: Mapping[str, Any]) -> NodeSpec:
     values["outputs"] = tuple(OutputSpec(**item) for item in record["outputs"])
     values["validates"] = tuple(record["validates"])
     values["search_aliases"] = tuple(record["search_aliases"])
+    any_input = record.get("any_input")
+    values["any_input"] = None if any_input is None else _input_from_json(any_input)
     return NodeSpec(**values)
 
 

@@ -16,7 +16,7 @@ from engine.graph.complaint import Complaint, shown
 from engine.graph.constants import ConstantError, Listings, check_constant, constant_bounds
 from engine.graph.graph import BadLink, Graph, GraphNode, Link
 from engine.graph.link_complaints import bad_link, missing_input, missing_output, missing_source, type_mismatch
-from engine.graph.schema import Catalog, FileChoices, InputSpec, NodeSpec, OutputSpec, types_match, wire_input
+from engine.graph.schema import ANY_TYPE, Catalog, FileChoices, InputSpec, NodeSpec, OutputSpec, types_match, wire_input
 from engine.graph.topology import ancestors, cycle_error, find_cycles, partial_order
 
 __all__ = ["Validation", "validate"]
@@ -193,7 +193,12 @@ class _Checker:
         unknown = [name for name in given if name not in checks.names] if num_found < len(given) else []
         if not changed and not unknown:
             return node
-        dropped = {name for name in unknown if not self._is_kept(node, checks.spec, name)}
+        dropped: set[str] = set()
+        for name in unknown:
+            if checks.spec.any_input is not None:
+                changed[name] = self._undeclared(node, checks.spec, name)
+            elif not self._is_kept(node, checks.spec, name):
+                dropped.add(name)
         inputs = {name: changed.get(name, value) for name, value in given.items() if name not in dropped}
         return replace(node, inputs=inputs)
 
@@ -209,6 +214,13 @@ class _Checker:
         except ConstantError as error:
             self._complain(node, spec, check.item, error, got=value)
             return value
+
+    def _undeclared(self, node: GraphNode, spec: NodeSpec, name: str) -> Any:
+        """The input `name` of a node that takes every name: constants as they are, links of every type."""
+        value = node.inputs[name]
+        if type(value) is Link:
+            return self._check_link(node, spec, InputSpec(name, ANY_TYPE, "optional", is_wildcard=True), value)
+        return value.value if type(value) is BadLink else value
 
     def _is_kept(self, node: GraphNode, spec: NodeSpec, name: str) -> bool:
         """Links of undeclared inputs reach the node (it may take any keyword); constants do not."""

@@ -33,6 +33,7 @@ class WidgetPlan:
     `long_entries` are the positions of an old file whose list also counts the inputs that are links by force; equal
     to `entries` when there are none. `texts` are the widgets whose values are always text;
     `processed` those an editor works on before it sends them (alternatives, comments, file name tokens).
+    `declared` are the names of all inputs when the node takes others too; None when it does not.
     """
 
     widgets: tuple[InputSpec, ...]
@@ -41,6 +42,7 @@ class WidgetPlan:
     num_trailing: int = 0
     texts: tuple[str, ...] = ()
     processed: tuple[InputSpec, ...] = ()
+    declared: frozenset[str] | None = None
 
     @classmethod
     def of(cls, spec: NodeSpec) -> WidgetPlan:
@@ -66,7 +68,8 @@ class WidgetPlan:
             if item.type == "STRING" and (item.options.get("dynamicPrompts") or item.name == FILE_NAME_WIDGET)
         )
         texts = tuple(item.name for item in widgets if _is_text(item))
-        return cls(widgets, tuple(entries), tuple(long_entries), trailing, texts, processed)
+        declared = frozenset(spec.inputs_by_name) if spec.any_input is not None else None
+        return cls(widgets, tuple(entries), tuple(long_entries), trailing, texts, processed, declared)
 
     @property
     def num_entries(self) -> int:
@@ -80,7 +83,8 @@ class WidgetPlan:
             values: the node's `widgets_values`: a list, an object by name, or anything else for none.
             first_file: the first file of a folder, for choices without a value; None when there is none.
 
-        Missing values are defaults; a choice of files with no file at hand is left out.
+        Missing values are defaults; a choice of files with no file at hand is left out. What an object holds under
+        other names follows when the node takes every name; entries of a list have no names to go by.
         """
         found: dict[str, Any] = {}
         if isinstance(values, list):
@@ -97,6 +101,8 @@ class WidgetPlan:
         for name in self.texts:
             if name in found and type(found[name]) is not str:
                 found[name] = editor_text(found[name])
+        if self.declared is not None and isinstance(values, dict):
+            found.update((name, value) for name, value in values.items() if name and name not in self.declared)
         return found
 
     def _completed(self, given: Mapping[str, Any], first_file: Callable[[FileChoices], Any]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ __all__ = ["constants_of", "hook_arguments"]
 def constants_of(node: GraphNode, spec: NodeSpec, hidden: Mapping[str, Any]) -> dict[str, Any]:
     """The inputs as hooks see them: constants as they are, linked inputs None, hidden ones by their token.
 
-    Inputs the node does not declare are left out. `hidden` maps tokens to values; UNIQUE_ID is the node's own id.
+    Inputs the node does not take are left out. `hidden` maps tokens to values; UNIQUE_ID is the node's own id.
     """
     values: dict[str, Any] = {}
     for item in spec.inputs:
@@ -24,6 +24,10 @@ def constants_of(node: GraphNode, spec: NodeSpec, hidden: Mapping[str, Any]) -> 
         elif item.name in node.inputs:
             value = node.inputs[item.name]
             values[item.name] = None if isinstance(value, Link) else value
+    if spec.any_input is not None:
+        for name in node.inputs.keys() - spec.inputs_by_name.keys():
+            value = node.inputs[name]
+            values[name] = None if isinstance(value, Link) else value
     return values
 
 

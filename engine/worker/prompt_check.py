@@ -80,7 +80,8 @@ def _arguments(
 ) -> dict[str, Any]:
     """What the validator names: constants, None for links, and `input_types` {input: received type} if it asks."""
     values = constants_of(node, spec, {"PROMPT": {}, "EXTRA_PNGINFO": None})
-    visible = {item.name for item in spec.inputs if item.presence != "hidden"}
+    hidden = {item.name for item in spec.hidden_inputs}
+    visible = {name for name in values if name not in hidden}
     if "*" in spec.validates:
         arguments = {name: value for name, value in values.items() if name in visible}
     else:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from engine.core.errors import ConflictError, NodeError
 from engine.execution.events import CallResult, CallsReturned, CancelRequested, LazyAnswered, NodeRaised
 from engine.execution.instructions import AskLazy, FinishJob, InterruptNode, Report, RunNode
 from engine.graph.graph import Graph, GraphNode, Link
+from engine.graph.schema import InputSpec
 from tests.execution.node_kit import SPECS, arrived, checked_loop, executor_with, graph_of, spec
 
 CHAIN = graph_of(a=("Const", {"value": 1}), b=("Add", {"a": "a", "b": 2}), s=("Save", {"v": "b"}))
@@ -183,6 +187,20 @@ def test_a_lazy_node_is_asked_until_it_wants_no_more_and_missing_values_are_none
     assert isinstance(run, RunNode)
     assert run.calls == ({"flag": 0, "x": 10, "y": None},)
     executor.validate_state()
+
+
+def test_a_node_that_takes_every_name_gets_undeclared_constants_and_the_lazy_links_it_asks_for() -> None:
+    lazy = InputSpec("*", "*", "optional", {"lazy": True})
+    specs = {**SPECS, "Any": replace(spec("Any"), has_lazy_check=True, any_input=lazy)}
+    seen: list[dict[str, Any]] = []
+    loop = checked_loop(
+        functions={"Any": lambda **inputs: seen.append(inputs) or 1}, lazy_checks={"Any": lambda **inputs: ["y"]}
+    )
+    graph = graph_of(
+        x=("Const", {"value": 10}), y=("Const", {"value": 20}), n=("Any", {"x": "x", "y": "y", "text": "t"}),
+    )  # fmt: skip
+    assert loop.finish("j", graph, "n", specs=specs).ran == ("y", "n")
+    assert seen == [{"x": None, "y": 20, "text": "t"}]
 
 
 def test_a_lazy_check_over_a_list_asks_for_all_that_any_item_wants() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from dataclasses import replace
 from datetime import datetime
 from random import Random
 from typing import Any
@@ -11,9 +12,11 @@ from typing import Any
 import pytest
 
 from engine.core.errors import GraphError
+from engine.core.ids import NodeId
 from engine.graph.compile import compile_workflow
 from engine.graph.graph import Graph
 from engine.graph.prompt import parse_prompt, to_prompt
+from engine.graph.schema import Catalog, InputSpec, NodeSpec
 from engine.graph.workflow import Workflow
 from tests.reference_catalog import REFERENCE, reference_catalog
 
@@ -159,6 +162,15 @@ def test_load_image_buttons_and_three_d_buttons_are_no_values() -> None:
     assert graph["2"].inputs == {"model_file": "m.glb", "image": "", "width": 512, "height": 256}
     assert graph["3"].inputs == {"image": "", "width": 7, "height": 8, "capture_on_queue": False}
     assert graph["4"].inputs == {"audio": "a.flac"}
+
+
+def test_values_by_name_reach_a_node_that_takes_every_name() -> None:
+    spec = NodeSpec("Any", inputs=(InputSpec("seed", "INT"), InputSpec("image", "IMAGE", "optional")))
+    values = {"seed": 3, "image": "no", "lora_1": {"on": True}, "": 1}
+    document = Workflow.load(workflow([node(1, "Any", values)], []))
+    for any_input, wanted in ((None, {"seed": 3}), (InputSpec("*", "*"), {"seed": 3, "lora_1": {"on": True}})):
+        graph = compile_workflow(document, Catalog({"Any": replace(spec, any_input=any_input)}))
+        assert dict(graph[NodeId("1")].inputs) == wanted
 
 
 def test_a_choice_of_files_without_a_value_takes_the_first_file_when_files_can_be_listed() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -76,6 +77,17 @@ def test_undeclared_constants_and_hidden_inputs_do_not_count() -> None:
     value = prompt(unknown=3)
     value["2"]["inputs"]["p"] = {"whatever": 1}
     assert addressed(value) == addressed(prompt())
+
+
+def test_undeclared_constants_count_for_a_node_that_takes_every_name() -> None:
+    specs = {**SPECS, "Make": replace(SPECS["Make"], any_input=InputSpec("*", "*", "optional"))}
+
+    def address(**extra: Any) -> str:
+        return addresses(parse_prompt(prompt(**extra)), specs)["1"]
+
+    values = [{}, {"lora_1": 3}, {"lora_2": 3}, {"lora_1": 3.0}, {"lora_1": {"on": True}}, {"lora_1": "\x1fwidth=64"}]
+    assert len({address(**value) for value in values}) == len(values)
+    assert address(lora_1={"a": 1, "b": 2}) == address(lora_1={"b": 2, "a": 1})
 
 
 def test_undeclared_links_count() -> None:

@@ -31,6 +31,7 @@ OWN = NodeSpec(
 )
 OWN_TYPES = NodeSpec("OwnTypes", inputs=(InputSpec("i", "IMAGE"),), is_output_node=True, validates_types=True)
 KEYWORDS = NodeSpec("Keywords", inputs=(), is_output_node=True)
+ANY_NAMES = NodeSpec("AnyNames", is_output_node=True, any_input=InputSpec("*", "LORA", "optional"))
 SEVERAL = NodeSpec(
     "Several",
     inputs=(InputSpec("c", "COMBO", options={"multiselect": True}, choices=("x", "y")),),
@@ -39,7 +40,7 @@ SEVERAL = NodeSpec(
 )
 CATALOG = Catalog(
     {name: reference_catalog()[name] for name in reference_catalog()}
-    | {spec.name: spec for spec in (UNION, ANY, OWN, OWN_TYPES, KEYWORDS, SEVERAL)}
+    | {spec.name: spec for spec in (UNION, ANY, OWN, OWN_TYPES, KEYWORDS, ANY_NAMES, SEVERAL)}
 )
 
 
@@ -287,6 +288,24 @@ def test_a_link_to_a_missing_node_or_output_is_named() -> None:
 
 def test_a_dangling_link_of_an_undeclared_input_is_named_too() -> None:
     assert only(checked({"1": node("Keywords", any_1=["9", 0])})).code == "link_to_missing_node"
+
+
+def test_a_node_that_takes_every_name_keeps_undeclared_constants_and_links_of_every_type() -> None:
+    prompt = picture()
+    prompt["3"] = node("AnyNames", lora_1={"on": True}, sizes=[1, 2, 3], picture=["1", -1], text="x")
+    found = checked(prompt)
+    assert found.complaints == ()
+    assert found.graph["3"].inputs == {
+        "lora_1": {"on": True}, "sizes": [1, 2, 3], "picture": Link("1", 0), "text": "x",
+    }  # fmt: skip
+    assert parse_prompt(to_prompt(found.graph))["3"].inputs == found.graph["3"].inputs
+
+
+def test_links_of_undeclared_names_must_lead_to_an_output() -> None:
+    for link, code in ((["9", 0], "link_to_missing_node"), (["1", 7], "link_slot_out_of_range")):
+        prompt = picture()
+        prompt["3"] = node("AnyNames", x=link)
+        assert only(checked(prompt)).code == code
 
 
 def test_slot_minus_one_means_the_last_output() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from engine.api import Context, NodeDefinition, NodeError, NodeResult
 from engine.compat.comfyui.worker.fingerprints import fingerprint_of
 from engine.compat.comfyui.worker.graph_builder import builder_scope
-from engine.compat.comfyui.worker.inputs import input_specs, is_wildcard, type_name
+from engine.compat.comfyui.worker.inputs import any_input_spec, input_specs, is_wildcard, type_name
 from engine.compat.comfyui.worker.instances import InstancePool
 from engine.compat.comfyui.worker.results import to_result
 from engine.compat.comfyui.worker.running import finish, running_in
@@ -53,7 +53,8 @@ def classic_definition(
 
 def classic_spec(name: str, cls: Any, *, title: str, pack: str, module: str, version: str) -> NodeSpec:
     """The spec of a classic class as it declares itself now (INPUT_TYPES is called)."""
-    inputs = input_specs(name, finish(cls.INPUT_TYPES()))
+    declared = finish(cls.INPUT_TYPES())
+    inputs = input_specs(name, declared)
     names = validator_names(getattr(cls, "VALIDATE_INPUTS", None))
     method = getattr(cls, cls.FUNCTION, None)
     return NodeSpec(
@@ -79,6 +80,7 @@ def classic_spec(name: str, cls: Any, *, title: str, pack: str, module: str, ver
         module=module,
         version=version,
         search_aliases=tuple(map(str, getattr(cls, "SEARCH_ALIASES", ()) or ())),
+        any_input=any_input_spec(name, declared),
     )
 
 

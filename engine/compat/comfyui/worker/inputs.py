@@ -10,9 +10,9 @@ from typing import Any
 
 from engine.compat.comfyui.worker.file_lists import FileList
 from engine.core.errors import NodeError
-from engine.graph.schema import FileChoices, InputSpec
+from engine.graph.schema import ANY_TYPE, FileChoices, InputSpec
 
-__all__ = ["HIDDEN_TOKENS", "input_specs", "is_wildcard", "plain_json", "type_name"]
+__all__ = ["HIDDEN_TOKENS", "any_input_spec", "input_specs", "is_wildcard", "plain_json", "type_name"]
 
 HIDDEN_TOKENS = frozenset(
     {"UNIQUE_ID", "PROMPT", "EXTRA_PNGINFO", "DYNPROMPT", "AUTH_TOKEN_COMFY_ORG", "API_KEY_COMFY_ORG"}
@@ -20,6 +20,8 @@ HIDDEN_TOKENS = frozenset(
 _LOG = logging.getLogger(__name__)
 _MAX_DEPTH = 20
 _PRESENCES = ("required", "optional", "hidden")
+_UNHEARD_OF = "\x00no such input"
+"""A name that nobody declares: a group that has it has every name."""
 
 
 def input_specs(owner: str, declared: Any) -> tuple[InputSpec, ...]:
@@ -32,10 +34,37 @@ def input_specs(owner: str, declared: Any) -> tuple[InputSpec, ...]:
     for presence in _PRESENCES:
         group = declared.get(presence) or {}
         if not isinstance(group, Mapping):
+            if _takes_every_name(group):
+                continue  # it lists none, and could not be walked through: every number is a key of it too
             raise NodeError(f"The {presence} inputs of {owner} are no dictionary.", code="bad_node_class")
         for name, entry in group.items():
             found.append(_hidden(name, entry) if presence == "hidden" else _input(owner, str(name), presence, entry))
     return tuple(found)
+
+
+def any_input_spec(owner: str, declared: Mapping[str, Any]) -> InputSpec | None:
+    """How inputs of undeclared names are declared by a group that contains every key; None when no group does.
+
+    Packs make such groups of dictionaries that override `__contains__` (and mostly `__getitem__`, which then tells the
+    type and options, `lazy` among them).
+    """
+    for presence in _PRESENCES:
+        group = declared.get(presence)
+        if not _takes_every_name(group):
+            continue
+        try:
+            entry = group[_UNHEARD_OF]  # type: ignore[index] - it contains the key, so it is a container of keys
+            return _input(owner, ANY_TYPE, "optional", entry)
+        except Exception:  # noqa: BLE001 - code of a pack; a group that only says that it has the key says enough
+            return InputSpec(ANY_TYPE, ANY_TYPE, "optional", is_wildcard=True)
+    return None
+
+
+def _takes_every_name(group: Any) -> bool:
+    try:
+        return not isinstance(group, (str, bytes)) and _UNHEARD_OF in group
+    except Exception:  # noqa: BLE001 - no container, or one that fails: it takes what it lists
+        return False
 
 
 def is_wildcard(kind: Any) -> bool:

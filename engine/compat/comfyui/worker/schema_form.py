@@ -77,6 +77,7 @@ def _spec(cls: type[ComfyNode], *, title: str, pack: str, module: str, version: 
         module=module,
         version=version,
         search_aliases=tuple(schema.search_aliases or ()),
+        any_input=InputSpec(ANY_TYPE, ANY_TYPE, "optional", is_wildcard=True) if schema.accept_all_inputs else None,
     )
 
 
