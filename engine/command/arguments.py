@@ -49,6 +49,7 @@ _DTYPES = {
         "--bf16-unet": "bfloat16",
         "--fp8_e4m3fn-unet": "float8_e4m3fn",
         "--fp8_e5m2-unet": "float8_e5m2",
+        "--fp8_e8m0fnu-unet": "float8_e8m0fnu",
     },
     "vae": {"--fp32-vae": "float32", "--fp16-vae": "float16", "--bf16-vae": "bfloat16"},
     "text_encoder": {
@@ -229,13 +230,12 @@ def _memory(flags: argparse.Namespace) -> MemorySettings:
 
 def _precision(flags: argparse.Namespace) -> PrecisionSettings:
     chosen = {part: _given(flags, table) for part, table in _DTYPES.items()}
-    if flags.force_fp16:
-        chosen["network"] = chosen["network"] or "float16"
     return PrecisionSettings(
         network=chosen["network"],
         vae=chosen["vae"],
         text_encoder=chosen["text_encoder"],
         force_float32=flags.force_fp32,
+        force_float16=flags.force_fp16,
         vae_on_cpu=flags.cpu_vae,
         deterministic=flags.deterministic,
     )

@@ -45,12 +45,16 @@ class MemorySettings:
 
 @dataclass(frozen=True, slots=True)
 class PrecisionSettings:
-    """Requested dtypes by part, None meaning the policy decides. Names as torch spells them (float16, bfloat16 …)."""
+    """Requested dtypes by part, None meaning the policy decides. Names as torch spells them (float16, bfloat16 …).
+
+    A one-byte float (float8_e4m3fn …) is what weights are held in; see `engine.memory.precision`.
+    """
 
     network: str | None = None
     vae: str | None = None
     text_encoder: str | None = None
     force_float32: bool = False
+    force_float16: bool = False
     vae_on_cpu: bool = False
     deterministic: bool = False
 

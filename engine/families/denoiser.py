@@ -62,8 +62,8 @@ class NetworkDenoiser:
 
     @property
     def identity(self) -> str:
-        """Equal identity, equal function: file, part, patches, dtype, parameterization."""
-        dtype = str(self.host.compute_dtype(self.source))
+        """Equal identity, equal function: file, part, patches, dtypes, parameterization."""
+        dtype = self.host.dtype_identity(self.source)
         return digest_value(
             [self.source.identity, self.patches.identity, self.parameterization.identity, dtype, self.host.device.name]
         )

@@ -130,14 +130,16 @@ class ModelStore:
 def hosts_from_settings(settings: Settings) -> dict[Part, NetworkHost]:
     """The host of each part: one device for all, or the CPU for the autoencoder when the settings say so.
 
-    Raises SettingsError for an unknown device or dtype.
+    Raises SettingsError for an unknown device, or a dtype that is unknown or that the device does not have.
     """
     memory, wanted = settings.memory, settings.precision
     precision = PrecisionPolicy(
         *(None if name is None else parse_dtype(name) for name in (wanted.network, wanted.vae, wanted.text_encoder)),
         force_float32=wanted.force_float32,
+        force_float16=wanted.force_float16,
     )
     device = find_device("cpu" if memory.plan == "cpu" else memory.device)
+    precision.refuse_unsupported(device)
     mode = MemoryMode.STREAM if memory.plan in _STREAMING_PLANS else MemoryMode.KEEP
     limit = memory.max_ram_bytes if device.shares_host_memory else memory.max_vram_bytes
     main = NetworkHost(device, default_budget_bytes(device, limit, memory.reserve_vram_bytes), precision, mode)

@@ -2,6 +2,17 @@
 
 Weights appear as plain attributes of their layer, in front of the empty parameters the network was built with; taking
 them away again leaves the network as it was. Layers that are prepared for each use carry two hooks.
+
+A storage dtype narrower than the compute dtype is for the matrices and kernels of linear and convolution layers, which
+are nearly all of a network. Their biases, norms, tables of positions and other bare parameters stay in the compute
+dtype: they are a thousandth of the bytes, every value of an output hangs on one of them, and only a layer that is
+called as a whole can be cast around its call. A token table stays in the file's dtype, since only the rows that are
+looked up are ever cast.
+
+Rounding to the storage dtype comes before patches, wherever a weight is: a patch is applied to the cast copy at each
+use. A LoRA's change is often smaller than the gap between two neighbouring values of eight bits and would be rounded
+away; applied afterwards it is exact, costs nothing to take off, and "held in eight bits" means for every plan the same
+as a file whose weights were rounded beforehand.
 """
 
 from __future__ import annotations
@@ -14,6 +25,7 @@ import torch
 from torch import nn
 
 from engine.memory.device import Device
+from engine.memory.precision import is_storage_only, rounded
 from engine.memory.residency import LayerSizes, Placement, ResidencyPlan
 from engine.memory.transfer import Prefetcher
 from engine.weights.patches import NO_PATCHES, PatchSet
@@ -21,7 +33,8 @@ from engine.weights.remap import WeightSpec
 
 __all__ = ["BoundNetwork", "WeightSource"]
 
-_STREAMABLE = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.GroupNorm, nn.LayerNorm)
+_NARROWABLE = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_STREAMABLE = (*_NARROWABLE, nn.GroupNorm, nn.LayerNorm)
 _ALIGNMENT_BYTES = 64
 
 
@@ -48,26 +61,41 @@ class WeightSource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Layer:
-    """A module with weights of its own: attribute name → full weight name."""
+    """A module with weights of its own: attribute name → full weight name. `narrow`: those in the storage dtype."""
 
     name: str
     module: nn.Module
     weights: Mapping[str, str]
     is_streamable: bool
     keeps_dtype: bool
+    narrow: frozenset[str]
 
 
 class BoundNetwork:
-    """A network, where its weights come from, and where they are now. Used by one thread at a time."""
+    """A network, where its weights come from, and where they are now. Used by one thread at a time.
 
-    def __init__(self, module: nn.Module, source: WeightSource, device: Device, dtype: torch.dtype) -> None:
+    dtype: what it computes in. storage: what matrices and kernels are held in between forwards; one that is not a
+    one-byte float is the compute dtype.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        source: WeightSource,
+        device: Device,
+        dtype: torch.dtype,
+        storage: torch.dtype | None = None,
+    ) -> None:
         self.module = module.eval().requires_grad_(False)
         self.source = source
         self.device = device
         self.dtype = dtype
+        self.storage = storage or dtype
         self.plan: ResidencyPlan | None = None
         self.patches = NO_PATCHES
-        self._layers = {layer.name: layer for layer in _find_layers(module, source)}
+        self._layers = {layer.name: layer for layer in _find_layers(module, source, is_storage_only(self.storage))}
+        self._narrow = frozenset(name for layer in self._layers.values() for name in layer.narrow)
+        self._held: dict[str, torch.Tensor] = {}
         self._hooks: list[Any] = []
         self._scratch: torch.Tensor | None = None
         self._prefetcher: Prefetcher | None = None
@@ -91,22 +119,20 @@ class BoundNetwork:
         for layer in self._layers.values():
             placement = plan.placements[layer.name]
             if placement in (Placement.CAST_ON_USE, Placement.STREAMED):
-                self._hide(layer)
+                self._drop(layer)
                 used_on_demand.append(layer)
                 continue
-            names = layer.weights.values()
-            is_same = before is not None and before.placements[layer.name] is placement
-            if is_same and _same_patches(names, old_patches, patches):
-                continue
-            self._hide(layer)
+            if before is None or before.placements[layer.name] is not placement:
+                self._drop(layer)
             for attribute, name in layer.weights.items():
-                is_mapped = placement is Placement.MAPPED
-                weight = self.source.read(name) if is_mapped else self._prepared(layer, name, patches)
-                layer.module.__dict__[attribute] = weight
+                is_here = name in self._held or attribute in layer.module.__dict__
+                if is_here and (name in self._narrow or _same_patches(name, old_patches, patches)):
+                    continue
+                self._keep(layer, attribute, name, placement, patches)
             if placement is Placement.RESIDENT:
-                self.source.release(names)
+                self.source.release(layer.weights.values())
         self.patches = patches
-        self._install(used_on_demand, plan)
+        self._install(used_on_demand)
         self.plan = plan
 
     def _to_read(self, plan: ResidencyPlan, before: ResidencyPlan | None) -> list[str]:
@@ -122,51 +148,68 @@ class BoundNetwork:
         """Give up everything held; the network can be bound again."""
         self._remove_hooks()
         for layer in self._layers.values():
-            self._hide(layer)
+            self._drop(layer)
         self.source.release(self.source.specs)
         self.plan, self.patches = None, NO_PATCHES
 
     def _sizes(self, layer: _Layer, patches: PatchSet) -> LayerSizes:
-        specs = [self.source.specs[name] for name in layer.weights.values()]
-        stored = sum(spec.num_bytes for spec in specs)
-        compute = stored if layer.keeps_dtype else sum(spec.num_elements * self.dtype.itemsize for spec in specs)
+        specs = {name: self.source.specs[name] for name in layer.weights.values()}
+        stored = sum(spec.num_bytes for spec in specs.values())
+        compute = stored if layer.keeps_dtype else sum(s.num_elements * self.dtype.itemsize for s in specs.values())
+        saved = self.dtype.itemsize - self.storage.itemsize
         return LayerSizes(
             layer.name,
             stored,
             compute,
             layer.is_streamable,
             patches.touches(layer.weights.values()),
-            not layer.keeps_dtype and any(spec.dtype != self.dtype for spec in specs),
+            bool(layer.narrow) or (not layer.keeps_dtype and any(s.dtype != self.dtype for s in specs.values())),
+            compute - sum(specs[name].num_elements * saved for name in layer.narrow) if layer.narrow else None,
         )
 
-    def _prepared(self, layer: _Layer, name: str, patches: PatchSet) -> torch.Tensor:
-        """A private copy of a weight on the device in the dtype it is used in, patches applied."""
+    def _keep(self, layer: _Layer, attribute: str, name: str, placement: Placement, patches: PatchSet) -> None:
+        """Bring one weight where it stays: narrow ones aside, for the hook to cast; others into their layer."""
+        layer.module.__dict__.pop(attribute, None)
         stored = self.source.read(name)
-        dtype = stored.dtype if layer.keeps_dtype else self.dtype
-        weight = stored.to(self.device.torch, dtype, copy=True)
-        return patches.apply(name, weight)
+        if placement is Placement.MAPPED:
+            layer.module.__dict__[attribute] = stored
+        elif name in self._narrow:
+            self._held[name] = rounded(stored.to(self.device.torch, copy=True), self.storage)
+        else:
+            dtype = stored.dtype if layer.keeps_dtype else self.dtype
+            layer.module.__dict__[attribute] = patches.apply(name, stored.to(self.device.torch, dtype, copy=True))
 
-    def _install(self, layers: list[_Layer], plan: ResidencyPlan) -> None:
+    def _install(self, on_demand: list[_Layer]) -> None:
         """Hooks for the layers that are prepared for each use."""
-        if not layers:
-            return
+        cast = [layer for layer in self._layers.values() if not layer.narrow.isdisjoint(self._held)]
         if self.device.shares_host_memory:
-            slack = _ALIGNMENT_BYTES * max(len(layer.weights) for layer in layers)
-            self._scratch = torch.empty(plan.scratch_bytes + slack, dtype=torch.uint8)
-            for layer in layers:
+            cast += on_demand
+        elif on_demand:
+            weights = {layer.name: tuple(layer.weights.values()) for layer in on_demand}
+            self._prefetcher = Prefetcher(self.source, self.device, self._converted, weights)
+            for layer in on_demand:
+                self._hook(layer, self._stream_in)
+        if cast:
+            slack = _ALIGNMENT_BYTES * max(len(layer.weights) for layer in cast)
+            needed = max(self._sizes(layer, NO_PATCHES).compute_bytes for layer in cast)
+            self._scratch = torch.empty(needed + slack, dtype=torch.uint8, device=self.device.torch)
+            for layer in cast:
                 self._hook(layer, self._cast_in)
-            return
-        weights = {layer.name: tuple(layer.weights.values()) for layer in layers}
-        self._prefetcher = Prefetcher(self.source, self.device, self.dtype, weights)
-        for layer in layers:
-            self._hook(layer, self._stream_in)
+
+    def _converted(self, name: str, stored: torch.Tensor) -> torch.Tensor:
+        """A weight in the compute dtype, by way of the storage dtype if it is held in that."""
+        return (rounded(stored, self.storage) if name in self._narrow else stored).to(self.dtype)
 
     def _hook(self, layer: _Layer, bring_in: Callable[[_Layer], None]) -> None:
+        kept = frozenset(layer.module.__dict__).intersection(layer.weights)
+
         def before(module: nn.Module, arguments: Any) -> None:
             bring_in(layer)
 
         def after(module: nn.Module, arguments: Any, output: Any) -> None:
-            self._hide(layer)
+            for attribute in layer.weights:
+                if attribute not in kept:
+                    module.__dict__.pop(attribute, None)
 
         self._hooks.append(layer.module.register_forward_pre_hook(before))
         self._hooks.append(layer.module.register_forward_hook(after, always_call=True))
@@ -175,13 +218,21 @@ class BoundNetwork:
         """Cast a layer's weights into the scratch buffer; streamable layers never nest, so one buffer serves all."""
         assert self._scratch is not None
         position = 0
+        is_kept = not layer.narrow.isdisjoint(self._held)
         for attribute, name in layer.weights.items():
+            if is_kept and name not in layer.narrow:
+                continue
             spec = self.source.specs[name]
             stop = position + spec.num_elements * self.dtype.itemsize
             weight = self._scratch[position:stop].view(self.dtype).view(spec.shape)
-            weight.copy_(self.source.read(name))
+            weight.copy_(self._held[name] if name in self._held else self._as_held(name))
             layer.module.__dict__[attribute] = self.patches.apply(name, weight)
             position = -(-stop // _ALIGNMENT_BYTES) * _ALIGNMENT_BYTES
+
+    def _as_held(self, name: str) -> torch.Tensor:
+        """The stored weight with the values it would have if it were kept."""
+        stored = self.source.read(name)
+        return rounded(stored, self.storage) if name in self._narrow else stored
 
     def _stream_in(self, layer: _Layer) -> None:
         assert self._prefetcher is not None
@@ -189,9 +240,11 @@ class BoundNetwork:
         for attribute, name in layer.weights.items():
             layer.module.__dict__[attribute] = self.patches.apply(name, arrived[name])
 
-    def _hide(self, layer: _Layer) -> None:
-        for attribute in layer.weights:
+    def _drop(self, layer: _Layer) -> None:
+        """Give up what is kept of a layer."""
+        for attribute, name in layer.weights.items():
             layer.module.__dict__.pop(attribute, None)
+            self._held.pop(name, None)
 
     def _remove_hooks(self) -> None:
         for hook in self._hooks:
@@ -203,17 +256,17 @@ class BoundNetwork:
             self._prefetcher = None
 
 
-def _same_patches(names: Iterable[str], old: PatchSet, new: PatchSet) -> bool:
-    if old.identity == new.identity:
-        return True
-    wanted = tuple(names)
-    return not old.touches(wanted) and not new.touches(wanted)
+def _same_patches(name: str, old: PatchSet, new: PatchSet) -> bool:
+    return old.identity == new.identity or not (old.touches((name,)) or new.touches((name,)))
 
 
-def _find_layers(module: nn.Module, source: WeightSource) -> Iterable[_Layer]:
+def _find_layers(module: nn.Module, source: WeightSource, has_narrow: bool) -> Iterable[_Layer]:
+    specs = source.specs
     for path, layer in module.named_modules():
         names = {key: f"{path}.{key}" if path else key for key, _ in layer.named_parameters(recurse=False)}
-        present = {key: name for key, name in names.items() if name in source.specs}
+        present = {key: name for key, name in names.items() if name in specs}
         if present:
+            is_narrowable = has_narrow and isinstance(layer, _NARROWABLE)
+            narrow = frozenset(name for name in present.values() if is_narrowable and len(specs[name].shape) > 1)
             keeps_dtype = bool(getattr(layer, "casts_after_lookup", False))
-            yield _Layer(path, layer, present, isinstance(layer, _STREAMABLE), keeps_dtype)
+            yield _Layer(path, layer, present, isinstance(layer, _STREAMABLE), keeps_dtype, narrow)

@@ -29,7 +29,7 @@ _DRIVER_BYTES = 600 << 20
 class NetworkSource:
     """A network that can be loaded: how to build it without storage, and where its weights come from.
 
-    identity: equal identity, equal function. part: decides the compute dtype. repeats: runs once per step rather than
+    identity: equal identity, equal function. part: decides the dtypes. repeats: runs once per step rather than
     once per prompt or picture.
     """
 
@@ -71,6 +71,11 @@ class NetworkHost:
     def compute_dtype(self, source: NetworkSource) -> torch.dtype:
         """The dtype a network computes in here."""
         return self.precision.compute_dtype(source.part, self.device)
+
+    def dtype_identity(self, source: NetworkSource) -> str:
+        """Equal for two hosts, equal rounding of a network: the dtypes it computes in and is held in."""
+        storage = self.precision.storage_dtype(source.part, self.device)
+        return f"{self.compute_dtype(source)}/{storage}"
 
     @property
     def resident_bytes(self) -> int:
@@ -136,7 +141,8 @@ class NetworkHost:
         if network is None:
             with torch.device("meta"):
                 module = source.build()
-            network = BoundNetwork(module, source.weights, self.device, self.compute_dtype(source))
+            storage = self.precision.storage_dtype(source.part, self.device)
+            network = BoundNetwork(module, source.weights, self.device, self.compute_dtype(source), storage)
         self._networks[source.identity] = network
         return network
 

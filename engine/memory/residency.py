@@ -21,7 +21,7 @@ class Placement(Enum):
     MAPPED = "mapped"
     """In the mapped file, used from there as they are: costs no memory of ours."""
     RESIDENT = "resident"
-    """On the device in the compute dtype."""
+    """On the device in the storage dtype, which is the compute dtype unless a narrower one was asked for."""
     CAST_ON_USE = "cast_on_use"
     """Where the device can reach them in the stored dtype; cast into a scratch buffer for each use."""
     STREAMED = "streamed"
@@ -44,7 +44,9 @@ class LayerSizes:
     stored_bytes, compute_bytes: size in the file's dtype and in the compute dtype.
     is_streamable: may be brought in for each use; others always stay.
     is_patched: a patch changes it, so it costs work each time it is prepared.
-    needs_cast: stored and compute dtype differ.
+    needs_cast: the weights cannot be used as the file has them.
+    narrow_bytes: size as kept on the device when that is in a dtype narrower than the compute dtype; None when the two
+    are the same. Such a layer is cast for each use wherever it is.
     """
 
     name: str
@@ -53,6 +55,12 @@ class LayerSizes:
     is_streamable: bool = True
     is_patched: bool = False
     needs_cast: bool = False
+    narrow_bytes: int | None = None
+
+    @property
+    def kept_bytes(self) -> int:
+        """What keeping it on the device costs between forwards."""
+        return self.compute_bytes if self.narrow_bytes is None else self.narrow_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +68,7 @@ class ResidencyPlan:
     """Placement of every layer, and what it costs.
 
     resident_bytes: held on the device between forwards. scratch_bytes: further device memory while a forward runs.
-    moved_bytes: copied or cast in each forward.
+    moved_bytes: read from where they are stored in each forward.
     """
 
     placements: Mapping[str, Placement]
@@ -101,29 +109,30 @@ def plan_residency(
     """
     wants_residents = mode is MemoryMode.KEEP and (repeats or not host_is_device)
     placements = {layer.name: _when_not_kept(layer, host_is_device) for layer in layers}
-    resident = sum(layer.compute_bytes for layer in layers if placements[layer.name] is Placement.RESIDENT)
+    resident = sum(layer.kept_bytes for layer in layers if placements[layer.name] is Placement.RESIDENT)
     candidates = [layer for layer in layers if placements[layer.name] in (Placement.CAST_ON_USE, Placement.STREAMED)]
-    scratch = _scratch_bytes(candidates, host_is_device)
-    if resident + scratch > budget_bytes:
+    scratch = _scratch_bytes(candidates, (), host_is_device)
+    total = sum(layer.kept_bytes for layer in candidates) + _scratch_bytes((), candidates, host_is_device)
+    if wants_residents and resident + total <= budget_bytes:
+        kept = {layer.name for layer in candidates}
+    elif resident + scratch > budget_bytes:
         raise OutOfMemory(
             f"The {what} needs at least {_mib(resident + scratch)} for its weights; "
             f"{_mib(max(budget_bytes, 0))} may be used.",
             hint="Raise the memory limit, make the picture smaller, or close other programs.",
             details={"needed_bytes": resident + scratch, "budget_bytes": budget_bytes},
         )
-    total = sum(layer.compute_bytes for layer in candidates)
-    if wants_residents and resident + total <= budget_bytes:
-        kept = {layer.name for layer in candidates}
     elif wants_residents:
-        kept = _choose(candidates, budget_bytes - resident - scratch)
+        kept = _choose(candidates, budget_bytes - resident - _scratch_bytes(candidates, candidates, host_is_device))
     else:
         kept = set()
     for name in kept:
         placements[name] = Placement.RESIDENT
-    resident += sum(layer.compute_bytes for layer in candidates if layer.name in kept)
+    resident += sum(layer.kept_bytes for layer in candidates if layer.name in kept)
     left = [layer for layer in candidates if layer.name not in kept]
+    scratch = _scratch_bytes(left, [layer for layer in candidates if layer.name in kept], host_is_device)
     moved = sum(layer.stored_bytes for layer in left)
-    return ResidencyPlan(MappingProxyType(placements), resident, _scratch_bytes(left, host_is_device), moved)
+    return ResidencyPlan(MappingProxyType(placements), resident, scratch, moved)
 
 
 def _when_not_kept(layer: LayerSizes, host_is_device: bool) -> Placement:
@@ -134,20 +143,30 @@ def _when_not_kept(layer: LayerSizes, host_is_device: bool) -> Placement:
     return Placement.CAST_ON_USE if host_is_device else Placement.STREAMED
 
 
-def _scratch_bytes(layers: Sequence[LayerSizes], host_is_device: bool) -> int:
-    """One layer in the compute dtype; on an accelerator also the next one on its way, each with its stored form."""
-    largest = sorted(
-        (layer.compute_bytes + (0 if host_is_device else layer.stored_bytes) for layer in layers), reverse=True
-    )
-    return sum(largest[:1] if host_is_device else largest[:2])
+def _scratch_bytes(brought: Sequence[LayerSizes], kept: Sequence[LayerSizes], host_is_device: bool) -> int:
+    """What layers need while they are used, at most: those brought in for each use, and those kept.
+
+    One layer brought in needs its compute dtype; on an accelerator also its stored form, and the same for the next one
+    on its way. A layer that is held narrow is rounded first, which takes its stored and its narrow form beside. A kept
+    layer needs room only when it is held narrow. On the host one buffer serves all; on an accelerator each kind has its
+    own.
+    """
+    for_kept = max((layer.compute_bytes for layer in kept if layer.narrow_bytes is not None), default=0)
+    needs = []
+    for layer in brought:
+        extra = 0 if layer.narrow_bytes is None else layer.narrow_bytes
+        has_stored_form = layer.narrow_bytes is not None or not host_is_device
+        needs.append(layer.compute_bytes + extra + (layer.stored_bytes if has_stored_form else 0))
+    needs.sort(reverse=True)
+    return max([for_kept, *needs[:1]]) if host_is_device else for_kept + sum(needs[:2])
 
 
 def _choose(layers: Sequence[LayerSizes], room_bytes: int) -> set[str]:
     chosen: set[str] = set()
-    for layer in sorted(layers, key=lambda item: (not item.is_patched, item.compute_bytes)):
-        if layer.compute_bytes <= room_bytes:
+    for layer in sorted(layers, key=lambda item: (not item.is_patched, item.kept_bytes)):
+        if layer.kept_bytes <= room_bytes:
             chosen.add(layer.name)
-            room_bytes -= layer.compute_bytes
+            room_bytes -= layer.kept_bytes
     return chosen
 
 

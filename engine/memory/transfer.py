@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import torch
@@ -20,14 +20,24 @@ class Prefetcher:
     """Copies layers to a device on a stream of its own. The order of use is learned in the first forward.
 
     Where the device has no streams, copies happen when asked for. Used by one thread at a time.
+
+    Args:
+        source: where weights are read.
+        device: where they go.
+        convert: a weight's name and its private copy on the device, as stored → as the layer uses it.
+        layers: layer name → names of its weights.
     """
 
     def __init__(
-        self, source: _Readable, device: Device, dtype: torch.dtype, layers: Mapping[str, tuple[str, ...]]
+        self,
+        source: _Readable,
+        device: Device,
+        convert: Callable[[str, torch.Tensor], torch.Tensor],
+        layers: Mapping[str, tuple[str, ...]],
     ) -> None:
         self._source = source
         self._device = device.torch
-        self._dtype = dtype
+        self._convert = convert
         self._layers = layers
         self._following: dict[str, str] = {}
         self._last: str | None = None
@@ -35,7 +45,7 @@ class Prefetcher:
         self._stream = torch.Stream(self._device) if device.kind in ("cuda", "xpu") else None
 
     def take(self, layer: str) -> dict[str, torch.Tensor]:
-        """The layer's weights on the device in the compute dtype, private to the caller; starts the next layer."""
+        """The layer's weights on the device, converted and private to the caller; starts the next layer."""
         if self._last is not None:
             self._following[self._last] = layer
         self._last = layer
@@ -52,7 +62,7 @@ class Prefetcher:
         following = self._following.get(layer)
         if following is not None:
             self._start(following)
-        return {name: weight.to(self._dtype) for name, weight in weights.items()}
+        return {name: self._convert(name, weight) for name, weight in weights.items()}
 
     def close(self) -> None:
         """Forget what is on its way."""

@@ -83,17 +83,26 @@ def test_a_budget_below_the_smallest_plan_is_an_error_that_says_how_much_is_need
 
 
 @given(
-    sizes=st.lists(st.tuples(st.integers(1, 1000), st.booleans(), st.booleans()), min_size=1, max_size=20),
+    sizes=st.lists(
+        st.tuples(st.integers(1, 1000), st.booleans(), st.booleans(), st.booleans()), min_size=1, max_size=20
+    ),
     budget=st.integers(0, 50_000),
     host=st.booleans(),
     repeats=st.booleans(),
 )
 def test_no_plan_exceeds_its_budget_and_every_layer_has_a_place(
-    sizes: list[tuple[int, bool, bool]], budget: int, host: bool, repeats: bool
+    sizes: list[tuple[int, bool, bool, bool]], budget: int, host: bool, repeats: bool
 ) -> None:
     layers = [
-        LayerSizes(str(index), size, 2 * size if cast else size, needs_cast=cast, is_patched=patched)
-        for index, (size, cast, patched) in enumerate(sizes)
+        LayerSizes(
+            str(index),
+            size,
+            2 * size if cast or narrow else size,
+            needs_cast=cast or narrow,
+            is_patched=patched,
+            narrow_bytes=size // 2 if narrow else None,
+        )
+        for index, (size, cast, patched, narrow) in enumerate(sizes)
     ]
     try:
         made = plan(layers, budget, host=host, repeats=repeats)

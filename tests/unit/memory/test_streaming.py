@@ -25,6 +25,10 @@ DEVICE = SeparateDevice("cpu")
 KEPT = 4 * WIDTH
 
 
+def as_float32(name: str, weight: torch.Tensor) -> torch.Tensor:
+    return weight.to(torch.float32)
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
 @pytest.mark.parametrize("mode", list(MemoryMode))
 @pytest.mark.parametrize("budget", [1 << 30, 5 * LAYER_BYTES])
@@ -58,7 +62,7 @@ def test_each_streamed_layer_is_copied_once_a_forward() -> None:
 def test_the_next_layer_is_on_its_way_once_the_order_is_known() -> None:
     weights = MemoryWeights(3, torch.float16)
     layers = {f"layers.{n}": (f"layers.{n}.weight", f"layers.{n}.bias") for n in range(3)}
-    prefetcher = Prefetcher(weights, DEVICE, torch.float32, layers)
+    prefetcher = Prefetcher(weights, DEVICE, as_float32, layers)
     for number in range(3):
         prefetcher.take(f"layers.{number}")
     assert list(weights.reads.values()) == [0, 1, 1, 1, 1, 1, 1]
@@ -72,6 +76,6 @@ def test_the_next_layer_is_on_its_way_once_the_order_is_known() -> None:
 
 def test_streamed_weights_are_private_copies() -> None:
     weights = MemoryWeights(1, torch.float32)
-    prefetcher = Prefetcher(weights, DEVICE, torch.float32, {"layers.0": ("layers.0.weight",)})
+    prefetcher = Prefetcher(weights, DEVICE, as_float32, {"layers.0": ("layers.0.weight",)})
     prefetcher.take("layers.0")["layers.0.weight"].zero_()
     assert bool(weights.tensors["layers.0.weight"].any())

@@ -70,7 +70,7 @@ def build(host: Host) -> StandIn:
         novram=memory.plan == "none",
         cpu_vae=precision.vae_on_cpu,
         force_fp32=precision.force_float32,
-        force_fp16=precision.network == "float16",
+        force_fp16=precision.force_float16,
         deterministic=precision.deterministic,
         directml=None,
         disable_auto_launch=True,

@@ -93,7 +93,9 @@ class _Devices:
         """Whether half precision pays on a device."""
         precision = self._host.settings.precision
         target = torch.device(device) if device is not None else self.get_torch_device()
-        return not precision.force_float32 and target.type in ("cuda", "xpu", "mps")
+        if precision.force_float32:
+            return False
+        return precision.force_float16 or target.type in ("cuda", "xpu", "mps")
 
     def should_use_bf16(self, device: Any = None, *_: Any, **__: Any) -> bool:
         """Whether bfloat16 is native on a device."""
@@ -102,7 +104,7 @@ class _Devices:
         return has_bfloat16(self._facts_of(device))
 
     def unet_dtype(self, device: Any = None, *_: Any, **__: Any) -> torch.dtype:
-        """The dtype networks are computed in."""
+        """The dtype the weights of networks are held in."""
         named = self._host.settings.precision.network
         if named is not None:
             return getattr(torch, named)
