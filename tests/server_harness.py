@@ -82,10 +82,10 @@ class Server:
 
 
 @asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[Server]:
-    """Serve with the fake worker."""
+async def running(settings: Settings, worker: tuple[str, ...] | None = FAKE_WORKER) -> AsyncIterator[Server]:
+    """Serve with the fake worker, or with another worker's command line (None: the real one)."""
     async with (
-        running_server(settings, clock=time.time, worker_command=FAKE_WORKER) as (engine, addresses),
+        running_server(settings, clock=time.time, worker_command=worker) as (engine, addresses),
         aiohttp.ClientSession() as session,
     ):
         yield Server(engine, addresses[0], session)

@@ -63,7 +63,10 @@ class WorkerProcess:
 
     @classmethod
     async def start(cls, command: Sequence[str], name: str, data: Path, log: logging.Logger) -> WorkerProcess:
-        """Start `command` with pipes, and leave a note of its process id for the next server in case this one dies."""
+        """Start `command` with pipes, and leave a note of its process id for the next server in case this one dies.
+
+        Raises OSError when either fails; nothing runs then.
+        """
         process = await asyncio.create_subprocess_exec(
             *command,
             stdin=asyncio.subprocess.PIPE,
@@ -74,8 +77,14 @@ class WorkerProcess:
             start_new_session=os.name != "nt",  # Ctrl-C at the terminal is the server's business
         )
         record = data / "workers" / f"{process.pid}.pid"
-        record.parent.mkdir(parents=True, exist_ok=True)
-        record.write_text(str(_create_time(process.pid)))
+        try:
+            record.parent.mkdir(parents=True, exist_ok=True)
+            record.write_text(str(_create_time(process.pid)))
+        except OSError:
+            _kill_tree(process.pid)
+            await process.wait()
+            record.unlink(missing_ok=True)
+            raise
         return cls(process, record, log)
 
     @property
@@ -103,6 +112,9 @@ class WorkerProcess:
             if self._process.returncode is None and not self.kill_reason:
                 problem = error.message
             self.kill("bad_frame")
+        except Exception:  # noqa: BLE001 - whatever it was, the worker is replaced and its jobs go on
+            self._log.exception("A message of the worker could not be used; the worker is ended.")
+            self.kill("bad_message")
         finally:
             # The child closed its end or broke the protocol: nothing it could still do would be heard.
             code = await self._reap()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import sys
 import time
 
 import pytest
@@ -144,6 +145,30 @@ async def test_cancels_at_random_moments_touch_only_the_named_job(server):
         assert record["state"] in (("cancelled", "succeeded") if job in named else ("succeeded",))
         events = await server.engine.events(JobId(job))
         assert sum(event.kind in ("job_cancelled", "job_succeeded") for event in events) == 1
+
+
+ODD_WORKER = """
+import os, pathlib, sys
+from engine.protocol.codec import encode
+from engine.protocol.messages import CatalogPublished
+
+if not pathlib.Path(sys.argv[1]).exists():
+    pathlib.Path(sys.argv[1]).touch()
+    os.write(1, encode(CatalogPublished("d", [{"surprise": 1}], [])))
+    os.read(0, 1 << 20)
+    os.read(0, 1)
+os.execv(sys.executable, [sys.executable, *sys.argv[2:]])
+"""
+
+
+async def test_a_worker_whose_catalog_cannot_be_read_is_replaced(tmp_path):
+    worker = (sys.executable, "-c", ODD_WORKER, str(tmp_path / "marker"), *FAKE_WORKER[1:])
+    async with running(settings_in(tmp_path), worker) as server:
+        job = await server.submit(toy("Show", text="a"))
+        _, record = await server.call("GET", f"/jobs/{job['id']}/wait?seconds=30")
+        assert record["state"] == "succeeded"
+        (info,) = server.engine.services.workers.infos()
+        assert info.last_end["killed_for"] == "bad_message"
 
 
 async def test_a_paused_queue_starts_nothing_until_it_is_resumed(server):
