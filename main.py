@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
+EXTRAS = {"test": ("test",), "bench": ("test",), "train": ("train",)}
+"""Sub-command → what it needs beyond the base installation."""
 
 
 def main() -> int:
@@ -15,7 +17,7 @@ def main() -> int:
     from engine.command.environment import SetupError, ensure_environment
 
     arguments = sys.argv[1:]
-    extras = ("test",) if arguments[:1] == ["test"] else ()
+    extras = EXTRAS.get(arguments[0], ()) if arguments else ()
     try:
         ensure_environment(ROOT, arguments, extras)
     except SetupError as error:

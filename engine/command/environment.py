@@ -20,6 +20,8 @@ from typing import BinaryIO
 __all__ = ["SetupError", "bare_requirements", "ensure_environment", "environment_python", "requirements", "stamp_value"]
 
 SUPPORTED = ((3, 10), (3, 13))
+EXTRAS = ("train", "test")
+"""Extras that a sub-command installs by itself."""
 _STAMP = "atelier-stamp"
 _INSIDE = "ATELIER_ENVIRONMENT"
 
@@ -100,6 +102,11 @@ def _is_current(root: Path, extras: tuple[str, ...]) -> bool:
     return environment_python(root).exists() and stamp_value(root, extras) in lines
 
 
+def _still_current(root: Path) -> set[str]:
+    """Stamp values of single extras installed before, as far as what they stand for has not changed."""
+    return {stamp_value(root, (extra,)) for extra in EXTRAS if _is_current(root, (extra,))}
+
+
 def _install(root: Path, extras: tuple[str, ...]) -> None:
     version = sys.version_info[:2]
     if not SUPPORTED[0] <= version <= SUPPORTED[1]:
@@ -124,10 +131,8 @@ def _install(root: Path, extras: tuple[str, ...]) -> None:
     bare = bare_requirements(root, extras)
     if bare:
         _pip(root, "install", "--no-deps", *bare)
-    values = [stamp_value(root, extras)]
-    if extras:
-        values.append(stamp_value(root, ()))
-    (root / ".venv" / _STAMP).write_text("\n".join(values))
+    values = {stamp_value(root, extras), stamp_value(root, ())} | _still_current(root)
+    (root / ".venv" / _STAMP).write_text("\n".join(sorted(values)))
     print(f"Environment ready after {time.monotonic() - started:.0f} s ({wanted})", flush=True)
 
 

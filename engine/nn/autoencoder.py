@@ -1,4 +1,4 @@
-"""The convolutional autoencoder of latent diffusion (KL form), with the key names of the published files.
+"""The convolutional autoencoder of latent diffusion (KL and VQ forms), with the key names of the published files.
 
 Source: Esser et al. 2021, arXiv:2012.09841; Rombach et al. 2022, arXiv:2112.10752, appendix G.
 """
@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from engine.nn.attention import attend
 from engine.nn.layers import Conv2d, GroupNorm
+from engine.nn.vector_quantizer import VectorQuantizer
 
 __all__ = ["Autoencoder", "AutoencoderConfig"]
 
@@ -21,6 +22,8 @@ class AutoencoderConfig:
     """Sizes: pixel channels, latent channels, base width, channels of each level in units of it, blocks a level.
 
     has_quant_convs: 1x1 convolutions between the latent and the two halves (SD1, SD2, SDXL have them, SD3 does not).
+    codebook_size: entries of the codebook of the VQ form; None for the KL form, whose encoder gives mean and variance.
+    attention_levels: levels whose blocks are each followed by attention. has_middle_attention: the middle has one too.
     """
 
     channels: int
@@ -29,6 +32,14 @@ class AutoencoderConfig:
     latent_channels: int
     pixel_channels: int = 3
     has_quant_convs: bool = True
+    codebook_size: int | None = None
+    attention_levels: tuple[int, ...] = ()
+    has_middle_attention: bool = True
+
+    @property
+    def encoded_channels(self) -> int:
+        """Channels the encoder gives: mean and log variance, or the latent alone."""
+        return self.latent_channels * (2 if self.codebook_size is None else 1)
 
     @property
     def downscale(self) -> int:
@@ -90,10 +101,10 @@ class _Upsample(nn.Module):
 
 
 class _Middle(nn.Module):
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, has_attention: bool) -> None:
         super().__init__()
         self.block_1 = _ResBlock(channels, channels)
-        self.attn_1 = _Attention(channels)
+        self.attn_1 = _Attention(channels) if has_attention else nn.Identity()
         self.block_2 = _ResBlock(channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -101,18 +112,21 @@ class _Middle(nn.Module):
 
 
 class _Level(nn.Module):
-    """Blocks of one resolution, with the change of resolution after them."""
+    """Blocks of one resolution, each with attention or none has, and the change of resolution after them."""
 
-    def __init__(self, blocks: list[nn.Module], **resample: nn.Module) -> None:
+    def __init__(self, blocks: list[nn.Module], attention: list[nn.Module], **resample: nn.Module) -> None:
         super().__init__()
         self.block = nn.ModuleList(blocks)
+        self.attn = nn.ModuleList(attention)
         self.resample_name = next(iter(resample), None)
         for name, module in resample.items():
             self.add_module(name, module)
 
     def forward(self, x: Tensor) -> Tensor:
-        for block in self.block:
+        for number, block in enumerate(self.block):
             x = block(x)
+            if self.attn:
+                x = self.attn[number](x)
         return x if self.resample_name is None else getattr(self, self.resample_name)(x)
 
 
@@ -129,11 +143,12 @@ class _Encoder(nn.Module):
                 blocks.append(_ResBlock(channels, wanted))
                 channels = wanted
             is_last = level == len(config.channel_mult) - 1
-            levels.append(_Level(blocks) if is_last else _Level(blocks, downsample=_Downsample(channels)))
+            resample: dict[str, nn.Module] = {} if is_last else {"downsample": _Downsample(channels)}
+            levels.append(_Level(blocks, _attention(config, level, config.num_res_blocks), **resample))
         self.down = nn.ModuleList(levels)
-        self.mid = _Middle(channels)
+        self.mid = _Middle(channels, config.has_middle_attention)
         self.norm_out = GroupNorm(32, channels, eps=1e-6)
-        self.conv_out = Conv2d(channels, 2 * config.latent_channels, 3, padding=1)
+        self.conv_out = Conv2d(channels, config.encoded_channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.conv_in(x)
@@ -147,7 +162,7 @@ class _Decoder(nn.Module):
         super().__init__()
         channels = config.channels * config.channel_mult[-1]
         self.conv_in = Conv2d(config.latent_channels, channels, 3, padding=1)
-        self.mid = _Middle(channels)
+        self.mid = _Middle(channels, config.has_middle_attention)
         levels: list[nn.Module] = []
         for level in reversed(range(len(config.channel_mult))):
             wanted = config.channels * config.channel_mult[level]
@@ -155,7 +170,8 @@ class _Decoder(nn.Module):
             for _ in range(config.num_res_blocks + 1):
                 blocks.append(_ResBlock(channels, wanted))
                 channels = wanted
-            levels.insert(0, _Level(blocks, upsample=_Upsample(channels)) if level else _Level(blocks))
+            resample: dict[str, nn.Module] = {"upsample": _Upsample(channels)} if level else {}
+            levels.insert(0, _Level(blocks, _attention(config, level, config.num_res_blocks + 1), **resample))
         self.up = nn.ModuleList(levels)
         self.norm_out = GroupNorm(32, channels, eps=1e-6)
         self.conv_out = Conv2d(channels, config.pixel_channels, 3, padding=1)
@@ -167,8 +183,14 @@ class _Decoder(nn.Module):
         return self.conv_out(functional.silu(self.norm_out(x), inplace=True))
 
 
+def _attention(config: AutoencoderConfig, level: int, num_blocks: int) -> list[nn.Module]:
+    if level not in config.attention_levels:
+        return []
+    return [_Attention(config.channels * config.channel_mult[level]) for _ in range(num_blocks)]
+
+
 class Autoencoder(nn.Module):
-    """Pixels in [-1, 1] ↔ latents. Keys: encoder, decoder, quant_conv, post_quant_conv."""
+    """Pixels in [-1, 1] ↔ latents. Keys: encoder, decoder, quant_conv, post_quant_conv, and quantize of the VQ form."""
 
     def __init__(self, config: AutoencoderConfig) -> None:
         super().__init__()
@@ -176,14 +198,22 @@ class Autoencoder(nn.Module):
         self.encoder = _Encoder(config)
         self.decoder = _Decoder(config)
         if config.has_quant_convs:
-            self.quant_conv = Conv2d(2 * config.latent_channels, 2 * config.latent_channels, 1)
+            self.quant_conv = Conv2d(config.encoded_channels, config.encoded_channels, 1)
             self.post_quant_conv = Conv2d(config.latent_channels, config.latent_channels, 1)
+        if config.codebook_size is not None:
+            self.quantize = VectorQuantizer(config.codebook_size, config.latent_channels)
 
     def encode(self, pixels: Tensor) -> Tensor:
-        """Pixels [b 3 h w] → mean and log variance of the latent, [b 2c h/f w/f]."""
-        moments = self.encoder(pixels)
-        return self.quant_conv(moments) if self.config.has_quant_convs else moments
+        """Pixels [b 3 h w] → mean and log variance [b 2c h/f w/f]; in the VQ form the latent before it is quantized."""
+        encoded = self.encoder(pixels)
+        return self.quant_conv(encoded) if self.config.has_quant_convs else encoded
 
     def decode(self, latent: Tensor) -> Tensor:
-        """Latent [b c h w] → pixels [b 3 hf wf]."""
+        """Latent [b c h w] → pixels [b 3 hf wf]. The VQ form replaces each cell by its nearest codebook entry first."""
+        if self.config.codebook_size is not None:
+            latent = self.quantize(latent).quantized
+        return self.decode_quantized(latent)
+
+    def decode_quantized(self, latent: Tensor) -> Tensor:
+        """As `decode`, for a latent that needs no quantizing."""
         return self.decoder(self.post_quant_conv(latent) if self.config.has_quant_convs else latent)

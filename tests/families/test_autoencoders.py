@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 from pathlib import Path
 
 import pytest
@@ -10,12 +12,15 @@ from safetensors.torch import load_file, save_file
 
 from engine.core.errors import CheckpointError, NodeError, OutOfMemory
 from engine.families.autoencoder.forms import TinyAutoencoder
-from engine.families.autoencoder.opening import open_autoencoder
+from engine.families.autoencoder.opening import autoencoder_config, open_autoencoder, shapes_of
 from engine.families.autoencoder.tiling import blend_tiles, tile_starts
+from engine.nn.autoencoder import Autoencoder, AutoencoderConfig
 from engine.weights.checkpoint import open_checkpoint
 from tests.tiny_sd1 import host_with, store_on, tiny_checkpoint
 
 torch.set_num_threads(1)
+LAYOUTS = Path(__file__).resolve().parents[1] / "data" / "layouts"
+NOT_THE_NETWORK = ("loss.", "model_ema.")
 
 
 @pytest.fixture(scope="module")
@@ -250,3 +255,39 @@ def test_an_unknown_key_in_a_vae_file_is_refused(path: Path, tmp_path: Path) -> 
     save_file({**kl_weights(path), "surprise": torch.zeros(1)}, tmp_path / "vae.safetensors")
     with pytest.raises(CheckpointError, match="surprise"):
         opened(tmp_path / "vae.safetensors")
+
+
+# ------------------------------------------------------------------ published forms
+
+PUBLISHED = [
+    "ldm-kl-f4", "ldm-kl-f8", "ldm-kl-f16", "ldm-kl-f32", "ldm-vq-f4", "ldm-vq-f4-noattn", "ldm-vq-f8",
+    "ldm-vq-f8-n256", "ldm-vq-f16", "taming-vqgan-f16-1024", "taming-vqgan-f16-16384", "vae-ft-mse", "sd3-vae",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_the_sizes_read_from_a_published_file_build_a_network_of_exactly_its_keys(name: str) -> None:
+    layout = json.loads(gzip.decompress((LAYOUTS / f"{name}.json.gz").read_bytes()))
+    shapes = {key: tuple(entry[1]) for key, entry in layout["tensors"].items() if not key.startswith(NOT_THE_NETWORK)}
+    config = autoencoder_config(shapes, "")
+    assert config is not None
+    with torch.device("meta"):
+        assert shapes_of(Autoencoder(config)) == shapes
+
+
+def test_a_vq_file_decodes_what_its_codebook_makes_of_a_latent(tmp_path: Path) -> None:
+    config = AutoencoderConfig(32, (1, 1), 1, 3, codebook_size=7, attention_levels=(1,), has_middle_attention=False)
+    generator = torch.Generator().manual_seed(3)
+    with torch.device("meta"):
+        shapes = shapes_of(Autoencoder(config))
+    save_file(
+        {key: torch.randn(shape, generator=generator) * 0.1 for key, shape in shapes.items()},
+        tmp_path / "vq.safetensors",
+    )
+    vae = open_autoencoder(open_checkpoint(tmp_path / "vq.safetensors"), host_with(), str)
+    table = load_file(tmp_path / "vq.safetensors")["quantize.embedding.weight"]
+    numbers = torch.randint(7, (1, 4, 4), generator=generator)
+    exact = table[numbers].movedim(-1, 1)
+    assert vae.encode(picture(8, 8)).shape == (1, 3, 4, 4)
+    nudged = exact + 1e-4 * torch.randn(exact.shape, generator=generator)
+    assert torch.allclose(vae.decode(nudged), vae.decode(exact), atol=1e-6)

@@ -18,7 +18,14 @@ from engine.nn.tiny_autoencoder import TinyDecoder, TinyEncoder
 from engine.weights.checkpoint import Checkpoint
 from engine.weights.remap import KeyRule, WeightReader, WeightSpec, read_part, refuse_unknown_keys
 
-__all__ = ["HARMLESS_AUTOENCODER_KEYS", "autoencoder_config", "open_autoencoder", "open_kl_part", "open_tiny_pair"]
+__all__ = [
+    "HARMLESS_AUTOENCODER_KEYS",
+    "autoencoder_config",
+    "open_autoencoder",
+    "open_kl_part",
+    "open_tiny_pair",
+    "shapes_of",
+]
 
 _PREFIXES = ("first_stage_model.", "vae.", "")
 HARMLESS_AUTOENCODER_KEYS = (r"loss\..*", r"model_ema\.(decay|num_updates)", r"global_step")
@@ -38,7 +45,7 @@ def shapes_of(module: nn.Module) -> dict[str, tuple[int, ...]]:
 
 
 def autoencoder_config(shapes: Mapping[str, tuple[int, ...]], prefix: str) -> AutoencoderConfig | None:
-    """Sizes of the KL autoencoder (LDM names) below `prefix`; None when there is none."""
+    """Sizes of the KL or VQ autoencoder (LDM names) below `prefix`; None when there is none."""
     first = shapes.get(f"{prefix}encoder.conv_in.weight")
     last = shapes.get(f"{prefix}decoder.conv_in.weight")
     if first is None or last is None or f"{prefix}encoder.down.0.block.0.conv1.weight" not in shapes:
@@ -49,7 +56,18 @@ def autoencoder_config(shapes: Mapping[str, tuple[int, ...]], prefix: str) -> Au
     blocks = 0
     while f"{prefix}encoder.down.0.block.{blocks}.conv1.weight" in shapes:
         blocks += 1
-    return AutoencoderConfig(channels, tuple(mults), blocks, last[1], first[1], f"{prefix}quant_conv.weight" in shapes)
+    codebook = shapes.get(f"{prefix}quantize.embedding.weight")
+    return AutoencoderConfig(
+        channels,
+        tuple(mults),
+        blocks,
+        last[1],
+        first[1],
+        has_quant_convs=f"{prefix}quant_conv.weight" in shapes,
+        codebook_size=None if codebook is None else codebook[0],
+        attention_levels=tuple(n for n in range(len(mults)) if f"{prefix}encoder.down.{n}.attn.0.q.weight" in shapes),
+        has_middle_attention=f"{prefix}encoder.mid.attn_1.q.weight" in shapes,
+    )
 
 
 def open_kl_part(
