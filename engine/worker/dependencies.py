@@ -29,12 +29,23 @@ _NEVER_EQUAL = math.nan
 
 
 class Dependencies:
-    """Computes the `fingerprints` of a job or of an expansion. Any thread may ask."""
+    """Computes the `fingerprints` of a job or of an expansion. Any thread may ask.
 
-    def __init__(self, folders: Folders, definitions: Mapping[str, NodeDefinition], digests: FileDigests) -> None:
+    precision: the dtypes this worker was told to use, which decide what a weight file computes; values kept on disk
+    by a worker of other dtypes are not its own. "" when it was told nothing.
+    """
+
+    def __init__(
+        self,
+        folders: Folders,
+        definitions: Mapping[str, NodeDefinition],
+        digests: FileDigests,
+        precision: str = "",
+    ) -> None:
         self._folders = folders
         self._definitions = definitions
         self._digests = digests
+        self._precision = precision
         self._specs = {name: definition.spec for name, definition in definitions.items()}
         self._hooked = frozenset(name for name, spec in self._specs.items() if spec.has_fingerprint)
 
@@ -79,7 +90,9 @@ class Dependencies:
 
     def _file(self, dependency: FileDependency) -> str:
         try:
-            return self._digests.digest(self._path(dependency))
+            digest = self._digests.digest(self._path(dependency))
+            is_weights = dependency.folder not in _WORKING_FOLDERS
+            return f"{digest} {self._precision}" if is_weights and self._precision else digest
         except (AtelierError, OSError):
             # The node itself reports a missing file when it runs; until then "missing" is what it depends on.
             return "missing"

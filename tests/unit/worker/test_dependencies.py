@@ -31,9 +31,9 @@ def hooked(answer):
     return function
 
 
-def of(folders, *functions, digests=None):
+def of(folders, *functions, digests=None, precision=""):
     definitions = {function.__node__.spec.name: function.__node__ for function in functions}
-    return Dependencies(folders, definitions, digests or FileDigests())
+    return Dependencies(folders, definitions, digests or FileDigests(), precision)
 
 
 def graph_of(kind, **inputs):
@@ -167,3 +167,15 @@ def test_answers_in_bytes_and_scalars_are_compared(folders):
 def test_an_answer_given_with_the_prompt_replaces_the_hook(folders):
     dependencies = of(folders, hooked(failing))
     assert dependencies.fingerprints(graph_of("Hooked"), {"1": [7]}) == {"1": {"": [7]}}
+
+
+def test_weights_held_in_another_dtype_are_another_dependency_and_pictures_are_not(folders):
+    picture = folders.input / "a.png"
+    picture.write_bytes(b"one")
+    weights = folders.models["checkpoints"].paths[0] / "a.safetensors"
+    weights.parent.mkdir(parents=True, exist_ok=True)
+    weights.write_bytes(b"two")
+    plain, narrow = (of(folders, load_picture, load_weights, precision=name) for name in ("", "float8_e4m3fn"))
+    shown, loaded = graph_of("LoadPicture", image="a.png"), graph_of("LoadWeights", name="a.safetensors")
+    assert plain.fingerprints(shown) == narrow.fingerprints(shown)
+    assert plain.fingerprints(loaded) != narrow.fingerprints(loaded)
