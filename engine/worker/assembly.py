@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from engine.api import NodeDefinition
-from engine.core.settings import Settings
+from engine.core.settings import PrecisionSettings, Settings
 from engine.execution.artifact_cache import ArtifactCache
 from engine.execution.events import Event
 from engine.execution.executor import Executor
@@ -85,7 +85,8 @@ def _wire(
 
     batcher = Batcher(synchronize=_synchronize, on_forward=count_forward)
     lanes = open_lanes(batcher)
-    dependencies = Dependencies(settings.folders, definitions, FileDigests())
+    precision = "" if settings.precision == PrecisionSettings() else repr(settings.precision)
+    dependencies = Dependencies(settings.folders, definitions, FileDigests(), precision)
     surroundings = NodeSurroundings(
         settings.folders, room.library, lanes.pictures, settings.metadata_enabled, settings.preview_size_px
     )
