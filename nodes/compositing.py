@@ -48,14 +48,15 @@ def porter_duff_composite(
     """
     imaging.require_batch(source, "source")
     imaging.require_batch(destination, "destination")
+    alphas = [imaging.mask_batch(mask) for mask in (source_alpha, destination_alpha)]
+    count = min(len(source), len(destination), *map(len, alphas))
+    source, destination = source[:count], destination[:count]
     height, width = destination.shape[1:3]
     if source.shape[1:3] != destination.shape[1:3]:
         source = imaging.resize_images(source, width, height, "bicubic", "center")
     destination, source = imaging.match_channels(destination, source.to(destination))
-    covers = [1 - imaging.resize_masks(mask.to(source), width, height) for mask in (source_alpha, destination_alpha)]
-    count = min(len(source), len(destination), *(len(cover) for cover in covers))
-    source_cover, target_cover = (cover[:count, ..., None] for cover in covers)
-    image, cover = imaging.porter_duff(source[:count], source_cover, destination[:count], target_cover, mode)
+    source_cover, target_cover = (_cover(alpha[:count], destination) for alpha in alphas)
+    image, cover = imaging.porter_duff(source, source_cover, destination, target_cover, mode)
     return image, 1 - cover[..., 0]
 
 
@@ -70,6 +71,11 @@ def split_image_with_alpha(image: Image) -> tuple[Image, Mask]:
 def join_image_with_alpha(image: Image, alpha: Mask) -> Image:
     """Colours with an alpha channel of 1 - mask, scaled to the image. The shorter batch decides how many result."""
     imaging.require_batch(image, "image")
-    cover = 1.0 - imaging.resize_masks(alpha.to(image), image.shape[2], image.shape[1])
-    count = min(len(image), len(cover))
-    return torch.cat([image[:count, ..., :3], cover[:count, ..., None]], dim=-1)
+    alpha = imaging.mask_batch(alpha)
+    count = min(len(image), len(alpha))
+    return torch.cat([image[:count, ..., :3], _cover(alpha[:count], image)], dim=-1)
+
+
+def _cover(mask: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
+    """Coverage [b h w 1] of the image's size: 1 where the mask is 0."""
+    return 1.0 - imaging.resize_masks(mask.to(image), image.shape[2], image.shape[1])[..., None]

@@ -7,7 +7,7 @@ from typing import Annotated
 import torch
 import torch.nn.functional as F
 
-from engine.api import BatchSize, Image, NodeError, Options, Range, imaging, node
+from engine.api import BatchSize, Image, NodeError, Options, Range, imaging, node, require_room
 
 __all__ = ["batch_images", "image_from_batch", "rebatch_images", "repeat_image_batch"]
 
@@ -18,6 +18,7 @@ def batch_images(image1: Image, image2: Image) -> Image:
     imaging.require_batch(image1, "image1")
     imaging.require_batch(image2, "image2")
     channels = max(image1.shape[-1], image2.shape[-1])
+    require_room((len(image1) + len(image2), *image1.shape[1:3], channels), "image2")
     first, second = (F.pad(image, (0, channels - image.shape[-1]), value=1.0) for image in (image1, image2))
     if first.shape[1:3] != second.shape[1:3]:
         second = imaging.resize_images(second, first.shape[2], first.shape[1], "bilinear", "center")
@@ -46,6 +47,7 @@ def rebatch_images(images: list[Image], batch_size: Annotated[list[BatchSize], O
 @node("RepeatImageBatch", title="RepeatImageBatch", category="image/batch")
 def repeat_image_batch(image: Image, amount: BatchSize = 1) -> Image:
     """The whole batch `amount` times over."""
+    require_room((amount * len(image), *image.shape[1:]), "amount")
     return image.repeat(amount, 1, 1, 1)
 
 

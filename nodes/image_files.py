@@ -97,7 +97,7 @@ def preview_image(images: Image, ctx: Context, prompt: PromptJson = None, extra_
 @node("MaskPreview", title="MaskPreview", category="mask", output=True, lane="io")
 def preview_mask(mask: Mask, ctx: Context, prompt: PromptJson = None, extra_pnginfo: ExtraPngInfo = None) -> None:
     """Show a mask as a grey picture; the files go to the temp folder."""
-    grey = mask.reshape(-1, *mask.shape[-2:])[..., None].expand(-1, -1, -1, 3)
+    grey = imaging.mask_batch(mask)[..., None].expand(-1, -1, -1, 3)
     _save_previews(imaging.require_batch(grey, "mask"), ctx, prompt, extra_pnginfo)
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import torch
 
-from engine.api import Image, NodeError, Range, imaging, node
+from engine.api import Image, NodeError, Range, imaging, node, require_room
 
 __all__ = ["blend_images", "blur_image", "detect_edges", "morph_image", "quantize_image", "sharpen_image"]
 
@@ -30,9 +30,12 @@ def blend_images(
     imaging.require_batch(image1, "image1")
     imaging.require_batch(image2, "image2")
     lower, upper = imaging.match_channels(image1, image2.to(image1))
+    if len(lower) > 1:
+        upper = upper[: len(lower)]
+    require_room((max(len(lower), len(upper)), *lower.shape[1:]), "image2")
     if lower.shape[1:3] != upper.shape[1:3]:
         upper = imaging.resize_images(upper, lower.shape[2], lower.shape[1], "bicubic", "center")
-    if len(upper) != 1 and len(lower) != 1:
+    if len(lower) > 1 and len(upper) > 1:
         upper = imaging.repeat_to_batch(upper, len(lower))
     mixed = imaging.blend(lower, upper, blend_mode)
     return (lower * (1 - blend_factor) + mixed * blend_factor).clamp(0, 1)

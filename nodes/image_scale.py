@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import torch
 
-from engine.api import MAX_DIMENSION, Choice, Image, Range, imaging, node
+from engine.api import MAX_DIMENSION, Choice, Image, Range, imaging, node, require_room
 
 __all__ = [
     "resize_and_pad_image",
@@ -36,10 +36,11 @@ def scale_image(
     imaging.require_batch(image, "image")
     if width == 0 and height == 0:
         return image
+    largest = "width" if width > height else "height"
     old_height, old_width = image.shape[1:3]
     width = width or max(1, round(old_width * height / old_height))
     height = height or max(1, round(old_height * width / old_width))
-    return imaging.resize_images(image, width, height, upscale_method, crop)
+    return _resized(image, width, height, upscale_method, largest, crop)
 
 
 @node("ImageScaleBy", title="Upscale Image By", category="image/upscaling")
@@ -49,7 +50,7 @@ def scale_image_by(
     """Scale both sides by a factor, rounded to whole pixels, at least one."""
     imaging.require_batch(image, "image")
     height, width = (max(1, round(side * scale_by)) for side in image.shape[1:3])
-    return imaging.resize_images(image, width, height, upscale_method)
+    return _resized(image, width, height, upscale_method, "scale_by")
 
 
 @node("ImageScaleToTotalPixels", category="image/upscaling", schema_form=True)
@@ -61,7 +62,7 @@ def scale_image_to_total_pixels(
     old_height, old_width = image.shape[1:3]
     factor = math.sqrt(int(megapixels * _MEGAPIXEL) / (old_width * old_height))
     width, height = max(1, round(old_width * factor)), max(1, round(old_height * factor))
-    return imaging.resize_images(image, width, height, upscale_method)
+    return _resized(image, width, height, upscale_method, "megapixels")
 
 
 @node("ImageScaleToMaxDimension", title="ImageScaleToMaxDimension", category="image/upscaling")
@@ -78,7 +79,7 @@ def scale_image_to_max_dimension(
     longest = max(old_width, old_height)
     width = max(1, round(old_width / longest * largest_size))
     height = max(1, round(old_height / longest * largest_size))
-    return imaging.resize_images(image, width, height, upscale_method)
+    return _resized(image, width, height, upscale_method, "largest_size")
 
 
 @node("ResizeAndPadImage", title="ResizeAndPadImage", category="image/transform")
@@ -93,10 +94,20 @@ def resize_and_pad_image(
     """Scale to fit inside the target without distortion and fill the rest around it; the image sits in the middle."""
     imaging.require_batch(image, "image")
     batch, old_height, old_width, channels = image.shape
+    larger = "target_width" if target_width > target_height else "target_height"
+    shape = require_room((batch, target_height, target_width, channels), larger)
     factor = min(target_width / old_width, target_height / old_height)
     width, height = max(1, int(old_width * factor)), max(1, int(old_height * factor))
     fitted = imaging.resize_images(image, width, height, interpolation)
-    canvas = torch.full((batch, target_height, target_width, channels), float(padding_color == "white")).to(image)
+    canvas = torch.full(shape, float(padding_color == "white")).to(image)
     top, left = (target_height - height) // 2, (target_width - width) // 2
     canvas[:, top : top + height, left : left + width] = fitted
     return canvas
+
+
+def _resized(
+    image: torch.Tensor, width: int, height: int, method: str, input: str, crop: str = "disabled"
+) -> torch.Tensor:
+    """The images at a new size, if there is room for it; `input` is what asks for the size."""
+    require_room((len(image), height, width, image.shape[-1]), input)
+    return imaging.resize_images(image, width, height, method, crop)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import torch
 import torch.nn.functional as F
 
-from engine.api import MAX_DIMENSION, Image, Mask, Range, imaging, node
+from engine.api import MAX_DIMENSION, Image, Mask, Range, imaging, node, require_room
 
 __all__ = ["crop_image", "flip_image", "pad_image_for_outpaint", "rotate_image", "stitch_images"]
 
@@ -53,7 +53,9 @@ def pad_image_for_outpaint(
     Feathering f that is half the image or more is ignored.
     """
     imaging.require_batch(image, "image")
-    height, width = image.shape[1:3]
+    batch, height, width, channels = image.shape
+    margins = {"left": left, "top": top, "right": right, "bottom": bottom}
+    require_room((batch, height + top + bottom, width + left + right, channels), max(margins, key=margins.__getitem__))
     padded = F.pad(image, (0, 0, left, right, top, bottom), value=0.5)
     inner = torch.zeros(height, width)
     if feathering > 0 and feathering * 2 < min(height, width):
@@ -90,13 +92,14 @@ def stitch_images(
         return image1
     imaging.require_batch(image2, "image2")
     is_sideways = direction in ("left", "right")
+    spacing = spacing_width + spacing_width % 2
+    _require_stitch_room(image1, image2, is_sideways, match_image_size, spacing)
     image1, image2 = _same_batch_and_channels(image1, image2.to(image1))
     if match_image_size:
         image2 = _scaled_to_edge(image2, image1, is_sideways)
     else:
         image1, image2 = _centred_on_black(image1, image2, axis=1 if is_sideways else 2)
     parts = [image1, image2] if direction in ("right", "down") else [image2, image1]
-    spacing = spacing_width + spacing_width % 2
     if spacing:
         size = (image1.shape[1], spacing) if is_sideways else (spacing, image1.shape[2])
         parts.insert(1, _strip(image1, size, spacing_color))
@@ -113,11 +116,28 @@ def _same_batch_and_channels(first: torch.Tensor, second: torch.Tensor) -> tuple
     return grown(first), grown(second)
 
 
-def _scaled_to_edge(image: torch.Tensor, to: torch.Tensor, is_sideways: bool) -> torch.Tensor:
+def _require_stitch_room(
+    first: torch.Tensor, second: torch.Tensor, is_sideways: bool, match_image_size: bool, spacing: int
+) -> None:
+    batch, channels = max(len(first), len(second)), max(first.shape[-1], second.shape[-1])
+    width, height = _size_at_edge(second, first, is_sideways) if match_image_size else second.shape[2:0:-1]
+    if is_sideways:
+        size = (max(first.shape[1], height), first.shape[2] + spacing + width)
+    else:
+        size = (first.shape[1] + spacing + height, max(first.shape[2], width))
+    require_room((batch, *size, channels), "image2")
+
+
+def _size_at_edge(image: torch.Tensor, to: torch.Tensor, is_sideways: bool) -> tuple[int, int]:
+    """Width and height of the image once its edge fits that of `to`."""
     height, width = image.shape[1:3]
     if is_sideways:
-        return imaging.resize_images(image, max(1, int(to.shape[1] * (width / height))), to.shape[1], "lanczos")
-    return imaging.resize_images(image, to.shape[2], max(1, int(to.shape[2] * (height / width))), "lanczos")
+        return max(1, int(to.shape[1] * (width / height))), to.shape[1]
+    return to.shape[2], max(1, int(to.shape[2] * (height / width)))
+
+
+def _scaled_to_edge(image: torch.Tensor, to: torch.Tensor, is_sideways: bool) -> torch.Tensor:
+    return imaging.resize_images(image, *_size_at_edge(image, to, is_sideways), "lanczos")
 
 
 def _centred_on_black(first: torch.Tensor, second: torch.Tensor, axis: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -6,7 +6,20 @@ from typing import Annotated
 
 import torch
 
-from engine.api import MAX_DIMENSION, BatchSize, Context, Image, Int, Options, Range, Seed, UniqueId, imaging, node
+from engine.api import (
+    MAX_DIMENSION,
+    BatchSize,
+    Context,
+    Image,
+    Int,
+    Options,
+    Range,
+    Seed,
+    UniqueId,
+    imaging,
+    node,
+    require_room,
+)
 
 __all__ = ["add_image_noise", "empty_image", "get_image_size", "image_to_yuv", "invert_image", "yuv_to_image"]
 
@@ -17,6 +30,7 @@ PackedColor = Annotated[int, Range(0, 0xFFFFFF, step=1), Options(display="color"
 @node("EmptyImage", title="EmptyImage", category="image")
 def empty_image(width: Side = 512, height: Side = 512, batch_size: BatchSize = 1, color: PackedColor = 0) -> Image:
     """Images of one colour, given as 0xRRGGBB."""
+    require_room((batch_size, height, width, 3), "batch_size" if batch_size > 1 else "width")
     return torch.tensor(imaging.unpacked_rgb(color)).repeat(batch_size, height, width, 1)
 
 

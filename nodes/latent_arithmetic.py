@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import torch
 
-from engine.api import MAX_DIMENSION, Latent, NodeError, Range, imaging, node
+from engine.api import MAX_DIMENSION, Latent, NodeError, Range, imaging, node, require_room
 
 __all__ = [
     "add_latents",
@@ -78,17 +78,25 @@ def concat_latents(samples1: Latent, samples2: Latent, dim: Literal["x", "-x", "
     The second is repeated over the first's batch; all other sizes must agree.
     """
     first = samples1["samples"]
-    second = imaging.repeat_to_batch(samples2["samples"].to(first), len(first))
+    second = samples2["samples"]
     axis = _axis(first, dim.lstrip("-"))
-    others = [size for index, size in enumerate(first.shape) if index != first.ndim + axis]
-    if second.ndim != first.ndim or others != [s for i, s in enumerate(second.shape) if i != second.ndim + axis]:
+    if second.ndim != first.ndim or _other_sides(first, axis) != _other_sides(second, axis):
         raise NodeError(
             f"Latents of shapes {list(first.shape)} and {list(second.shape)} cannot be joined along {dim}.",
             code="size_mismatch",
             hint="Scale or crop one of them so that all other sides agree.",
             input="samples2",
         )
+    shape = [*first.shape]
+    shape[axis] += second.shape[axis]
+    require_room(shape, "samples2")
+    second = imaging.repeat_to_batch(second.to(first), len(first))
     return {**samples1, "samples": torch.cat([second, first] if dim.startswith("-") else [first, second], dim=axis)}
+
+
+def _other_sides(latent: torch.Tensor, axis: int) -> list[int]:
+    """All sizes but the batch's and that of `axis` (counted from the end)."""
+    return [size for index, size in enumerate(latent.shape) if index not in (0, latent.ndim + axis)]
 
 
 @node("LatentCut", category="latent/advanced", schema_form=True)

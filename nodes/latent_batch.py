@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 import torch
 
-from engine.api import BatchSize, Latent, Options, Range, imaging, node
+from engine.api import BatchSize, Latent, Options, Range, imaging, node, require_room
 
 __all__ = ["batch_latents", "latent_from_batch", "rebatch_latents", "repeat_latent_batch", "set_seed_behavior"]
 
@@ -24,6 +24,7 @@ def _batch_index(samples: Latent) -> list[int]:
 def batch_latents(samples1: Latent, samples2: Latent) -> Latent:
     """Both batches one after the other; the second is cut and scaled to the first's size."""
     first = samples1["samples"]
+    require_room((len(first) + len(samples2["samples"]), *first.shape[1:]), "samples2")
     second = imaging.match_latent(first, samples2["samples"].to(first), repeat=False)
     return {
         **samples1,
@@ -54,7 +55,8 @@ def latent_from_batch(
     result = {**samples, "samples": latent[chosen].clone(), "batch_index": _batch_index(samples)[chosen]}
     if "noise_mask" in samples:
         mask = samples["noise_mask"]
-        result["noise_mask"] = mask if len(mask) == 1 else imaging.repeat_to_batch(mask, len(latent))[chosen].clone()
+        numbers = range(len(latent))[chosen]
+        result["noise_mask"] = mask if len(mask) == 1 else mask[[number % len(mask) for number in numbers]]
     return result
 
 
@@ -62,9 +64,12 @@ def latent_from_batch(
 def repeat_latent_batch(samples: Latent, amount: Annotated[int, Range(1, 64)] = 1) -> Latent:
     """The whole batch `amount` times over; each repetition gets noise of its own where the entries are numbered."""
     latent = samples["samples"]
+    require_room((amount * len(latent), *latent.shape[1:]), "amount")
     result = {**samples, "samples": latent.repeat(amount, *([1] * (latent.ndim - 1)))}
     if "noise_mask" in samples and len(samples["noise_mask"]) > 1:
-        mask = imaging.repeat_to_batch(samples["noise_mask"], len(latent))
+        mask = samples["noise_mask"]
+        require_room((amount * len(latent), *mask.shape[1:]), "amount")
+        mask = imaging.repeat_to_batch(mask, len(latent))
         result["noise_mask"] = mask.repeat(amount, *([1] * (mask.ndim - 1)))
     if "batch_index" in samples:
         numbers = list(samples["batch_index"])
@@ -105,13 +110,16 @@ def _entries(latents: list[Latent]) -> list[dict[str, Any]]:
 
 
 def _joined(entries: list[dict[str, Any]]) -> dict[str, Any]:
+    masks = [entry["noise_mask"] for entry in entries]
+    height, width = (side * _PIXELS_PER_CELL for side in entries[0]["samples"].shape[-2:])
+    has_mask = any(mask is not None for mask in masks)
+    if has_mask:
+        require_room((len(masks), 1, height, width), "batch_size")
     joined: dict[str, Any] = {
         "samples": torch.cat([entry["samples"] for entry in entries]),
         "batch_index": [entry["number"] for entry in entries],
     }
-    masks = [entry["noise_mask"] for entry in entries]
-    if any(mask is not None for mask in masks):
-        height, width = (side * _PIXELS_PER_CELL for side in entries[0]["samples"].shape[-2:])
+    if has_mask:
         full = torch.ones(1, 1, height, width)
         resized = [full if mask is None else imaging.resize_masks(mask, width, height)[:, None] for mask in masks]
         joined["noise_mask"] = torch.cat(resized)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import torch
 
-from engine.api import MAX_DIMENSION, Latent, Mask, NodeError, Range, imaging, node
+from engine.api import MAX_DIMENSION, Latent, Mask, Range, imaging, node
 
 __all__ = ["composite_latents", "composite_latents_masked", "set_latent_noise_mask"]
 
@@ -22,17 +22,13 @@ def composite_latents(
 
     Cell k from such an edge (from 0) has weight (k + 1) / width of the fade.
     """
-    target, source = samples_to["samples"], _same_channels(samples_to["samples"], samples_from["samples"])
+    target, source = samples_to["samples"], samples_from["samples"]
+    imaging.require_same_layout(target, source, "samples_from")
     left, top, fade = (value // _PIXELS_PER_CELL for value in (x, y, feather))
-    source = imaging.repeat_to_batch(source, len(target))
     source = source[..., : max(target.shape[-2] - top, 0), : max(target.shape[-1] - left, 0)]
     rows = _fade(source.shape[-2], fade, top > 0, top + source.shape[-2] < target.shape[-2])
     columns = _fade(source.shape[-1], fade, left > 0, left + source.shape[-1] < target.shape[-1])
-    mask = rows[:, None] * columns
-    part = (..., slice(top, top + source.shape[-2]), slice(left, left + source.shape[-1]))
-    result = target.clone()
-    result[part] = source * mask.to(target) + target[part] * (1.0 - mask.to(target))
-    return {**samples_to, "samples": result}
+    return {**samples_to, "samples": imaging.paste(target, source, left, top, rows[:, None] * columns)}
 
 
 def _fade(length: int, fade: int, has_start: bool, has_end: bool) -> torch.Tensor:
@@ -59,24 +55,13 @@ def composite_latents_masked(
 
     The mask is scaled to the source; source and mask are repeated over the destination's batch.
     """
-    target = destination["samples"]
-    other = _same_channels(target, source["samples"])
+    target, other = destination["samples"], source["samples"]
+    imaging.require_same_layout(target, other, "source")
     result = imaging.paste(target, other, x // _PIXELS_PER_CELL, y // _PIXELS_PER_CELL, mask, resize_source)
     return {**destination, "samples": result}
-
-
-def _same_channels(target: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
-    if source.ndim != target.ndim or source.shape[1:-2] != target.shape[1:-2]:
-        raise NodeError(
-            f"Latents of shapes {list(target.shape)} and {list(source.shape)} do not go together.",
-            code="bad_latent",
-            hint="Both must come from the same kind of model and have the same number of frames.",
-            input="source",
-        )
-    return source.to(target)
 
 
 @node("SetLatentNoiseMask", title="Set Latent Noise Mask", category="latent/inpaint")
 def set_latent_noise_mask(samples: Latent, mask: Mask) -> Latent:
     """Restrict sampling to where the mask is 1. The mask keeps its own resolution, [b 1 h w]."""
-    return {**samples, "noise_mask": mask.reshape(-1, 1, *mask.shape[-2:])}
+    return {**samples, "noise_mask": imaging.mask_batch(mask)[:, None]}

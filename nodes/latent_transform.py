@@ -6,11 +6,10 @@ from typing import Annotated, Literal
 
 import torch
 
-from engine.api import MAX_DIMENSION, BatchSize, Latent, NodeError, Range, imaging, node
+from engine.api import MAX_DIMENSION, Latent, NodeError, Range, imaging, node, require_room
 
 __all__ = [
     "crop_latent",
-    "empty_sd3_latent",
     "flip_latent",
     "rotate_latent",
     "scale_latent",
@@ -21,16 +20,9 @@ __all__ = [
 Method = Literal["nearest-exact", "bilinear", "area", "bicubic", "bislerp"]
 Side = Annotated[int, Range(0, MAX_DIMENSION, step=8)]
 CropSide = Annotated[int, Range(64, MAX_DIMENSION, step=8)]
-Sd3Side = Annotated[int, Range(16, MAX_DIMENSION, step=16)]
 _PIXELS_PER_CELL = 8
 _SMALLEST_SIDE_PX = 64
 _QUARTER_TURNS = {"none": 0, "90 degrees": 1, "180 degrees": 2, "270 degrees": 3}
-
-
-@node("EmptySD3LatentImage", category="latent/sd3", schema_form=True)
-def empty_sd3_latent(width: Sd3Side = 1024, height: Sd3Side = 1024, batch_size: BatchSize = 1) -> Latent:
-    """Zeros in the SD3 latent layout, [b 16 h/8 w/8]."""
-    return {"samples": torch.zeros(batch_size, 16, height // _PIXELS_PER_CELL, width // _PIXELS_PER_CELL)}
 
 
 @node("LatentUpscale", title="Upscale Latent", category="latent")
@@ -45,12 +37,14 @@ def scale_latent(
     """Scale to width × height pixels, each at least 64. A side of 0 follows from the other; both 0: unchanged."""
     if width == 0 and height == 0:
         return samples
+    largest = "width" if width > height else "height"
     latent = samples["samples"]
     rows, columns = latent.shape[-2:]
     width, height = (max(_SMALLEST_SIDE_PX, side) if side else 0 for side in (width, height))
     width = width or max(_SMALLEST_SIDE_PX, round(columns * height / rows))
     height = height or max(_SMALLEST_SIDE_PX, round(rows * width / columns))
     size = (width // _PIXELS_PER_CELL, height // _PIXELS_PER_CELL)
+    require_room((*latent.shape[:-2], *size), largest)
     return {**samples, "samples": imaging.resize(latent, *size, upscale_method, crop)}
 
 
@@ -61,6 +55,7 @@ def scale_latent_by(
     """Scale both sides by a factor, rounded to whole latent cells, at least one."""
     latent = samples["samples"]
     height, width = (max(1, round(side * scale_by)) for side in latent.shape[-2:])
+    require_room((*latent.shape[:-2], height, width), "scale_by")
     return {**samples, "samples": imaging.resize(latent, width, height, upscale_method)}
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import torch
 
-from engine.api import MAX_DIMENSION, Image, Mask, NodeError, Options, Range, imaging, node
+from engine.api import MAX_DIMENSION, Image, Mask, NodeError, Options, Range, imaging, node, require_room
 
 __all__ = [
     "combine_masks",
@@ -26,14 +26,12 @@ Length = Annotated[int, Range(1, MAX_DIMENSION, step=1)]
 _CHANNELS = ("red", "green", "blue", "alpha")
 
 
-def _batched(mask: torch.Tensor) -> torch.Tensor:
-    return mask.reshape(-1, *mask.shape[-2:])
-
-
 @node("MaskToImage", title="Convert Mask to Image", category="mask")
 def mask_to_image(mask: Mask) -> Image:
     """A grey picture with the mask's values in all three channels."""
-    return _batched(mask)[..., None].repeat(1, 1, 1, 3)
+    planes = imaging.mask_batch(mask)
+    require_room((*planes.shape, 3), "mask")
+    return planes[..., None].repeat(1, 1, 1, 3)
 
 
 @node("ImageToMask", title="Convert Image to Mask", category="mask")
@@ -63,7 +61,7 @@ def solid_mask(
     value: Annotated[float, Range(0.0, 1.0, step=0.01)] = 1.0, width: Length = 512, height: Length = 512
 ) -> Mask:
     """A mask with one value everywhere."""
-    return torch.full((1, height, width), float(value))
+    return torch.full(require_room((1, height, width), "width"), float(value))
 
 
 @node("InvertMask", title="InvertMask", category="mask")
@@ -75,7 +73,7 @@ def invert_mask(mask: Mask) -> Mask:
 @node("CropMask", title="CropMask", category="mask")
 def crop_mask(mask: Mask, x: Position = 0, y: Position = 0, width: Length = 512, height: Length = 512) -> Mask:
     """The part that starts at (x, y), as far as the mask reaches. Raises NodeError when nothing is there."""
-    batch = _batched(mask)
+    batch = imaging.mask_batch(mask)
     if x >= batch.shape[2] or y >= batch.shape[1]:
         raise NodeError(
             f"({x}, {y}) lies outside the mask of {batch.shape[2]}×{batch.shape[1]}.",
@@ -99,13 +97,14 @@ def combine_masks(
 
     and, or, xor take values above one half as true. The shorter batch is repeated.
     """
-    target, other = _batched(destination), _batched(source).to(destination)
+    target, other = imaging.mask_batch(destination), imaging.mask_batch(source).to(destination)
     count = max(len(target), len(other))
-    target, other = imaging.repeat_to_batch(target, count).clone(), imaging.repeat_to_batch(other, count)
+    require_room((count, *target.shape[1:]), "source")
+    target = imaging.repeat_to_batch(target, count).clone()
     rows, other_rows = imaging.visible_span(y, other.shape[1], target.shape[1])
     columns, other_columns = imaging.visible_span(x, other.shape[2], target.shape[2])
-    first, second = target[:, rows, columns], other[:, other_rows, other_columns]
-    target[:, rows, columns] = _combined(first, second, operation)
+    second = imaging.repeat_to_batch(other[:, other_rows, other_columns], count)
+    target[:, rows, columns] = _combined(target[:, rows, columns], second, operation)
     return target.clamp(0.0, 1.0)
 
 
@@ -125,7 +124,7 @@ def _combined(first: torch.Tensor, second: torch.Tensor, operation: str) -> torc
 @node("FeatherMask", title="FeatherMask", category="mask")
 def feather_mask(mask: Mask, left: Position = 0, top: Position = 0, right: Position = 0, bottom: Position = 0) -> Mask:
     """Fade towards the edges: pixel k from an edge (from 0) is multiplied by (k + 1) / width of the fade."""
-    batch = _batched(mask)
+    batch = imaging.mask_batch(mask)
     height, width = batch.shape[1:]
     columns = _ramp(width, left) * _ramp(width, right).flip(0)
     rows = _ramp(height, top) * _ramp(height, bottom).flip(0)
@@ -144,7 +143,7 @@ def grow_mask(
     mask: Mask, expand: Annotated[int, Range(-MAX_DIMENSION, MAX_DIMENSION, step=1)] = 0, tapered_corners: bool = True
 ) -> Mask:
     """Grow (or, below 0, shrink) by this many pixels: as a diamond with tapered corners, else as a square."""
-    batch, size = _batched(mask)[:, None], 2 * abs(expand) + 1
+    batch, size = imaging.mask_batch(mask)[:, None], 2 * abs(expand) + 1
     if expand == 0:
         return batch[:, 0]
     if tapered_corners:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import regex
 
-from engine.api import Bool, NodeError, Range, String, Text, node
+from engine.api import Bool, NodeError, Range, String, Text, node, require_text_room
 
 __all__ = ["MAX_SEARCH_S", "extract_by_pattern", "matches_pattern", "replace_by_pattern"]
 
@@ -16,7 +16,6 @@ Multiline = Annotated[str, Text(multiline=True)]
 MAX_SEARCH_S = 1.0
 """Patterns such as `(a+)+$` would otherwise search for years."""
 MAX_PATTERN_CHARACTERS = 10_000
-MAX_CHARACTERS = 64 * 1024 * 1024
 
 
 @node("RegexMatch", title="Regex Match", category="utils/string", output_names=("matches",), schema_form=True)
@@ -63,6 +62,8 @@ def extract_by_pattern(
         group = group_index
     if group > pattern.groups:
         return ""
+    # Groups of a look-ahead may overlap, so that the matches of a short text can be long together.
+    require_text_room(sum(end - start + 1 for start, end in (match.span(group) for match in found)), "string")
     texts = [match.group(group) for match in found]
     if mode == "All Matches":
         return "\n".join(text or "" for text in texts)
@@ -93,13 +94,7 @@ def replace_by_pattern(
         nonlocal length
         text = match.expand(replace)
         length += len(text)
-        if length > MAX_CHARACTERS:
-            raise NodeError(
-                f"The result would have more than {MAX_CHARACTERS} characters.",
-                code="text_too_long",
-                hint="Use a shorter replacement.",
-                input="replace",
-            )
+        require_text_room(length, "replace")
         return text
 
     with _time_limit():

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from engine.api import Bool, Int, NodeError, Options, String, Text, node
+from engine.api import Bool, Int, Options, String, Text, node, require_text_room
 
 __all__ = [
-    "MAX_CHARACTERS",
     "compare_strings",
     "concatenate_strings",
     "convert_case",
@@ -20,13 +19,12 @@ __all__ = [
 
 Multiline = Annotated[str, Text(multiline=True)]
 SingleLine = Annotated[str, Options(multiline=False)]
-MAX_CHARACTERS = 64 * 1024 * 1024
-"""Longest text a node makes; replacing can otherwise multiply two long inputs."""
 
 
 @node("StringConcatenate", title="Concatenate", category="utils/string", schema_form=True)
 def concatenate_strings(string_a: Multiline, string_b: Multiline, delimiter: SingleLine = "") -> String:
     """Both texts with the delimiter between."""
+    require_text_room(len(string_a) + len(delimiter) + len(string_b), "string_b")
     return string_a + delimiter + string_b
 
 
@@ -63,14 +61,7 @@ def trim_string(string: Multiline, mode: Literal["Both", "Left", "Right"]) -> St
 @node("StringReplace", title="Replace", category="utils/string", schema_form=True)
 def replace_in_string(string: Multiline, find: Multiline, replace: Multiline) -> String:
     """Every occurrence of `find` replaced."""
-    length = len(string) + string.count(find) * (len(replace) - len(find))
-    if length > MAX_CHARACTERS:
-        raise NodeError(
-            f"The result would have {length} characters, the limit is {MAX_CHARACTERS}.",
-            code="text_too_long",
-            hint="Use a shorter replacement.",
-            input="replace",
-        )
+    require_text_room(len(string) + string.count(find) * (len(replace) - len(find)), "replace")
     return string.replace(find, replace)
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import torch
 
-from engine.api import Image, Latent, Mask, NodeError, Range, Vae, node
+from engine.api import Image, Latent, Mask, NodeError, Range, Vae, imaging, node, require_room
 
 __all__ = ["decode", "decode_tiled", "encode", "encode_for_inpainting", "encode_tiled"]
 
@@ -84,7 +84,8 @@ def _loaded(vae: Any) -> Any:
 def _cropped(pixels: torch.Tensor, mask: torch.Tensor, cell_px: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Image [b h w c] and mask [b 1 h w] of the image's size, cropped evenly to whole latent cells."""
     height, width = pixels.shape[1:3]
-    planes = mask.reshape(-1, 1, *mask.shape[-2:])
+    planes = imaging.mask_batch(mask)[:, None]
+    require_room((max(len(pixels), len(planes)), height, width, pixels.shape[-1]), "mask")
     planes = torch.nn.functional.interpolate(planes, size=(height, width), mode="bilinear")
     top, left = height % cell_px // 2, width % cell_px // 2
     rows = slice(top, top + height // cell_px * cell_px)

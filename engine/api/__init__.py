@@ -45,14 +45,15 @@ from engine.api.annotations import (
 )
 from engine.api.context import Context, GraphExpansion, ModelLibrary, NodeResult
 from engine.api.declaration import NodeDefinition, node
+from engine.api.room import MAX_TEXT_CHARACTERS, ROOM_SHARE, require_room, require_text_room
 from engine.core.errors import AtelierError, Cancelled, NodeError
 from engine.execution.events import Blocker
 
 __all__ = [
-    "MAX_DIMENSION", "MAX_SEED",
+    "MAX_DIMENSION", "MAX_SEED", "MAX_TEXT_CHARACTERS", "ROOM_SHARE",
     "AnyValue", "AtelierError", "BatchSize", "Blocker", "Bool", "Cancelled", "Choice", "Clip", "Conditioning",
     "Context", "Dimension", "ExtraPngInfo", "Float", "GraphExpansion", "Hidden", "Image", "InputFile", "Int", "Latent",
     "LatentOperation", "Lazy", "Mask", "Model", "ModelFile", "ModelLibrary", "NodeDefinition", "NodeError",
     "NodeResult", "Options", "PromptJson", "Range", "Seed", "Socket", "String", "Text", "UniqueId", "Vae", "diffusion",
-    "imaging", "node",
+    "imaging", "node", "require_room", "require_text_room",
 ]  # fmt: skip

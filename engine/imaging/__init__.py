@@ -8,14 +8,14 @@ from engine.imaging.composite import BLEND_MODES, blend, paste
 from engine.imaging.decode import MAX_FRAMES, MAX_PIXELS, decode_channel, decode_images
 from engine.imaging.encode import encode_animated_png, encode_animated_webp, encode_png
 from engine.imaging.filters import blur, convolve_reflected, gaussian_kernel, sharpen, sharpening_kernel
-from engine.imaging.latent import match_latent
+from engine.imaging.latent import match_latent, require_same_layout
 from engine.imaging.metadata import metadata_entries
 from engine.imaging.morphology import dilate, dilate_cross, erode, erode_cross
 from engine.imaging.picture import from_picture, to_bytes, to_picture
 from engine.imaging.porter_duff import PORTER_DUFF_MODES, porter_duff
 from engine.imaging.quantize import bayer_matrix, quantize
 from engine.imaging.resize import RESIZE_METHODS, center_crop_to_aspect, resize, resize_images, resize_masks
-from engine.imaging.shape import image_size, match_channels, repeat_to_batch, require_batch, visible_span
+from engine.imaging.shape import image_size, mask_batch, match_channels, repeat_to_batch, require_batch, visible_span
 from engine.imaging.slerp import slerp
 
 __all__ = [
@@ -41,6 +41,7 @@ __all__ = [
     "from_picture",
     "gaussian_kernel",
     "image_size",
+    "mask_batch",
     "match_channels",
     "match_latent",
     "metadata_entries",
@@ -50,6 +51,7 @@ __all__ = [
     "quantize",
     "repeat_to_batch",
     "require_batch",
+    "require_same_layout",
     "resize",
     "resize_images",
     "resize_masks",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from engine.imaging.resize import resize, resize_masks
-from engine.imaging.shape import repeat_to_batch, visible_span
+from engine.imaging.shape import mask_batch, repeat_to_batch, visible_span
 
 __all__ = ["BLEND_MODES", "blend", "paste"]
 
@@ -22,27 +22,36 @@ def paste(
 ) -> torch.Tensor:
     """A copy of `destination` with `source` over it at column x, row y; whatever lies outside is cut off.
 
+    Nothing larger than the destination, or than one scaled mask, is made on the way.
+
     Args:
         destination, source: [b c h w] or [b c t h w]; the source's batch is cut or repeated to the destination's.
         mask: [h w] or [b h w], 1 where the source shows; resized to the source, repeated over the batch.
         resize_source: first stretch the source to the destination's size.
     """
     result = destination.clone()
-    source = source.to(destination)
+    count = destination.shape[0]
+    source = source[:count].to(destination)
     if resize_source:
         source = resize(source, destination.shape[-1], destination.shape[-2], "bilinear")
-    source = repeat_to_batch(source, destination.shape[0])
     rows, source_rows = visible_span(y, source.shape[-2], destination.shape[-2])
     columns, source_columns = visible_span(x, source.shape[-1], destination.shape[-1])
-    part = source[..., source_rows, source_columns]
+    part = repeat_to_batch(source[..., source_rows, source_columns], count)
     if mask is None:
         result[..., rows, columns] = part
         return result
-    shape = resize_masks(mask.to(destination), source.shape[-1], source.shape[-2])
-    shape = repeat_to_batch(shape, destination.shape[0])[:, source_rows, source_columns]
-    shape = shape.reshape(shape.shape[0], *([1] * (destination.ndim - 3)), *shape.shape[1:])
+    masks = mask_batch(mask)[:count].to(destination)
+    shape = repeat_to_batch(_visible_masks(masks, source, source_rows, source_columns), count)
+    shape = shape.reshape(count, *([1] * (destination.ndim - 3)), *shape.shape[1:])
     result[..., rows, columns] = part * shape + result[..., rows, columns] * (1 - shape)
     return result
+
+
+def _visible_masks(masks: torch.Tensor, source: torch.Tensor, rows: slice, columns: slice) -> torch.Tensor:
+    """Of each mask [b h w], scaled to the source, the part that shows."""
+    height, width = source.shape[-2:]
+    scaled = (resize_masks(single, width, height) for single in masks.split(1))
+    return torch.cat([single[:, rows, columns] for single in scaled])
 
 
 def blend(lower: torch.Tensor, upper: torch.Tensor, mode: str) -> torch.Tensor:

@@ -8,7 +8,7 @@ from engine.core.errors import NodeError
 from engine.imaging.resize import resize
 from engine.imaging.shape import repeat_to_batch
 
-__all__ = ["match_latent"]
+__all__ = ["match_latent", "require_same_layout"]
 
 
 def match_latent(
@@ -16,15 +16,25 @@ def match_latent(
 ) -> torch.Tensor:
     """`second` on the grid of `first`: the middle part, resized; with `repeat` also its batch size.
 
-    Raises NodeError when channel counts (or frame counts of videos) differ: such latents belong to different models.
+    Raises NodeError like `require_same_layout`.
+    """
+    require_same_layout(first, second, "samples2")
+    if repeat:
+        second = second[: first.shape[0]]
+    if first.shape[-2:] != second.shape[-2:]:
+        second = resize(second, first.shape[-1], first.shape[-2], method, "center")
+    return repeat_to_batch(second, first.shape[0]) if repeat else second
+
+
+def require_same_layout(first: torch.Tensor, second: torch.Tensor, name: str) -> None:
+    """Raise NodeError about the input `name` when two latents differ in more than batch, height and width.
+
+    Latents of other channel counts, or (for videos) other frame counts, belong to different models.
     """
     if first.ndim != second.ndim or first.shape[1:-2] != second.shape[1:-2]:
         raise NodeError(
             f"Latents of shapes {list(first.shape)} and {list(second.shape)} do not go together.",
             code="bad_latent",
             hint="Both must come from the same kind of model and have the same number of frames.",
-            input="samples2",
+            input=name,
         )
-    if first.shape[-2:] != second.shape[-2:]:
-        second = resize(second, first.shape[-1], first.shape[-2], method, "center")
-    return repeat_to_batch(second, first.shape[0]) if repeat else second

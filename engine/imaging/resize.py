@@ -12,6 +12,7 @@ from PIL import Image
 
 from engine.core.errors import NodeError
 from engine.imaging.picture import from_picture, to_picture
+from engine.imaging.shape import mask_batch
 from engine.imaging.slerp import resize_bislerp
 
 __all__ = ["RESIZE_METHODS", "center_crop_to_aspect", "resize", "resize_images", "resize_masks"]
@@ -67,8 +68,8 @@ def resize_images(image: torch.Tensor, width: int, height: int, method: str, cro
 
 
 def resize_masks(mask: torch.Tensor, width: int, height: int, method: str = "bilinear") -> torch.Tensor:
-    """`resize` for masks [h w] or [b h w]; gives [b height width]. A mask of that size is returned unchanged."""
-    batch = mask.reshape(-1, *mask.shape[-2:])
+    """`resize` for masks (see `mask_batch`); gives [b height width]. A mask of that size is returned unchanged."""
+    batch = mask_batch(mask)
     if batch.shape[-2:] == (height, width):
         return batch
     return resize(batch[:, None], width, height, method)[:, 0]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 
 from engine.core.errors import NodeError
 
-__all__ = ["image_size", "match_channels", "require_batch", "repeat_to_batch", "visible_span"]
+__all__ = ["image_size", "mask_batch", "match_channels", "require_batch", "repeat_to_batch", "visible_span"]
 
 
 def require_batch(image: torch.Tensor, name: str) -> torch.Tensor:
@@ -25,6 +27,11 @@ def require_batch(image: torch.Tensor, name: str) -> torch.Tensor:
 def image_size(image: torch.Tensor) -> str:
     """Width and height of an image batch in words, for messages."""
     return f"{image.shape[2]}×{image.shape[1]}"
+
+
+def mask_batch(mask: torch.Tensor) -> torch.Tensor:
+    """A mask of one of the shapes masks come in, [h w], [b h w] or [b 1 h w], as [b h w]; not copied."""
+    return mask.reshape(math.prod(mask.shape[:-2]), *mask.shape[-2:])
 
 
 def repeat_to_batch(tensor: torch.Tensor, batch_size: int) -> torch.Tensor:

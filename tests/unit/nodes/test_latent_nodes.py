@@ -28,11 +28,11 @@ from nodes.latent_batch import (
     set_seed_behavior,
 )
 from nodes.latent_composite import composite_latents, composite_latents_masked, set_latent_noise_mask
+from nodes.latent_empty import empty_sd3_latent
 from nodes.latent_files import load_latent, save_latent
 from nodes.latent_operations import apply_latent_operation, sharpen_operation, tonemap_reinhard_operation
 from nodes.latent_transform import (
     crop_latent,
-    empty_sd3_latent,
     flip_latent,
     rotate_latent,
     scale_latent,
