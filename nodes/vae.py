@@ -97,7 +97,4 @@ def _grown(planes: torch.Tensor, pixels: int) -> torch.Tensor:
     """The mask with every 1 widened to a square of this edge; an even edge reaches one pixel further down and right."""
     if pixels == 0:
         return planes
-    height, width = planes.shape[-2:]
-    square = torch.ones(1, 1, pixels, pixels, dtype=planes.dtype, device=planes.device)
-    grown = torch.nn.functional.conv2d(planes.round(), square, padding=pixels // 2)
-    return grown.clamp(0, 1)[..., :height, :width]
+    return 1.0 - imaging.erode(1.0 - planes.round().clamp(0, 1), pixels)

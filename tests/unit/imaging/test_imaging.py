@@ -18,7 +18,9 @@ from engine.imaging import (
     center_crop_to_aspect,
     convolve_reflected,
     dilate,
+    dilate_cross,
     erode,
+    erode_cross,
     gaussian_kernel,
     match_channels,
     repeat_to_batch,
@@ -155,6 +157,29 @@ def test_opening_shrinks_closing_grows_and_both_are_idempotent(size: int, height
     assert torch.all(closed >= tensor)
     assert torch.equal(dilate(erode(opened, size), size), opened)
     assert torch.equal(erode(dilate(closed, size), size), closed)
+
+
+@given(height=sides, width=sides, radius=st.integers(0, 60), levels=st.sampled_from([1, 3, 1000]))
+@settings(max_examples=120, deadline=None)
+def test_growing_by_a_diamond_takes_the_maximum_of_all_pixels_that_many_steps_away(
+    height: int, width: int, radius: int, levels: int
+) -> None:
+    tensor = torch.randint(0, levels + 1, (1, 1, height, width)) / levels
+    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    steps = (y.ravel()[:, None] - y.ravel()).abs() + (x.ravel()[:, None] - x.ravel()).abs()
+    near = torch.where(steps <= radius, tensor.ravel(), -torch.inf)
+    far = torch.where(steps <= radius, tensor.ravel(), torch.inf)
+    assert torch.equal(dilate_cross(tensor, radius).ravel(), near.amax(1))
+    assert torch.equal(erode_cross(tensor, radius).ravel(), far.amin(1))
+
+
+@given(height=sides, width=sides, size=st.integers(1, 60))
+@settings(max_examples=80, deadline=None)
+def test_growing_by_a_square_takes_the_maximum_of_its_window(height: int, width: int, size: int) -> None:
+    tensor = torch.rand(1, 1, height, width)
+    padding = (size - 1 - size // 2, size // 2)
+    padded = torch.nn.functional.pad(tensor, padding * 2, value=-torch.inf)
+    assert torch.equal(dilate(tensor, size), padded.unfold(2, size, 1).unfold(3, size, 1).amax((-2, -1)))
 
 
 def test_yuv_agrees_with_kornia() -> None:
