@@ -26,8 +26,7 @@ def erode(tensor: torch.Tensor, size: int) -> torch.Tensor:
 
 
 def dilate_cross(tensor: torch.Tensor, times: int) -> torch.Tensor:
-    """Maximum over the pixel and its four neighbours, `times` times over: over the diamond of all pixels that many steps
-    away. [b c h w]
+    """Maximum over the pixel and its four neighbours, `times` times over: a diamond. [b c h w]
 
     A diamond of radius r and its copies shifted by s in the four directions together are the diamond of radius r + s
     as long as s ≤ r/2 + 1. That holds inside the image alone: a pixel nearer than s in both directions is within r,
