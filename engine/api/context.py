@@ -53,6 +53,10 @@ class ModelLibrary(Protocol):
         """The tiny autoencoder of an encoder file and a decoder file. Raises CheckpointError."""
         ...
 
+    def pixel_space_vae(self) -> Any:
+        """The VAE whose latents are the pictures themselves, in [-1, 1]; it needs no file."""
+        ...
+
 
 class Context(Protocol):
     """What a running node may ask of the engine. A parameter annotated `Context` receives it."""

@@ -12,6 +12,7 @@ from typing import Any
 from engine.core.settings import Settings
 from engine.families.autoencoder.handle import NetworkAutoencoder
 from engine.families.autoencoder.opening import open_autoencoder, open_tiny_pair
+from engine.families.autoencoder.pixel_space import PixelSpaceAutoencoder
 from engine.families.contract import FamilyServices, OpenedCheckpoint
 from engine.families.registry import FamilyRegistry, find_families
 from engine.families.text.clip_encoder import TextTools
@@ -93,6 +94,10 @@ class ModelStore:
             (encoder, decoder),
             lambda files: open_tiny_pair(files[0], files[1], self._host("vae"), lambda: self._digest(decoder)),
         )
+
+    def pixel_space_vae(self) -> PixelSpaceAutoencoder:
+        """The autoencoder of models that denoise pixels; it needs no file."""
+        return PixelSpaceAutoencoder()
 
     def content_digest(self, path: Path) -> str:
         """SHA-256 of a file, remembered for its version."""

@@ -62,6 +62,9 @@ class SamplingContext:
     def open_taesd(self, encoder: Path, decoder: Path) -> str:
         return f"{encoder} and {decoder}"
 
+    def pixel_space_vae(self) -> str:
+        return "pixels"
+
 
 @dataclass(frozen=True)
 class Encoding:
@@ -359,6 +362,10 @@ def test_a_checkpoint_s_parts_are_those_of_its_file() -> None:
 def test_a_tiny_autoencoder_is_looked_for_in_both_formats() -> None:
     ctx = SamplingContext(files=("taesd_encoder.pth", "taesd_decoder.safetensors"))
     assert load_vae("taesd", ctx) == "vae_approx/taesd_encoder.pth and vae_approx/taesd_decoder.safetensors"
+
+
+def test_the_pixel_space_vae_needs_no_file() -> None:
+    assert load_vae("pixel_space", SamplingContext(files=("other",))) == "pixels"
 
 
 def test_a_missing_tiny_autoencoder_is_a_clear_error() -> None:
