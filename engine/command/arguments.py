@@ -125,6 +125,8 @@ def _add_network_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--allowed-host", action="append", default=[], metavar="NAME", help="further Host name to answer"
     )
+    group.add_argument("--tls-certfile", type=Path, metavar="PEM", help="certificate (chain) to serve HTTPS with")
+    group.add_argument("--tls-keyfile", type=Path, metavar="PEM", help="its private key")
     group.add_argument("--enable-cors-header", nargs="?", const="*", metavar="ORIGIN")
     group.add_argument("--max-upload-size", type=float, default=100, metavar="MB")
     group.add_argument("--front-end-root", type=Path, metavar="DIR", help="serve this editor instead of the built-in")
@@ -171,6 +173,8 @@ def settings_from_flags(root: Path, flags: argparse.Namespace, arguments: Sequen
         raise SettingsError(f"--port {flags.port} is not a port.", hint="Use a number from 0 to 65535.")
     if flags.front_end_root is not None and not flags.front_end_root.is_dir():
         raise SettingsError(f"--front-end-root {flags.front_end_root} is not a folder.")
+    if (flags.tls_certfile is None) != (flags.tls_keyfile is None):
+        raise SettingsError("--tls-certfile and --tls-keyfile need each other.", hint="Give both, or neither.")
     return Settings(
         folders=_folders(root, flags),
         listen=tuple(item.strip() for item in flags.listen.split(",") if item.strip()),
@@ -181,6 +185,8 @@ def settings_from_flags(root: Path, flags: argparse.Namespace, arguments: Sequen
         max_upload_bytes=int(flags.max_upload_size * (1 << 20)),
         database_url=flags.database_url,
         front_end_root=flags.front_end_root,
+        tls_certfile=flags.tls_certfile,
+        tls_keyfile=flags.tls_keyfile,
         multi_user=flags.multi_user,
         compress_responses=flags.enable_compress_response_body,
         preview_method=flags.preview_method,

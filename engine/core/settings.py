@@ -80,6 +80,8 @@ class Settings:
     max_upload_bytes: int = 100 << 20
     database_url: str | None = None
     front_end_root: Path | None = None
+    tls_certfile: Path | None = None
+    tls_keyfile: Path | None = None
     multi_user: bool = False
     compress_responses: bool = False
     preview_method: str = "none"
@@ -134,8 +136,8 @@ def settings_from_json(record: dict[str, Any]) -> Settings:
     )
     for name in ("listen", "allowed_hosts", "arguments"):
         values[name] = tuple(values[name])
-    if values["front_end_root"] is not None:
-        values["front_end_root"] = Path(values["front_end_root"])
+    for name in ("front_end_root", "tls_certfile", "tls_keyfile"):
+        values[name] = None if values[name] is None else Path(values[name])
     values["cache"] = CacheSettings(**values["cache"])
     values["memory"] = MemorySettings(**values["memory"])
     values["precision"] = PrecisionSettings(**values["precision"])

@@ -24,6 +24,7 @@ from engine.server.pages import add_pages
 from engine.server.routes import add_native_routes
 from engine.server.security import Gate, is_loopback, needs_token
 from engine.server.services import Services
+from engine.server.tls import tls_context
 
 __all__ = ["create_app", "running_server", "serve", "with_token"]
 
@@ -63,7 +64,8 @@ async def running_server(
 ) -> AsyncIterator[tuple[Engine, list[str]]]:
     """A served engine and its addresses. Port 0 takes a free port.
 
-    Raises SettingsError when it would be reachable from elsewhere without a token, or an address is taken.
+    Raises SettingsError when it would be reachable from elsewhere without a token, an address is taken, or the files
+    for HTTPS cannot be used.
     """
     if settings.token is None and needs_token(settings):
         raise SettingsError(
@@ -71,6 +73,7 @@ async def running_server(
             code="token_required",
             hint="Give one with --token, or listen on 127.0.0.1.",
         )
+    tls = tls_context(settings)
     async with running_engine(settings, clock, worker_command) as engine:
         runner = web.AppRunner(
             create_app(engine.services), access_log=None, auto_decompress=False, shutdown_timeout=_SHUTDOWN_S
@@ -79,7 +82,7 @@ async def running_server(
         try:
             addresses = []
             for host in settings.listen:
-                site = web.TCPSite(runner, host, settings.port, reuse_address=True)
+                site = web.TCPSite(runner, host, settings.port, ssl_context=tls, reuse_address=True)
                 try:
                     await site.start()
                 except OSError as error:
@@ -90,7 +93,7 @@ async def running_server(
                     ) from error
             for address in runner.addresses:
                 name = f"[{address[0]}]" if ":" in address[0] else address[0]
-                addresses.append(f"http://{name}:{address[1]}")
+                addresses.append(f"{'http' if tls is None else 'https'}://{name}:{address[1]}")
             yield engine, addresses
         finally:
             await runner.cleanup()

@@ -120,7 +120,7 @@ class Gate:
         origin = request.headers.get("Origin")
         if self._allows_cross_origin(origin):
             return None
-        if origin is not None and not _is_same_origin(origin, request.headers["Host"]):
+        if origin is not None and not _is_same_origin(origin, request.headers["Host"], request.secure):
             return _refusal(403, "foreign_origin", "Requests from other sites are refused.", "")
         site = request.headers.get("Sec-Fetch-Site")
         if site in (None, "same-origin", "none"):
@@ -170,7 +170,9 @@ class Gate:
         """Turn a token in the address into a cookie, and the address into one without it."""
         query = {name: value for name, value in request.query.items() if name != "token"}
         response = web.Response(status=303, headers={"Location": str(request.rel_url.with_query(query))})
-        response.set_cookie(_COOKIE, _cookie_value(token), httponly=True, samesite="Strict", path="/")
+        response.set_cookie(
+            _COOKIE, _cookie_value(token), httponly=True, samesite="Strict", path="/", secure=request.secure
+        )
         response.headers["Cache-Control"] = "no-store"
         return response
 
@@ -248,13 +250,17 @@ def _plain_error(request: web.Request, error: web.HTTPException) -> web.StreamRe
     return response
 
 
-def _is_same_origin(origin: str, host: str) -> bool:
-    """Whether an Origin header names the host that the request was sent to."""
+def _is_same_origin(origin: str, host: str, is_secure: bool) -> bool:
+    """Whether an Origin header names the host that the request was sent to.
+
+    A server of plain HTTP may stand behind one that ends HTTPS for it; one of HTTPS has no pages of plain HTTP.
+    """
     try:
         parts = urlsplit(origin)
     except ValueError:
         return False
-    return parts.scheme in ("http", "https") and bool(parts.netloc) and parts.netloc.lower() == host.lower()
+    schemes = ("https",) if is_secure else ("http", "https")
+    return parts.scheme in schemes and bool(parts.netloc) and parts.netloc.lower() == host.lower()
 
 
 def _is_websocket(request: web.Request) -> bool:

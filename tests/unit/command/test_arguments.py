@@ -98,8 +98,18 @@ def test_a_port_out_of_range_is_refused(tmp_path: Path) -> None:
 
 
 def test_settings_survive_the_trip_to_a_worker(tmp_path: Path) -> None:
-    settings = parse(tmp_path, "--max-vram", "2", "--whitelist-custom-nodes", "a", "b", "--cache-lru", "3")
+    settings = parse(
+        tmp_path, "--max-vram", "2", "--whitelist-custom-nodes", "a", "b", "--cache-lru", "3", "--force-fp16",
+        "--tls-certfile", "a.pem", "--tls-keyfile", "b.pem",
+    )  # fmt: skip
+    assert (settings.tls_certfile, settings.tls_keyfile) == (Path("a.pem"), Path("b.pem"))
     assert settings_from_json(settings_to_json(settings)) == settings
+
+
+@pytest.mark.parametrize("flag", ["--tls-certfile", "--tls-keyfile"])
+def test_one_file_for_https_without_the_other_is_refused(tmp_path: Path, flag: str) -> None:
+    with pytest.raises(SettingsError, match="need each other"):
+        parse(tmp_path, flag, "a.pem")
 
 
 def test_the_token_of_the_environment_is_taken_when_no_flag_gives_one(

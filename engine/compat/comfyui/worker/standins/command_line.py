@@ -44,6 +44,8 @@ def build(host: Host) -> StandIn:
     args = _Arguments(
         listen=",".join(settings.listen),
         port=settings.port,
+        tls_keyfile=str(settings.tls_keyfile) if settings.tls_keyfile else None,
+        tls_certfile=str(settings.tls_certfile) if settings.tls_certfile else None,
         enable_cors_header=settings.cors_origin,
         max_upload_size=settings.max_upload_bytes / (1 << 20),
         base_directory=str(folders.base),
