@@ -1,0 +1,132 @@
+"""The sky: its gradient, stars, sun and moon, clouds, rain and snow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import atan2, cos, pi, sin
+from types import MappingProxyType
+
+from engine.training.postcards.chance import Chance
+from engine.training.postcards.drawing import Canvas
+from engine.training.postcards.palette import RGB, Light, mixed
+from engine.training.postcards.scene import Celestial, Sky
+
+__all__ = ["paint_fall", "paint_sky"]
+
+_GREYING: Mapping[str, float] = MappingProxyType({"clear": 0.0, "cloudy": 0.18, "rain": 0.48, "snow": 0.30})
+_SUNS: Mapping[str, RGB] = MappingProxyType(
+    {"day": (255, 216, 84), "sunset": (255, 200, 96), "dawn": (255, 226, 150), "night": (255, 226, 150)}
+)
+_MOON: RGB = (252, 246, 222)
+
+
+def paint_sky(canvas: Canvas, sky: Sky, light: Light, chance: Chance) -> None:
+    """Everything above the land, except what falls."""
+    greying = _GREYING[sky.weather]
+    grey = mixed(light.cloud_shade, light.sky[0], 0.25)
+    top, middle, low = (mixed(colour, grey, greying) for colour in light.sky)
+    canvas.gradient([(0.0, top), (0.32, middle), (0.60, low)])
+    if sky.time == "night":
+        _stars(canvas, chance.stream("stars"), 34 if sky.weather == "clear" else 8)
+    if sky.celestial is not None:
+        _body(canvas, sky.celestial, sky.time, light, middle)
+    if sky.weather != "clear":
+        _clouds(canvas, sky, light, chance.stream("clouds"))
+
+
+def _stars(canvas: Canvas, chance: Chance, count: int) -> None:
+    pen = canvas.pen()
+    for _ in range(count):
+        radius = chance.pick((0.0035, 0.0045, 0.007))
+        x, y, reach = canvas.px(chance.unit(), chance.unit() * 0.5, radius)
+        pen.ellipse((x - reach, y - reach, x + reach, y + reach), fill=(255, 250, 226, 235))
+
+
+def _body(canvas: Canvas, body: Celestial, time: str, light: Light, behind: RGB) -> None:
+    canvas.glow(body.x, body.y, body.radius * 2.6, light.glow, 0.62)
+    pen = canvas.pen()
+    x, y, radius = canvas.px(body.x, body.y, body.radius)
+    disc = (x - radius, y - radius, x + radius, y + radius)
+    if body.body == "sun":
+        pen.ellipse(disc, fill=_SUNS[time])
+        inner = radius * 0.80
+        pen.ellipse((x - inner, y - inner, x + inner, y + inner), fill=mixed(_SUNS[time], (255, 250, 226), 0.35))
+    elif body.body == "full moon":
+        pen.ellipse(disc, fill=_MOON)
+        for across, down, share in ((-0.30, -0.30, 0.24), (0.34, 0.10, 0.30), (-0.22, 0.42, 0.18), (0.20, -0.50, 0.13)):
+            cx, cy, reach = x + radius * across, y + radius * down, radius * share
+            pen.ellipse((cx - reach, cy - reach, cx + reach, cy + reach), fill=(222, 214, 196))
+    else:
+        pen.polygon(_crescent(x, y, radius), fill=_MOON)
+
+
+def _crescent(x: float, y: float, radius: float) -> list[tuple[float, float]]:
+    """A crescent that opens to the upper right."""
+    tilt, steps, reach = -0.6, 40, 1.05
+    outer = [pi * 0.5 + (pi + reach) * (step / steps) - reach / 2 for step in range(steps + 1)]
+    points = [(cos(angle), sin(angle)) for angle in outer]
+    middle = 0.52
+    first = (points[-1][0] - middle, points[-1][1])
+    inner_radius = (first[0] ** 2 + first[1] ** 2) ** 0.5
+    from_angle, to_angle = _angle(points[-1], middle), _angle(points[0], middle)
+    for step in range(steps + 1):
+        angle = from_angle + (to_angle - from_angle) * step / steps
+        points.append((middle + inner_radius * cos(angle), inner_radius * sin(angle)))
+    turn, lift = cos(tilt), sin(tilt)
+    return [(x + radius * (a * turn - b * lift), y + radius * (a * lift + b * turn)) for a, b in points]
+
+
+def _angle(point: tuple[float, float], middle: float) -> float:
+    """Angle in (0, 2π) of a point seen from (middle, 0)."""
+    return atan2(point[1], point[0] - middle) % (2 * pi)
+
+
+def _clouds(canvas: Canvas, sky: Sky, light: Light, chance: Chance) -> None:
+    """Heaps of discs with flat feet; they keep clear of the sun and the moon."""
+    count = {"cloudy": 4, "rain": 5, "snow": 3}[sky.weather]
+    darkening = 0.55 if sky.weather == "rain" else 0.0
+    body = mixed(light.cloud, light.cloud_shade, darkening)
+    foot = mixed(light.cloud_shade, light.sky[0], darkening * 0.5)
+    offset = chance.unit()
+    for number in range(count):
+        x = ((number + chance.between(0.2, 0.8)) / count + offset) % 1.0
+        y = chance.between(0.07, 0.20) + 0.15 * (number % 2)
+        width = chance.between(0.22, 0.34)
+        near = sky.celestial
+        if near is not None and abs(near.x - x) < width / 2 + near.radius and abs(near.y - y) < near.radius + 0.09:
+            continue
+        _cloud(canvas, x, y, width, body, foot, chance)
+
+
+def _cloud(canvas: Canvas, x: float, y: float, width: float, body: RGB, foot: RGB, chance: Chance) -> None:
+    pen = canvas.pen()
+    humps = [(-0.34, 0.0, 0.17), (-0.12, -0.10, 0.24), (0.14, -0.06, 0.21), (0.35, 0.01, 0.15)]
+    if chance.happens(0.5):
+        humps = [(-across, down, radius) for across, down, radius in humps]
+    for colour, drop in ((foot, 0.035), (body, 0.0)):
+        for across, down, share in humps:
+            cx, cy, reach = canvas.px(x + width * across, y + width * (down + drop), width * share)
+            pen.ellipse((cx - reach, cy - reach * 0.9, cx + reach, cy + reach * 0.9), fill=colour)
+        left, top, right, bottom = canvas.px(
+            x - width * 0.46, y - width * 0.02, x + width * 0.46, y + width * (0.14 + drop)
+        )
+        pen.rounded_rectangle((left, top, right, bottom), radius=(bottom - top) / 2, fill=colour)
+
+
+def paint_fall(canvas: Canvas, sky: Sky, chance: Chance) -> None:
+    """Rain or snow over sky and land; objects are set in front of it."""
+    pen = canvas.pen()
+    if sky.weather == "rain":
+        tone = (226, 236, 250, 150) if sky.time == "night" else (244, 248, 255, 190)
+        for number in range(64):
+            column, row = number % 8, number // 8
+            x, y, dx, dy, thick = canvas.px(
+                (column + chance.unit()) / 8, (row + chance.unit()) / 8, -0.018, 0.066, 0.0085
+            )
+            pen.line((x, y, x + dx, y + dy), fill=tone, width=max(1, round(thick)))
+    elif sky.weather == "snow":
+        for number in range(64):
+            column, row = number % 8, number // 8
+            radius = chance.pick((0.0075, 0.010, 0.013))
+            x, y, reach = canvas.px((column + chance.unit()) / 8, (row + chance.unit()) / 8, radius)
+            pen.ellipse((x - reach, y - reach, x + reach, y + reach), fill=(252, 253, 255, 235))

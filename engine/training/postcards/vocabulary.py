@@ -1,0 +1,57 @@
+"""The words of the postcards: what can be in a scene, in which colours, sizes and numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from engine.training.postcards.scene import Group
+
+__all__ = [
+    "BASE_EXCLUDED_KINDS",
+    "BASE_EXCLUDED_STYLES",
+    "BODY_RADII",
+    "COLOURS",
+    "HELD_OUT_PAIRS",
+    "KINDS",
+    "LANDS",
+    "SIZES",
+    "STYLES",
+    "TIMES",
+    "WEATHERS",
+    "Kind",
+    "is_held_out",
+]
+
+COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "white", "black", "brown")
+SIZES = ("small", "medium", "large")
+TIMES = ("day", "sunset", "night", "dawn")
+WEATHERS = ("clear", "cloudy", "rain", "snow")
+LANDS = ("mountains", "hills", "sea", "desert", "city", "forest")
+STYLES = ("flat", "watercolor", "pixel art", "woodcut")
+
+BASE_EXCLUDED_STYLES = ("woodcut",)
+"""Styles that base training leaves out, so that an adapter can learn them."""
+BASE_EXCLUDED_TREE_COLOURS = ("red", "orange", "yellow", "green", "pink", "white", "purple")
+_FLOWER_COLOURS = ("red", "orange", "yellow", "blue", "purple", "pink", "white")
+_CAT_COLOURS = ("orange", "white", "black", "brown", "blue", "pink", "purple")
+_KINDS = (
+    Kind("house", "houses", "ground", COLOURS, 1.12, (0.150, 0.240, 0.360)),
+    Kind("tree", "trees", "ground", _TREE_COLOURS, 0.78, (0.18, 0.27, 0.4)),
+    Kind("car", "cars", "ground", COLOURS, 1.9, (0.105, 0.155, 0.230)),
+    Kind("lighthouse", "lighthouses", "ground", COLOURS, 0.44, (0.26, 0.38, 0.54)),
+    Kind("castle", "castles", "ground", COLOURS, 1.10, (0.180, 0.270, 0.390)),
+    Kind("flower", "flowers", "ground", _FLOWER_COLOURS, 0.64, (0.17, 0.26, 0.4)),
+    Kind("cat", "cats", "ground", _CAT_COLOURS, 0.86, (0.16, 0.24, 0.36)),
+    Kind("windmill", "windmills", "ground", COLOURS, 0.92, (0.22, 0.32, 0.46)),
+    Kind("boat", "boats", "water", COLOURS, 0.98, (0.160, 0.240, 0.360)),
+    Kind("balloon", "balloons", "sky", COLOURS, 0.74, (0.170, 0.260, 0.390)),
+    Kind("bird", "birds", "sky", COLOURS, 1.45, (0.110, 0.160, 0.240)),
+)
+KINDS: Mapping[str, Kind] = MappingProxyType({kind.name: kind for kind in _KINDS})
+
+
+def is_held_out(group: Group) -> bool:
+    """Whether this colour of this kind is kept out of training."""
+    return (group.colour, group.kind) in HELD_OUT_PAIRS
