@@ -33,7 +33,38 @@ STYLES = ("flat", "watercolor", "pixel art", "woodcut")
 
 BASE_EXCLUDED_STYLES = ("woodcut",)
 """Styles that base training leaves out, so that an adapter can learn them."""
-BASE_EXCLUDED_TREE_COLOURS = ("red", "orange", "yellow", "green", "pink", "white", "purple")
+BASE_EXCLUDED_KINDS = ("windmill",)
+"""Kinds that base training leaves out, so that an embedding can learn them."""
+
+HELD_OUT_PAIRS = frozenset(
+    {("purple", "house"), ("orange", "car"), ("pink", "boat"), ("green", "balloon"), ("blue", "bird"), ("red", "tree")}
+)
+"""(colour, kind) that no training scene shows."""
+
+BODY_RADII: Mapping[str, float] = MappingProxyType({"small": 0.052, "medium": 0.075, "large": 0.108})
+"""Radius of the sun and the moon by size word."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of object: where it belongs ("ground", "sky", "water"), its colours, shape and heights.
+
+    `aspect` is width over height; `heights` go with `SIZES`.
+    """
+
+    name: str
+    plural: str
+    realm: str
+    colours: tuple[str, ...]
+    aspect: float
+    heights: tuple[float, float, float]
+
+    def height(self, size: str) -> float:
+        """Height of an object of this size word."""
+        return self.heights[SIZES.index(size)]
+
+
+_TREE_COLOURS = ("red", "orange", "yellow", "green", "pink", "white", "purple")
 _FLOWER_COLOURS = ("red", "orange", "yellow", "blue", "purple", "pink", "white")
 _CAT_COLOURS = ("orange", "white", "black", "brown", "blue", "pink", "purple")
 _KINDS = (
