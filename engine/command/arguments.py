@@ -11,35 +11,15 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from engine.command.model_paths import read_extra_model_paths
+from engine.command.unused_flags import add_unused_flags
 from engine.core.errors import SettingsError
 from engine.core.folders import Folders, default_model_folders
 from engine.core.settings import CacheSettings, MemorySettings, PackSettings, PrecisionSettings, Settings
 
-__all__ = ["NO_EFFECT", "FlagParser", "add_server_flags", "settings_from_flags"]
+__all__ = ["FlagParser", "add_server_flags", "settings_from_flags"]
 
 _GIB = 1 << 30
 _ENVIRONMENT_TOKEN = "ATELIER_TOKEN"
-
-NO_EFFECT = {
-    "--auto-launch": "the browser is not opened by the server",
-    "--disable-auto-launch": "the browser is not opened by the server",
-    "--windows-standalone-build": "the browser is not opened by the server",
-    "--cuda-malloc": "torch chooses its allocator",
-    "--disable-cuda-malloc": "torch chooses its allocator",
-    "--use-pytorch-cross-attention": "this is the attention in use anyway",
-    "--disable-xformers": "xformers is not used",
-    "--disable-smart-memory": "weights always follow the residency plan",
-    "--dont-print-server": "the log level decides what is printed",
-    "--log-stdout": "the log goes to standard error",
-    "--disable-api-nodes": "there are no nodes that call paid services",
-    "--mmap-torch-files": "weight files are always memory-mapped",
-    "--disable-ipex-optimize": "ipex is not used",
-    "--force-channels-last": "each network chooses its memory format",
-    "--dont-upcast-attention": "attention is only upcast when asked",
-    "--force-non-blocking": "copies are asynchronous where that is safe",
-    "--async-offload": "streamed weights are always copied ahead",
-}
-"""Flags start scripts carry that change nothing here; the start says so in one line each."""
 
 _DTYPES = {
     "network": {
@@ -113,8 +93,7 @@ def add_server_flags(parser: argparse.ArgumentParser) -> None:
     behaviour.add_argument(
         "--verbose", nargs="?", const="DEBUG", default="INFO", choices=("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
     )
-    for flag, reason in NO_EFFECT.items():
-        behaviour.add_argument(flag, action="store_true", help=f"accepted; {reason}")
+    add_unused_flags(parser)
 
 
 def _add_network_flags(parser: argparse.ArgumentParser) -> None:
@@ -143,7 +122,9 @@ def _add_folder_flags(parser: argparse.ArgumentParser) -> None:
 
 def _add_device_flags(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("device, memory and precision")
-    group.add_argument("--cuda-device", type=int, metavar="N")
+    device = group.add_mutually_exclusive_group()
+    device.add_argument("--cuda-device", type=int, metavar="N", help="the GPU to use")
+    device.add_argument("--default-device", type=int, metavar="N", dest="cuda_device", help="the same")
     plans = group.add_mutually_exclusive_group()
     for flag in _PLANS:
         plans.add_argument(flag, action="store_true")
@@ -151,13 +132,17 @@ def _add_device_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--max-vram", type=float, metavar="GB")
     group.add_argument("--max-ram", type=float, metavar="GB")
     precision = group.add_mutually_exclusive_group()
-    precision.add_argument("--force-fp32", action="store_true")
-    precision.add_argument("--force-fp16", action="store_true")
-    group.add_argument("--cpu-vae", action="store_true")
+    precision.add_argument("--force-fp32", action="store_true", help="compute everything in float32")
+    precision.add_argument(
+        "--force-fp16", action="store_true", help="compute networks and text encoders in float16 unless told otherwise"
+    )
+    group.add_argument("--cpu-vae", action="store_true", help="run the autoencoder on the CPU")
     for flags in _DTYPES.values():
         exclusive = group.add_mutually_exclusive_group()
-        for flag in flags:
-            exclusive.add_argument(flag, action="store_true")
+        for flag, dtype in flags.items():
+            use = "hold weights in" if dtype.startswith("float8") else "compute in"
+            note = "; powers of two without a sign, for experiments" if "e8m0" in dtype else ""
+            exclusive.add_argument(flag, action="store_true", help=f"{use} {dtype}{note}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from engine.command.arguments import NO_EFFECT, FlagParser, add_server_flags, settings_from_flags
+from engine.command.arguments import FlagParser, add_server_flags, settings_from_flags
 from engine.command.provision import provision
+from engine.command.unused_flags import NO_EFFECT
 
 __all__ = ["main"]
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.command.arguments import NO_EFFECT, FlagParser, add_server_flags, settings_from_flags
+from engine.command.arguments import FlagParser, add_server_flags, settings_from_flags
+from engine.command.unused_flags import NO_EFFECT, REFUSED
 from engine.core.errors import SettingsError
 from engine.core.settings import Settings, settings_from_json, settings_to_json
 
@@ -90,6 +91,57 @@ def test_flags_without_effect_are_accepted_and_change_nothing(tmp_path: Path, fl
     assert parse(tmp_path, flag) == parse(tmp_path).__class__(
         **{**{name: getattr(parse(tmp_path), name) for name in Settings.__slots__}, "arguments": (flag,)}
     )
+
+
+@pytest.mark.parametrize("flag", sorted(REFUSED))
+def test_a_flag_that_cannot_be_honoured_is_refused_by_name_with_a_remedy(tmp_path: Path, flag: str) -> None:
+    for arguments in ((flag,), (flag, "1")):
+        with pytest.raises(SettingsError, match=f"^{flag} is not supported: ") as caught:
+            parse(tmp_path, *arguments)
+        assert caught.value.hint
+
+
+def test_flags_without_effect_may_carry_their_values(tmp_path: Path) -> None:
+    settings = parse(tmp_path, "--fast", "fp16_accumulation", "cublas_ops", "--async-offload", "2", "--port", "9000")
+    assert settings.port == 9000
+
+
+def test_a_default_device_is_the_device_used(tmp_path: Path) -> None:
+    assert parse(tmp_path, "--default-device", "1").memory.device == "cuda:1"
+    with pytest.raises(SettingsError, match="not allowed with"):
+        parse(tmp_path, "--default-device", "1", "--cuda-device", "0")
+
+
+KNOWN_FLAGS = """
+    --listen --port=1 --tls-keyfile=a --tls-certfile=a --enable-cors-header --max-upload-size=1 --base-directory=a
+    --extra-model-paths-config=a --output-directory=a --temp-directory=a --input-directory=a --user-directory=a
+    --auto-launch --disable-auto-launch --cuda-device=0 --default-device=0 --cuda-malloc --disable-cuda-malloc
+    --force-fp32 --force-fp16 --fp32-unet --fp64-unet --bf16-unet --fp16-unet --fp8_e4m3fn-unet --fp8_e5m2-unet
+    --fp8_e8m0fnu-unet --fp16-vae --fp32-vae --bf16-vae --cpu-vae --fp8_e4m3fn-text-enc --fp8_e5m2-text-enc
+    --fp16-text-enc --fp32-text-enc --bf16-text-enc --force-channels-last --directml --oneapi-device-selector=a
+    --disable-ipex-optimize --supports-fp8-compute --preview-method=auto --preview-size=64 --cache-classic
+    --cache-lru=1 --cache-none --cache-ram=1 --use-split-cross-attention --use-quad-cross-attention
+    --use-pytorch-cross-attention --use-sage-attention --use-flash-attention --disable-xformers
+    --force-upcast-attention --dont-upcast-attention --gpu-only --highvram --normalvram --lowvram --novram --cpu
+    --reserve-vram=1 --async-offload --disable-async-offload --force-non-blocking --default-hashing-function=md5
+    --disable-smart-memory --deterministic --fast --disable-pinned-memory --mmap-torch-files --disable-mmap
+    --dont-print-server --quick-test-for-ci --windows-standalone-build --disable-metadata --disable-all-custom-nodes
+    --whitelist-custom-nodes=a --disable-api-nodes --multi-user --verbose --log-stdout --front-end-version=a
+    --front-end-root=. --enable-compress-response-body --comfy-api-base=a --database-url=a --enable-manager
+    --disable-manager-ui --enable-manager-legacy-ui --disable-dynamic-vram
+"""
+"""The flags of start scripts, with a value where they need one."""
+
+
+@pytest.mark.parametrize("flag", KNOWN_FLAGS.split())
+def test_every_flag_of_a_start_script_is_known(tmp_path: Path, flag: str) -> None:
+    parser = FlagParser(prog="main.py serve")
+    add_server_flags(parser)
+    if flag.split("=")[0] in REFUSED:
+        with pytest.raises(SettingsError, match="is not supported"):
+            parser.parse_args([flag])
+    else:
+        parser.parse_args([flag])
 
 
 def test_a_port_out_of_range_is_refused(tmp_path: Path) -> None:
