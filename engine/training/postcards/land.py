@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from math import pi, sin
 from types import MappingProxyType
 
@@ -17,14 +18,24 @@ _Tone = Callable[[RGB], RGB]
 _SNOW: RGB = (242, 246, 250)
 
 
+@dataclass(frozen=True, slots=True)
+class _Scenery:
+    """What the land is painted under: `tone` colours what is far or bare, `ground` what snow lies on."""
+
+    sky: Sky
+    light: Light
+    tone: _Tone
+    ground: _Tone
+
+
 def paint_land(canvas: Canvas, land: str, sky: Sky, light: Light, chance: Chance) -> None:
     """Paint the land of this name below the sky."""
-    covered = 0.42 if sky.weather == "snow" and land not in ("sea", "desert") else 0.0
+    covered = 0.38 if sky.weather == "snow" and land not in ("sea", "desert") else 0.0
 
-    def tone(colour: RGB) -> RGB:
+    def ground(colour: RGB) -> RGB:
         return light.on_land(mixed(colour, _SNOW, covered))
 
-    _LANDS[land](canvas, sky, light, tone, chance)
+    _LANDS[land](canvas, _Scenery(sky, light, light.on_land, ground), chance)
 
 
 def _waves(chance: Chance, level: float, swell: float, periods: float = 1.0) -> list[Point]:
@@ -57,7 +68,8 @@ def _peaks(chance: Chance, count: int, low: float, high: float) -> list[Point]:
     ]
 
 
-def _mountains(canvas: Canvas, sky: Sky, light: Light, tone: _Tone, chance: Chance) -> None:
+def _mountains(canvas: Canvas, scenery: _Scenery, chance: Chance) -> None:
+    light, tone, ground = scenery.light, scenery.tone, scenery.ground
     ranges = (
         (_peaks(chance, 5, 0.50, 0.42), (186, 196, 218), 0.62, 1.05),
         (_peaks(chance, 4, 0.46, 0.355), (136, 152, 188), 0.70, 0.92),
@@ -79,8 +91,8 @@ def _mountains(canvas: Canvas, sky: Sky, light: Light, tone: _Tone, chance: Chan
                 ],
             )
             _snow_cap(canvas, x, y, reach, foot, tone(_SNOW), chance)
-    _filled(canvas, _waves(chance, 0.685, 0.016), tone((186, 204, 166)), tone((168, 190, 146)))
-    _filled(canvas, _waves(chance, 0.80, 0.022), tone((170, 192, 146)), tone((148, 174, 124)))
+    _filled(canvas, _waves(chance, 0.685, 0.016), ground((186, 204, 166)), ground((168, 190, 146)))
+    _filled(canvas, _waves(chance, 0.80, 0.022), ground((170, 192, 146)), ground((148, 174, 124)))
 
 
 def _snow_cap(canvas: Canvas, x: float, y: float, reach: float, foot: float, snow: RGB, chance: Chance) -> None:
@@ -100,7 +112,8 @@ def _snow_cap(canvas: Canvas, x: float, y: float, reach: float, foot: float, sno
     canvas.gradient([(y, shadow), (y + rise, shadow)], [(x, y), *hem[:2], (x + half * 0.30, y + rise * 0.95)])
 
 
-def _hills(canvas: Canvas, sky: Sky, light: Light, tone: _Tone, chance: Chance) -> None:
+def _hills(canvas: Canvas, scenery: _Scenery, chance: Chance) -> None:
+    tone = scenery.ground
     layers = (
         (0.55, 0.045, (204, 218, 190)),
         (0.615, 0.045, (184, 206, 160)),
@@ -130,7 +143,8 @@ def _bushes(canvas: Canvas, line: Sequence[Point], colour: RGB, chance: Chance) 
         pen.ellipse((cx - reach, cy - reach * 1.15, cx + reach, cy + reach * 0.85), fill=colour)
 
 
-def _sea(canvas: Canvas, sky: Sky, light: Light, tone: _Tone, chance: Chance) -> None:
+def _sea(canvas: Canvas, scenery: _Scenery, chance: Chance) -> None:
+    sky, light, tone = scenery.sky, scenery.light, scenery.tone
     horizon = 0.56
     _filled(canvas, [(-0.05, horizon), (1.05, horizon)], tone((164, 212, 220)), tone((92, 166, 194)), 0.26)
     island = chance.between(0.0, 1.0)
@@ -161,7 +175,8 @@ def _sea(canvas: Canvas, sky: Sky, light: Light, tone: _Tone, chance: Chance) ->
     _filled(canvas, shore, tone((232, 212, 174)), tone((244, 228, 194)), 0.12)
 
 
-def _desert(canvas: Canvas, sky: Sky, light: Light, tone: _Tone, chance: Chance) -> None:
+def _desert(canvas: Canvas, scenery: _Scenery, chance: Chance) -> None:
+    light, tone = scenery.light, scenery.tone
     for _ in range(3):
         _mesa(canvas, tone((214, 160, 136)), tone((190, 134, 118)), light, chance)
     layers = ((0.60, 0.028, (246, 218, 176)), (0.68, 0.036, (240, 204, 156)), (0.80, 0.030, (234, 192, 142)))
@@ -187,7 +202,8 @@ def _mesa(canvas: Canvas, lit: RGB, shade: RGB, light: Light, chance: Chance) ->
     )
 
 
-def _city(canvas: Canvas, sky: Sky, light: Light, tone: _Tone, chance: Chance) -> None:
+def _city(canvas: Canvas, scenery: _Scenery, chance: Chance) -> None:
+    sky, light, tone, ground = scenery.sky, scenery.light, scenery.tone, scenery.ground
     windows = (255, 222, 130) if sky.time in ("night", "sunset") else light.on_land((222, 228, 238))
     for colour, low, high, widths, opacity in (
         ((186, 194, 216), 0.50, 0.36, (0.06, 0.10), 0),
@@ -202,15 +218,16 @@ def _city(canvas: Canvas, sky: Sky, light: Light, tone: _Tone, chance: Chance) -
             if opacity:
                 _windows(canvas, (x, top, x + width), (*windows, opacity), chance)
             x += width + chance.between(-0.005, 0.012)
-    pavement = tone((206, 202, 204))
+    pavement = ground((206, 202, 204))
     canvas.gradient(
-        [(0.735, tone((176, 190, 170))), (0.76, tone((160, 178, 154)))],
+        [(0.735, ground((176, 190, 170))), (0.76, ground((160, 178, 154)))],
         [(-0.05, 0.735), (1.05, 0.735), (1.05, 0.80), (-0.05, 0.80)],
     )
     canvas.gradient(
-        [(0.765, pavement), (1.0, tone((182, 178, 186)))], [(-0.05, 0.765), (1.05, 0.765), (1.05, 1.02), (-0.05, 1.02)]
+        [(0.765, pavement), (1.0, ground((182, 178, 186)))],
+        [(-0.05, 0.765), (1.05, 0.765), (1.05, 1.02), (-0.05, 1.02)],
     )
-    stripe = tone((236, 234, 232))
+    stripe = ground((236, 234, 232))
     canvas.gradient([(0.765, stripe), (0.78, stripe)], [(-0.05, 0.765), (1.05, 0.765), (1.05, 0.777), (-0.05, 0.777)])
 
 
@@ -251,11 +268,12 @@ def _windows(canvas: Canvas, span: tuple[float, float, float], fill: tuple[int, 
                 pen.rectangle(canvas.px(x, y, x + pitch * 0.44, y + 0.020), fill=fill)
 
 
-def _forest(canvas: Canvas, sky: Sky, light: Light, tone: _Tone, chance: Chance) -> None:
+def _forest(canvas: Canvas, scenery: _Scenery, chance: Chance) -> None:
+    light, tone, ground = scenery.light, scenery.tone, scenery.ground
     layers = (
-        (0.42, 0.60, 0.085, (160, 188, 178)),
-        (0.47, 0.68, 0.10, (120, 156, 144)),
-        (0.53, 0.75, 0.12, (88, 126, 116)),
+        (0.42, 0.60, 0.085, (152, 190, 170)),
+        (0.47, 0.68, 0.10, (106, 156, 132)),
+        (0.53, 0.75, 0.12, (72, 126, 100)),
     )
     for top, foot, pitch, colour in layers:
         main = tone(colour)
@@ -268,7 +286,7 @@ def _forest(canvas: Canvas, sky: Sky, light: Light, tone: _Tone, chance: Chance)
         while x < 1.04:
             _pine(canvas, x, top + chance.between(0.0, 0.09), foot, pitch * chance.between(0.62, 0.78), main, haze)
             x += pitch * chance.between(0.8, 1.1)
-    _filled(canvas, _waves(chance, 0.735, 0.012), tone((164, 182, 140)), tone((140, 160, 118)))
+    _filled(canvas, _waves(chance, 0.735, 0.012), ground((164, 182, 140)), ground((140, 160, 118)))
 
 
 def _pine(canvas: Canvas, x: float, top: float, foot: float, half: float, main: RGB, haze: RGB) -> None:
@@ -282,6 +300,6 @@ def _pine(canvas: Canvas, x: float, top: float, foot: float, half: float, main: 
     canvas.gradient([(top, main), (foot, haze)], outline)
 
 
-_LANDS: Mapping[str, Callable[[Canvas, Sky, Light, _Tone, Chance], None]] = MappingProxyType(
+_LANDS: Mapping[str, Callable[[Canvas, _Scenery, Chance], None]] = MappingProxyType(
     {"mountains": _mountains, "hills": _hills, "sea": _sea, "desert": _desert, "city": _city, "forest": _forest}
 )

@@ -10,8 +10,8 @@ from engine.training.postcards.drawing import Canvas
 from engine.training.postcards.land import paint_land
 from engine.training.postcards.palette import Light, light_of
 from engine.training.postcards.scene import Place, Scene
-from engine.training.postcards.sky import paint_fall, paint_sky
-from engine.training.postcards.sprites import paint_object, set_into
+from engine.training.postcards.sky import fall, paint_sky
+from engine.training.postcards.sprites import coverage_of, paint_object, set_into
 from engine.training.postcards.styles import styled
 from engine.training.postcards.vocabulary import KINDS
 
@@ -31,24 +31,39 @@ def render(scene: Scene, size_px: int = 256) -> np.ndarray:
         raise ValueError(f"A postcard of {size_px} px was asked for; sizes run from {MIN_SIZE_PX} to {MAX_SIZE_PX} px.")
     light = light_of(scene.sky.time)
     picture = paint_background(scene, size_px)
+    falling = fall(scene.sky, Chance("fall", scene.variant), size_px)
+    is_cut = scene.style == "woodcut"
+    if falling is not None and not is_cut:
+        _let_fall(picture, *falling)
+    uncovered = np.ones((size_px, size_px, 1), dtype=np.float32) if falling is not None and is_cut else None
     for group in scene.groups:
+        realm = KINDS[group.kind].realm
         for place in group.places:
-            realm = KINDS[group.kind].realm
             if realm != "sky":
                 _shadow(picture, place, light, is_afloat=realm == "water")
-            set_into(picture, paint_object(group.kind, group.colour, place, light, size_px))
-    return styled(picture, scene.style, scene.variant)
+            sprite = paint_object(group.kind, group.colour, place, light, size_px)
+            set_into(picture, sprite)
+            if uncovered is not None:
+                uncovered -= coverage_of(sprite, size_px)
+    finished = styled(picture, scene.style, scene.variant)
+    if falling is not None and uncovered is not None:
+        _let_fall(finished, falling[0], falling[1] * np.clip(uncovered, 0, 1))
+    return finished
 
 
 def paint_background(scene: Scene, size_px: int) -> np.ndarray:
-    """Sky, land and weather without objects or style, uint8 [size size 3]."""
+    """Sky and land without objects, rain, snow or style, uint8 [size size 3]."""
     light = light_of(scene.sky.time)
     chance = Chance("background", scene.variant)
     canvas = Canvas(size_px)
     paint_sky(canvas, scene.sky, light, chance.stream("sky"))
     paint_land(canvas, scene.land, scene.sky, light, chance.stream("land"))
-    paint_fall(canvas, scene.sky, chance.stream("fall"))
     return canvas.picture()
+
+
+def _let_fall(picture: np.ndarray, tone: np.ndarray, opacity: np.ndarray) -> None:
+    """Lay rain or snow over the picture, in place. Objects come in front: a woodcut's lines must not be snowed in."""
+    picture[:] = picture + (tone - picture) * opacity
 
 
 def _shadow(picture: np.ndarray, place: Place, light: Light, *, is_afloat: bool) -> None:

@@ -6,12 +6,15 @@ from collections.abc import Mapping
 from math import atan2, cos, pi, sin
 from types import MappingProxyType
 
+import numpy as np
+from PIL import Image, ImageDraw
+
 from engine.training.postcards.chance import Chance
-from engine.training.postcards.drawing import Canvas
+from engine.training.postcards.drawing import OVERSAMPLING, Canvas
 from engine.training.postcards.palette import RGB, Light, mixed
 from engine.training.postcards.scene import Celestial, Sky
 
-__all__ = ["paint_fall", "paint_sky"]
+__all__ = ["fall", "paint_sky"]
 
 _GREYING: Mapping[str, float] = MappingProxyType({"clear": 0.0, "cloudy": 0.18, "rain": 0.48, "snow": 0.30})
 _SUNS: Mapping[str, RGB] = MappingProxyType(
@@ -113,20 +116,21 @@ def _cloud(canvas: Canvas, x: float, y: float, width: float, body: RGB, foot: RG
         pen.rounded_rectangle((left, top, right, bottom), radius=(bottom - top) / 2, fill=colour)
 
 
-def paint_fall(canvas: Canvas, sky: Sky, chance: Chance) -> None:
-    """Rain or snow over sky and land; objects are set in front of it."""
-    pen = canvas.pen()
-    if sky.weather == "rain":
-        tone = (226, 236, 250, 150) if sky.time == "night" else (244, 248, 255, 190)
-        for number in range(64):
-            column, row = number % 8, number // 8
-            x, y, dx, dy, thick = canvas.px(
-                (column + chance.unit()) / 8, (row + chance.unit()) / 8, -0.018, 0.066, 0.0085
-            )
-            pen.line((x, y, x + dx, y + dy), fill=tone, width=max(1, round(thick)))
-    elif sky.weather == "snow":
-        for number in range(64):
-            column, row = number % 8, number // 8
-            radius = chance.pick((0.0075, 0.010, 0.013))
-            x, y, reach = canvas.px((column + chance.unit()) / 8, (row + chance.unit()) / 8, radius)
-            pen.ellipse((x - reach, y - reach, x + reach, y + reach), fill=(252, 253, 255, 235))
+def fall(sky: Sky, chance: Chance, size_px: int) -> tuple[np.ndarray, np.ndarray] | None:
+    """Rain or snow: its colour float32 [3] and opacity float32 [h w 1]; None where nothing falls."""
+    if sky.weather not in ("rain", "snow"):
+        return None
+    side = size_px * OVERSAMPLING
+    mask = Image.new("L", (side, side))
+    pen = ImageDraw.Draw(mask)
+    cell = side / 8
+    for number in range(64):
+        x, y = (number % 8 + chance.unit()) * cell, (number // 8 + chance.unit()) * cell
+        if sky.weather == "rain":
+            pen.line((x, y, x - 0.018 * side, y + 0.066 * side), fill=180, width=max(1, round(0.0085 * side)))
+        else:
+            reach = chance.pick((0.0075, 0.010, 0.013)) * side
+            pen.ellipse((x - reach, y - reach, x + reach, y + reach), fill=235)
+    tone = (226, 236, 250) if sky.time == "night" else (250, 252, 255)
+    opacity = np.asarray(mask.reduce(OVERSAMPLING), dtype=np.float32)[..., None] / 255
+    return np.array(tone, dtype=np.float32), opacity

@@ -15,7 +15,7 @@ from engine.training.postcards.palette import Inks, Light, inks_of
 from engine.training.postcards.scene import Place
 from engine.training.postcards.vocabulary import KINDS
 
-__all__ = ["Sprite", "paint_object", "set_into"]
+__all__ = ["Sprite", "coverage_of", "paint_object", "set_into"]
 
 _Drawer = Callable[[Brush, Inks], None]
 _DRAWERS: Mapping[str, _Drawer] = MappingProxyType(
@@ -67,28 +67,42 @@ def paint_object(kind: str, colour: str, place: Place, light: Light, size_px: in
     return Sprite(left_px, top_px, np.concatenate([np.minimum(lit, limit).astype(np.uint8), limit], axis=2), own)
 
 
+def coverage_of(sprite: Sprite, size_px: int) -> np.ndarray:
+    """How far the sprite covers each pixel of a picture of this size: float32 [h w 1], 0 … 1."""
+    covered = np.zeros((size_px, size_px, 1), dtype=np.float32)
+    rows, columns, inside = _overlap(sprite, size_px)
+    covered[rows, columns] = sprite.paint[inside][..., 3:].astype(np.float32) / 255
+    return covered
+
+
+def _overlap(sprite: Sprite, size_px: int) -> tuple[slice, slice, tuple[slice, slice]]:
+    """The picture's rows and columns under the sprite, and the part of the sprite inside the picture."""
+    height, width = sprite.own.shape
+    top, left = max(0, sprite.top_px), max(0, sprite.left_px)
+    bottom, right = min(size_px, sprite.top_px + height), min(size_px, sprite.left_px + width)
+    inside = (
+        slice(top - sprite.top_px, bottom - sprite.top_px),
+        slice(left - sprite.left_px, right - sprite.left_px),
+    )
+    return slice(top, bottom), slice(left, right), inside
+
+
 def set_into(picture: np.ndarray, sprite: Sprite) -> None:
     """Lay the sprite over the picture uint8 [h w 3], in place.
 
     Where the object would drown in what is behind it, it gets a thin light or dark edge.
     """
-    height, width = picture.shape[:2]
-    top, left = max(0, sprite.top_px), max(0, sprite.left_px)
-    bottom = min(height, sprite.top_px + sprite.paint.shape[0])
-    right = min(width, sprite.left_px + sprite.paint.shape[1])
-    if top >= bottom or left >= right:
-        return
-    paint = sprite.paint[top - sprite.top_px : bottom - sprite.top_px, left - sprite.left_px : right - sprite.left_px]
-    own = sprite.own[top - sprite.top_px : bottom - sprite.top_px, left - sprite.left_px : right - sprite.left_px]
-    below = picture[top:bottom, left:right].astype(np.float32)
+    rows, columns, inside = _overlap(sprite, picture.shape[0])
+    paint, own = sprite.paint[inside], sprite.own[inside]
+    below = picture[rows, columns].astype(np.float32)
     coverage = paint[..., 3:].astype(np.float32) / 255
-    edge = _edge(below, paint, own, width)
+    edge = _edge(below, paint, own, picture.shape[0])
     if edge is not None:
         tone, halo = edge
         below += (tone - below) * halo
     below *= 1 - coverage
     below += paint[..., :3]
-    picture[top:bottom, left:right] = np.minimum(below + 0.5, 255).astype(np.uint8)
+    picture[rows, columns] = np.minimum(below + 0.5, 255).astype(np.uint8)
 
 
 def _edge(below: np.ndarray, paint: np.ndarray, own: np.ndarray, size_px: int) -> tuple[np.ndarray, np.ndarray] | None:

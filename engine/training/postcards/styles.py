@@ -69,7 +69,7 @@ def _watercolor(picture: np.ndarray, sheet: int) -> np.ndarray:
 @cache
 def _wobble(side: int, sheet: int) -> tuple[np.ndarray, np.ndarray]:
     """Where each pixel's paint comes from: edges waver by up to about two pixels in 256."""
-    reach = side / 256 * 0.022
+    reach = side / 256 * 0.014
     shifts = [np.rint(noise_field(side, 22, 200 + 2 * sheet + axis) * reach).astype(np.intp) for axis in range(2)]
     grid = np.arange(side)
     rows = np.clip(grid[:, None] + shifts[0], 0, side - 1)
@@ -80,7 +80,7 @@ def _wobble(side: int, sheet: int) -> tuple[np.ndarray, np.ndarray]:
 def _wash(side: int, sheet: int) -> tuple[np.ndarray, np.ndarray]:
     """How strongly pigment lies, and the unpainted ragged margin; float32 [side side 1] each."""
     broad, middle, fine = (noise_field(side, cells, 300 + sheet) for cells in (7, 20, 60))
-    strength = 0.84 + broad * 0.0016 + middle * 0.0012 + fine * 0.0009
+    strength = 0.84 + broad * 0.0016 + middle * 0.0012 + fine * 0.0005
     grid = (np.arange(side) + 0.5) / side
     rim = np.minimum(np.minimum(grid[:, None], 1 - grid[:, None]), np.minimum(grid[None, :], 1 - grid[None, :]))
     margin = np.clip((rim - 0.022 + middle * 0.00016) * 90, 0, 1)
@@ -115,8 +115,7 @@ def _woodcut(picture: np.ndarray, sheet: int) -> np.ndarray:
     hatch = np.clip((_hatching(side, sheet) * 105 + 8 - level) / 26, 0, 1)
     ink = np.maximum(lines, hatch * 0.85)[..., None]
     tinted = np.asarray(source, dtype=np.float32)
-    tinted = np.rint(tinted / 36) * 36
-    tinted += (_PAPER * 0.92 - tinted) * 0.22
+    tinted = tinted + (_PAPER * 0.94 - tinted) * 0.24
     return np.clip(tinted + (_INK - tinted) * ink, 0, 255).astype(np.uint8)
 
 

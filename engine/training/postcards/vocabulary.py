@@ -70,7 +70,7 @@ _CAT_COLOURS = ("orange", "white", "black", "brown", "blue", "pink", "purple")
 _KINDS = (
     Kind("house", "houses", "ground", COLOURS, 1.12, (0.150, 0.240, 0.360)),
     Kind("tree", "trees", "ground", _TREE_COLOURS, 0.78, (0.18, 0.27, 0.4)),
-    Kind("car", "cars", "ground", COLOURS, 1.9, (0.105, 0.155, 0.230)),
+    Kind("car", "cars", "ground", COLOURS, 1.9, (0.115, 0.165, 0.240)),
     Kind("lighthouse", "lighthouses", "ground", COLOURS, 0.44, (0.26, 0.38, 0.54)),
     Kind("castle", "castles", "ground", COLOURS, 1.10, (0.180, 0.270, 0.390)),
     Kind("flower", "flowers", "ground", _FLOWER_COLOURS, 0.64, (0.17, 0.26, 0.4)),
@@ -78,7 +78,7 @@ _KINDS = (
     Kind("windmill", "windmills", "ground", COLOURS, 0.92, (0.22, 0.32, 0.46)),
     Kind("boat", "boats", "water", COLOURS, 0.98, (0.160, 0.240, 0.360)),
     Kind("balloon", "balloons", "sky", COLOURS, 0.74, (0.170, 0.260, 0.390)),
-    Kind("bird", "birds", "sky", COLOURS, 1.45, (0.110, 0.160, 0.240)),
+    Kind("bird", "birds", "sky", COLOURS, 1.45, (0.125, 0.175, 0.255)),
 )
 KINDS: Mapping[str, Kind] = MappingProxyType({kind.name: kind for kind in _KINDS})
 
