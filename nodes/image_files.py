@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from engine.api import (
+    MAX_DIMENSION,
     Context,
     ExtraPngInfo,
     Image,
@@ -14,11 +15,14 @@ from engine.api import (
     Mask,
     Options,
     PromptJson,
+    Range,
+    Socket,
     imaging,
     node,
 )
 
 __all__ = [
+    "capture_webcam",
     "load_image",
     "load_image_mask",
     "load_image_output",
@@ -28,6 +32,7 @@ __all__ = [
     "save_image_websocket",
 ]
 
+CaptureSide = Annotated[int, Range(0, MAX_DIMENSION, step=1)]
 _TEMP_LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _REMOTE_OUTPUT_FILES = {"route": "/internal/files/output", "refresh_button": True, "control_after_refresh": "first"}
 
@@ -63,6 +68,23 @@ def load_image_mask(
 ) -> Mask:
     """One channel of a picture as a mask [1 h w]; alpha is inverted, so transparent is 1."""
     return imaging.decode_channel(ctx.input_path(image), channel, Path(image).name)
+
+
+@node("WebcamCapture", title="Webcam Capture", category="image", lane="io")
+def capture_webcam(
+    image: Annotated[str, InputFile("image", upload=False), Socket("WEBCAM")],
+    width: CaptureSide = 0,
+    height: CaptureSide = 0,
+    capture_on_queue: bool = True,
+    *,
+    ctx: Context,
+) -> Image:
+    """The picture the editor took with the camera and uploaded.
+
+    `width` and `height` (0: what the camera has) and `capture_on_queue` tell the editor how and when to take it.
+    """
+    images, _ = imaging.decode_images(ctx.input_path(image), image)
+    return images
 
 
 @node("SaveImage", title="Save Image", category="image", output=True, lane="io")

@@ -8,7 +8,15 @@ import torch
 
 from engine.api import Image, NodeError, Range, imaging, node, require_room
 
-__all__ = ["blend_images", "blur_image", "detect_edges", "morph_image", "quantize_image", "sharpen_image"]
+__all__ = [
+    "blend_images",
+    "blur_image",
+    "compress_like_video_frame",
+    "detect_edges",
+    "morph_image",
+    "quantize_image",
+    "sharpen_image",
+]
 
 Radius = Annotated[int, Range(1, 31, step=1)]
 Threshold = Annotated[float, Range(0.01, 0.99, step=0.01)]
@@ -69,6 +77,21 @@ def quantize_image(
 ) -> Image:
     """Reduce each image to its own palette of `colors` colours (median cut), dithered as asked. Gives RGB."""
     return torch.stack([imaging.quantize(item, colors, dither) for item in imaging.require_batch(image, "image")])
+
+
+@node("LTXVPreprocess", category="image", output_names=("output_image",), schema_form=True)
+def compress_like_video_frame(image: Image, img_compression: Annotated[int, Range(0, 100)] = 35) -> Image:
+    """Give pictures the compression damage of video frames, which image-to-video models expect of their first frame.
+
+    `img_compression` is the constant rate factor of H.264: 0 leaves the image alone, 51 (and above) is the coarsest.
+    No H.264 coder runs: the picture goes through JPEG with the quantiser steps an H.264 key frame of that factor has,
+    so the loss is as large, but blocks are 8×8 without prediction or smoothing between them. Odd sides lose a pixel,
+    as in video; alpha is dropped.
+    """
+    images = imaging.require_batch(image, "image")
+    if img_compression == 0:
+        return images
+    return torch.stack([imaging.compress_like_key_frame(item, img_compression) for item in images])
 
 
 @node("Morphology", title="ImageMorphology", category="image/postprocessing", schema_form=True)

@@ -13,6 +13,7 @@ __all__ = [
     "resize_and_pad_image",
     "scale_image",
     "scale_image_by",
+    "scale_image_for_kontext",
     "scale_image_to_max_dimension",
     "scale_image_to_total_pixels",
 ]
@@ -21,6 +22,12 @@ Method = Literal["nearest-exact", "bilinear", "area", "bicubic", "lanczos"]
 Side = Annotated[int, Range(0, MAX_DIMENSION, step=1)]
 PositiveSide = Annotated[int, Range(1, MAX_DIMENSION, step=1)]
 _MEGAPIXEL = 1024 * 1024
+_KONTEXT_SIZES = (
+    (672, 1568), (688, 1504), (720, 1456), (752, 1392), (800, 1328), (832, 1248), (880, 1184), (944, 1104),
+    (1024, 1024), (1104, 944), (1184, 880), (1248, 832), (1328, 800), (1392, 752), (1456, 720), (1504, 688),
+    (1568, 672),
+)  # fmt: skip
+"""Width and height of the pictures FLUX.1 Kontext was trained on (PREFERRED_KONTEXT_RESOLUTIONS of its release)."""
 
 
 @node("ImageScale", title="Upscale Image", category="image/upscaling")
@@ -80,6 +87,15 @@ def scale_image_to_max_dimension(
     width = max(1, round(old_width / longest * largest_size))
     height = max(1, round(old_height / longest * largest_size))
     return _resized(image, width, height, upscale_method, "largest_size")
+
+
+@node("FluxKontextImageScale", category="advanced/conditioning/flux", schema_form=True)
+def scale_image_for_kontext(image: Image) -> Image:
+    """Cut and scale (lanczos) to the size nearest in aspect ratio among those FLUX.1 Kontext was trained on."""
+    imaging.require_batch(image, "image")
+    aspect = image.shape[2] / image.shape[1]
+    _, width, height = min((abs(aspect - width / height), width, height) for width, height in _KONTEXT_SIZES)
+    return _resized(image, width, height, "lanczos", "image", "center")
 
 
 @node("ResizeAndPadImage", title="ResizeAndPadImage", category="image/transform")

@@ -73,6 +73,8 @@ def _input(name: str, item: Mapping[str, Any], presence: str) -> InputSpec:
     choices: tuple[Any, ...] | FileChoices | None = None
     if item["type"] == "COMBO":
         choices = _choices(item)
+    elif item["type"] == "WEBCAM":
+        choices = FileChoices("input", "image")
     return InputSpec(name, item["type"], presence, options, choices, is_wildcard=item["type"] == ANY_TYPE)
 
 

@@ -39,6 +39,7 @@ from engine.api.annotations import (
     Seed,
     Socket,
     String,
+    Svg,
     Text,
     UniqueId,
     Vae,
@@ -54,6 +55,6 @@ __all__ = [
     "AnyValue", "AtelierError", "BatchSize", "Blocker", "Bool", "Cancelled", "Choice", "Clip", "Conditioning",
     "Context", "Dimension", "ExtraPngInfo", "Float", "GraphExpansion", "Hidden", "Image", "InputFile", "Int", "Latent",
     "LatentOperation", "Lazy", "Mask", "Model", "ModelFile", "ModelLibrary", "NodeDefinition", "NodeError",
-    "NodeResult", "Options", "PromptJson", "Range", "Seed", "Socket", "String", "Text", "UniqueId", "Vae", "diffusion",
-    "imaging", "node", "require_room", "require_text_room",
+    "NodeResult", "Options", "PromptJson", "Range", "Seed", "Socket", "String", "Svg", "Text", "UniqueId", "Vae",
+    "diffusion", "imaging", "node", "require_room", "require_text_room",
 ]  # fmt: skip

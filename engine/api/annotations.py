@@ -38,6 +38,7 @@ __all__ = [
     "Seed",
     "Socket",
     "String",
+    "Svg",
     "Text",
     "UniqueId",
     "Vae",
@@ -106,7 +107,8 @@ class ModelFile:
 class InputFile:
     """A choice out of the files of a working folder. `media`: image, video, audio, a glob, or "" for all.
 
-    `upload` adds the editor's upload button; the file's digest enters the address.
+    `upload` adds the editor's upload button; the file's digest enters the address. Followed by a `Socket` mark, the
+    input is of that type and no list is offered: the name comes from elsewhere, say from a camera ("WEBCAM").
     """
 
     media: str = "image"
@@ -139,6 +141,8 @@ Vae = Annotated[Any, Socket("VAE")]
 Conditioning = Annotated[list[Any], Socket("CONDITIONING")]
 """List of [cross-attention tensor [b n d], dict of further entries] pairs."""
 AnyValue = Annotated[Any, Socket(ANY_TYPE, is_wildcard=True)]
+Svg = Annotated[list[str], Socket("SVG")]
+"""SVG documents, each as its XML text."""
 Int = Annotated[int, Socket("INT")]
 Float = Annotated[float, Socket("FLOAT")]
 String = Annotated[str, Socket("STRING")]

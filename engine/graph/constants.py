@@ -109,7 +109,7 @@ def check_constant(item: InputSpec, value: Any, listings: Listings, *, checks_ra
     elif kind == "BOOLEAN":
         return bool(value)
     if checks_range:
-        if kind == "COMBO":
+        if kind == "COMBO" or isinstance(item.choices, FileChoices):
             _check_choice(item, value, listings)
         elif type(value) in (int, float):
             _check_bounds(item, value)

@@ -47,7 +47,8 @@ class InputSpec:
 
     `presence` is "required", "optional" or "hidden"; for hidden inputs `type` is the token (UNIQUE_ID, PROMPT …).
     `options` are the wire options (default, min, max, step, round, multiline, lazy, rawLink, forceInput, tooltip …)
-    without the choices. `choices` is set exactly when `type` is "COMBO". `is_wildcard`: links of every type fit.
+    without the choices. `choices` is set when `type` is "COMBO", and as FileChoices for other values that name a
+    file, such as what a camera took. `is_wildcard`: links of every type fit.
     """
 
     name: str
@@ -61,6 +62,11 @@ class InputSpec:
     def is_widget(self) -> bool:
         """Whether an editor shows a control for it (and stores a value in `widgets_values`)."""
         return self.presence != "hidden" and self.type in WIDGET_TYPES and not self.options.get("forceInput")
+
+    @property
+    def is_choice(self) -> bool:
+        """Whether its value is picked out of a list."""
+        return self.type == "COMBO" and self.choices is not None
 
     @property
     def is_lazy(self) -> bool:
@@ -266,7 +272,8 @@ def wire_input(item: InputSpec, schema_form: bool, list_files: Callable[[FileCho
     if item.presence == "hidden":
         return item.type
     options = dict(item.options)
-    if item.choices is None or "remote" in options:  # a remote choice: clients ask the route for the list
+    # The list of a remote choice is asked for at its route.
+    if item.choices is None or not item.is_choice or "remote" in options:
         return [item.type, options] if options else [item.type]
     values = list_files(item.choices) if isinstance(item.choices, FileChoices) else list(item.choices)
     if schema_form:

@@ -121,12 +121,12 @@ def _is_text(item: InputSpec) -> bool:
 def _default(item: InputSpec, first_file: Callable[[FileChoices], Any]) -> Any:
     if "default" in item.options:
         return item.options["default"]
+    if item.choices is None or not item.is_choice:
+        return _ZEROS.get(item.type, "")
     if isinstance(item.choices, FileChoices):
         first = first_file(item.choices)
         return _ABSENT if first is None else first
-    if item.choices is not None:
-        return item.choices[0] if item.choices else _ABSENT
-    return _ZEROS.get(item.type, "")
+    return item.choices[0] if item.choices else _ABSENT
 
 
 def editor_text(value: Any) -> str:

@@ -8,6 +8,7 @@ from engine.imaging.composite import BLEND_MODES, blend, paste
 from engine.imaging.decode import MAX_FRAMES, MAX_PIXELS, decode_channel, decode_images
 from engine.imaging.encode import encode_animated_png, encode_animated_webp, encode_png
 from engine.imaging.filters import blur, convolve_reflected, gaussian_kernel, sharpen, sharpening_kernel
+from engine.imaging.key_frame import compress_like_key_frame, key_frame_steps
 from engine.imaging.latent import match_latent, require_same_layout
 from engine.imaging.metadata import metadata_entries
 from engine.imaging.morphology import dilate, dilate_cross, erode, erode_cross
@@ -17,6 +18,7 @@ from engine.imaging.quantize import bayer_matrix, quantize
 from engine.imaging.resize import RESIZE_METHODS, center_crop_to_aspect, resize, resize_images, resize_masks
 from engine.imaging.shape import image_size, mask_batch, match_channels, repeat_to_batch, require_batch, visible_span
 from engine.imaging.slerp import slerp
+from engine.imaging.svg import svg_with_metadata
 
 __all__ = [
     "BLEND_MODES",
@@ -28,6 +30,7 @@ __all__ = [
     "blend",
     "blur",
     "center_crop_to_aspect",
+    "compress_like_key_frame",
     "convolve_reflected",
     "decode_channel",
     "decode_images",
@@ -41,6 +44,7 @@ __all__ = [
     "from_picture",
     "gaussian_kernel",
     "image_size",
+    "key_frame_steps",
     "mask_batch",
     "match_channels",
     "match_latent",
@@ -59,6 +63,7 @@ __all__ = [
     "sharpen",
     "sharpening_kernel",
     "slerp",
+    "svg_with_metadata",
     "to_bytes",
     "to_picture",
     "unpacked_rgb",

@@ -29,11 +29,12 @@ from engine.api import (
     Seed,
     Socket,
     String,
+    Svg,
     Text,
     UniqueId,
     node,
 )
-from engine.graph.schema import FileChoices, InputSpec, OutputSpec, spec_from_json, spec_to_json
+from engine.graph.schema import FileChoices, InputSpec, OutputSpec, spec_from_json, spec_to_json, wire_input
 
 
 def spec_of(function, **options):
@@ -97,11 +98,29 @@ def test_choices_come_from_literals_authors_and_folders():
 
     found = inputs_of(function)
     assert {item.type for item in found.values()} == {"COMBO"}
+    assert all(item.is_choice for item in found.values())
     assert found["mode"].choices == ("a", "b")
     assert found["computed"].choices == ("x", "y")
     assert found["model"].choices == FileChoices("loras", "", ("None",))
     assert (found["image"].choices, found["image"].options) == (FileChoices("input", "image"), {"image_upload": True})
     assert (found["latent"].choices, found["latent"].options) == (FileChoices("input", "*.latent"), {})
+
+
+def test_a_file_from_a_camera_is_a_dependency_but_no_choice():
+    def function(image: Annotated[str, InputFile("image", upload=False), Socket("WEBCAM")]) -> None: ...
+
+    item = inputs_of(function)["image"]
+    assert item == InputSpec("image", "WEBCAM", choices=FileChoices("input", "image"))
+    assert not item.is_choice
+    assert wire_input(item, False, lambda choices: ["a.png"]) == ["WEBCAM"]
+
+
+def test_svg_documents_are_one_value():
+    def function(svg: Svg) -> Svg: ...
+
+    spec = spec_of(function)
+    assert spec.inputs == (InputSpec("svg", "SVG"),)
+    assert spec.outputs == (OutputSpec("SVG", "SVG"),)
 
 
 def test_inputs_are_optional_by_type_or_by_name():

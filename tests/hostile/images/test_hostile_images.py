@@ -13,6 +13,7 @@ from PIL import Image
 
 from engine.core.errors import NodeError
 from engine.imaging import decode_channel, decode_images
+from nodes.image_files import capture_webcam
 
 PICTURES = Path(__file__).parents[2] / "data" / "images"
 
@@ -154,3 +155,16 @@ def test_a_broken_orientation_tag_does_not_hide_the_error(tmp_path: Path) -> Non
 
 def test_a_folder_is_no_picture(tmp_path: Path) -> None:
     assert refused(tmp_path).code == "bad_image"
+
+
+@pytest.mark.parametrize("content", [b"", b"not a picture", png(50_000, 50_000), b"<svg/>"])
+def test_what_a_camera_is_said_to_have_taken_is_checked_like_every_picture(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "taken.png").write_bytes(content)
+
+    class Files:
+        def input_path(self, name: str) -> Path:
+            return tmp_path / name
+
+    with pytest.raises(NodeError, match=r"taken\.png") as caught:
+        capture_webcam("taken.png", ctx=Files())
+    assert caught.value.code in ("bad_image", "image_too_large")

@@ -40,6 +40,7 @@ SPECS = {
         ),
         outputs=IMAGE,
     ),
+    "Take": NodeSpec("Take", inputs=(InputSpec("image", "WEBCAM", choices=FileChoices("input", "image")),)),
     "Dice": NodeSpec("Dice", outputs=IMAGE, is_volatile=True),
     "Self": NodeSpec("Self", outputs=IMAGE, depends_on_id=True),
 }
@@ -170,11 +171,13 @@ def test_named_files_are_listed_with_their_folder() -> None:
         "1": {"class_type": "Load", "inputs": {"image": "a.png", "model": "x.safetensors"}},
         "2": {"class_type": "Load", "inputs": {"image": "sub/b.png [output]", "model": "taesd"}},
         "3": {"class_type": "Load", "inputs": {"image": ["1", 0]}},
+        "4": {"class_type": "Take", "inputs": {"image": "webcam/1.png [temp]"}},
     }
     assert file_dependencies(parse_prompt(value), SPECS) == [
         FileDependency("1", "image", "input", "a.png"),
         FileDependency("1", "model", "vae", "x.safetensors"),
         FileDependency("2", "image", "output", "sub/b.png"),
+        FileDependency("4", "image", "temp", "webcam/1.png"),
     ]
 
 

@@ -251,6 +251,16 @@ def test_a_picture_that_is_not_there_fails_the_node_s_own_check(name: Any) -> No
     assert complaint.extra == {"input_name": "image"}
 
 
+def test_the_picture_a_camera_took_must_be_there_too() -> None:
+    def taken(name: str) -> dict[str, Any]:
+        camera = node("WebcamCapture", image=name, width=0, height=0, capture_on_queue=True)
+        return {"1": camera, "2": node("PreviewImage", images=["1", 0])}
+
+    assert checked(taken("cat.png")).complaints == ()
+    assert only(checked(taken(""))).details == "image - Invalid image file: "
+    assert only(checked(taken("webcam/1.png [temp]"))).code == "custom_validation_failed"
+
+
 def test_the_caller_may_answer_for_files_below_the_folder() -> None:
     prompt = {"1": node("LoadImage", image="sub/dog.png"), "2": node("PreviewImage", images=["1", 0])}
     seen: list[tuple[str, str]] = []

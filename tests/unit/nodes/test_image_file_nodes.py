@@ -15,6 +15,7 @@ from PIL import Image
 from engine.core.errors import Cancelled, NodeError
 from nodes.animation import save_animated_png, save_animated_webp
 from nodes.image_files import (
+    capture_webcam,
     load_image,
     load_image_mask,
     load_image_output,
@@ -107,6 +108,14 @@ def test_output_pictures_are_looked_up_among_the_outputs(ctx: KeepingContext) ->
     second, _ = load_image_output("photo.png [output]", ctx)
     assert torch.equal(first, second)
     assert ctx.paths_asked == ["photo.png [output]", "photo.png [output]"]
+
+
+def test_a_picture_from_the_camera_is_the_uploaded_file(ctx: KeepingContext, pictures: Path) -> None:
+    image = capture_webcam("photo.png", 64, 64, False, ctx=ctx)
+    assert np.array_equal(image[0].numpy(), bytes_of(pictures / "photo.png"))
+    assert capture_webcam("cutout.png", ctx=ctx).shape[-1] == 3
+    with pytest.raises(NodeError, match=r"webcam/1\.png"):
+        capture_webcam("webcam/1.png", ctx=ctx)
 
 
 def test_a_mask_is_one_channel_and_alpha_is_inverted(ctx: KeepingContext, pictures: Path) -> None:

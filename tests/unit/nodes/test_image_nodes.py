@@ -11,11 +11,20 @@ from node_context import KeepingContext
 from engine.core.errors import NodeError
 from nodes.image_batch import batch_images, image_from_batch, rebatch_images, repeat_image_batch
 from nodes.image_files import load_image
-from nodes.image_filters import blend_images, blur_image, detect_edges, morph_image, quantize_image, sharpen_image
+from nodes.image_filters import (
+    blend_images,
+    blur_image,
+    compress_like_video_frame,
+    detect_edges,
+    morph_image,
+    quantize_image,
+    sharpen_image,
+)
 from nodes.image_scale import (
     resize_and_pad_image,
     scale_image,
     scale_image_by,
+    scale_image_for_kontext,
     scale_image_to_max_dimension,
     scale_image_to_total_pixels,
 )
@@ -375,3 +384,47 @@ def test_an_empty_image_is_refused_by_name() -> None:
         scale_image(torch.zeros(0, 4, 4, 3), "area", 4, 4, crop="disabled")
     assert caught.value.input == "image"
     assert math.isfinite(len(caught.value.hint))
+
+
+@pytest.mark.parametrize(
+    ("size", "wanted"),
+    [((64, 64), (1024, 1024)), ((10, 300), (672, 1568)), ((150, 100), (1248, 832)), ((160, 90), (1392, 752))],
+)
+def test_kontext_gets_the_trained_size_of_the_nearest_aspect_ratio(
+    size: tuple[int, int], wanted: tuple[int, int]
+) -> None:
+    width, height = size
+    scaled = scale_image_for_kontext(torch.rand(1, height, width, 3))
+    assert scaled.shape == (1, wanted[1], wanted[0], 3)
+
+
+def test_kontext_cuts_rather_than_distorts() -> None:
+    image = torch.zeros(1, 100, 1000, 3)
+    image[:, :, 400:600] = 1.0
+    assert scale_image_for_kontext(image)[0, 300, 600].tolist() == [1.0] * 3
+    assert (scale_image_for_kontext(image).mean() - 200 / 233).abs() < 0.01
+
+
+@pytest.mark.parametrize(("factor", "step"), [(10, 2), (16, 5), (22, 9), (28, 19)])
+def test_video_compression_of_noise_loses_what_the_quantiser_step_loses(factor: int, step: int) -> None:
+    noise = torch.randn(256, 256, 1, generator=torch.Generator().manual_seed(0)) * 30 + 128
+    image = (noise.clamp(0, 255).round() / 255).expand(1, -1, -1, 3)
+    error = (compress_like_video_frame(image, factor) - image) * 255
+    # Uniform errors of one step, then of rounding to a byte.
+    assert error.square().mean().item() == pytest.approx((step**2 + 1) / 12, rel=0.05)
+
+
+def test_video_compression_grows_with_its_factor_up_to_51_and_0_is_none() -> None:
+    image = torch.rand(2, 32, 48, 3, generator=torch.Generator().manual_seed(1))
+    assert compress_like_video_frame(image, 0) is image
+    errors = [(compress_like_video_frame(image, factor) - image).square().mean().item() for factor in range(23, 52, 7)]
+    assert errors == sorted(errors)
+    assert len(set(errors)) == len(errors)
+    assert torch.equal(compress_like_video_frame(image, 51), compress_like_video_frame(image, 100))
+
+
+def test_video_frames_have_even_sides_and_no_alpha() -> None:
+    assert compress_like_video_frame(torch.rand(1, 33, 47, 4)).shape == (1, 32, 46, 3)
+    assert compress_like_video_frame(torch.rand(1, 1, 2, 3)).shape == (1, 1, 2, 3)
+    flat = torch.full((1, 16, 16, 3), 128 / 255)
+    assert torch.equal(compress_like_video_frame(flat, 35), flat)

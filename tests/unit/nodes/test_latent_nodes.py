@@ -28,7 +28,17 @@ from nodes.latent_batch import (
     set_seed_behavior,
 )
 from nodes.latent_composite import composite_latents, composite_latents_masked, set_latent_noise_mask
-from nodes.latent_empty import empty_sd3_latent
+from nodes.latent_empty import (
+    empty_chroma_radiance_latent,
+    empty_cosmos_latent,
+    empty_hunyuan_image_latent,
+    empty_hunyuan_video_latent,
+    empty_latent_image,
+    empty_ltx_video_latent,
+    empty_mochi_latent,
+    empty_sd3_latent,
+    empty_stable_cascade_latents,
+)
 from nodes.latent_files import load_latent, save_latent
 from nodes.latent_operations import apply_latent_operation, sharpen_operation, tonemap_reinhard_operation
 from nodes.latent_transform import (
@@ -132,8 +142,26 @@ def test_trimming_drops_the_first_frames() -> None:
             trim_video_latent(wrong, 5)
 
 
-def test_an_empty_sd3_latent_has_sixteen_channels() -> None:
-    assert torch.equal(empty_sd3_latent(64, 32, 3)["samples"], torch.zeros(3, 16, 4, 8))
+@pytest.mark.parametrize(
+    ("made", "shape"),
+    [
+        (empty_latent_image(64, 32, 3), (3, 4, 4, 8)),
+        (empty_sd3_latent(64, 32, 3), (3, 16, 4, 8)),
+        (empty_hunyuan_image_latent(128, 64, 2), (2, 64, 2, 4)),
+        (empty_chroma_radiance_latent(32, 16, 2), (2, 3, 16, 32)),
+        (empty_stable_cascade_latents(1024, 512, 42, 2)[0], (2, 16, 12, 24)),
+        (empty_stable_cascade_latents(1024, 512, 42, 2)[1], (2, 4, 128, 256)),
+        (empty_hunyuan_video_latent(64, 32, 25, 2), (2, 16, 7, 4, 8)),
+        (empty_hunyuan_video_latent(64, 32, 28, 2), (2, 16, 7, 4, 8)),
+        (empty_hunyuan_video_latent(64, 32, 1, 2), (2, 16, 1, 4, 8)),
+        (empty_mochi_latent(64, 32, 25, 2), (2, 12, 5, 4, 8)),
+        (empty_cosmos_latent(64, 32, 121, 2), (2, 16, 16, 4, 8)),
+        (empty_ltx_video_latent(128, 64, 97, 2), (2, 128, 13, 2, 4)),
+    ],
+)
+def test_empty_latents_are_zeros_in_the_layout_of_their_family(made: dict, shape: tuple[int, ...]) -> None:
+    assert list(made) == ["samples"]
+    assert torch.equal(made["samples"], torch.zeros(shape))
 
 
 def test_joined_batches_keep_the_noise_of_each_entry() -> None:

@@ -15,7 +15,9 @@ from test_node_specs import DEFINITIONS
 from engine.graph.schema import InputSpec
 from nodes.latent_operations import Sharpen
 
-OWN_TYPES = {"IMAGE", "MASK", "LATENT", "LATENT_OPERATION", "INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", "*"}
+OWN_TYPES = {
+    "IMAGE", "MASK", "LATENT", "LATENT_OPERATION", "SVG", "WEBCAM", "INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", "*"
+}  # fmt: skip
 SKIPPED = {"VAELoader", "CheckpointLoaderSimple", "LoadLatent"}
 """Loaders of files that are not pictures; LoadLatent is tried with its own files elsewhere."""
 TRIED = sorted(
@@ -41,7 +43,9 @@ def value_for(item: InputSpec, seed: int) -> Any:
         }
     if item.type == "LATENT_OPERATION":
         return Sharpen(2, 1.0, 0.1)
-    if item.type == "COMBO":
+    if item.type == "SVG":
+        return ["<svg/>", "<svg>é</svg>"]
+    if item.type in ("COMBO", "WEBCAM"):
         return item.choices[-1] if isinstance(item.choices, tuple) else "cutout.png"
     if item.type == "BOOLEAN":
         return True
@@ -90,4 +94,4 @@ def test_a_node_leaves_its_inputs_as_they_were(name: str, pictures: Path) -> Non
 
 
 def test_nearly_every_model_free_node_is_tried() -> None:
-    assert len(TRIED) >= 88
+    assert len(TRIED) >= 105

@@ -249,7 +249,7 @@ def _input_types(spec: NodeSpec, host: Host) -> dict[str, dict[str, Any]]:
 
 
 def _entry(item: InputSpec, host: Host) -> tuple[Any, ...]:
-    if item.choices is None:
+    if item.choices is None or not item.is_choice:
         return (item.type, dict(item.options))
     return (_listed(item.choices, host), dict(item.options))
 
