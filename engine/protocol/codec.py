@@ -52,7 +52,18 @@ MESSAGE_KINDS: Mapping[str, type[Message]] = types.MappingProxyType(
 """Every message class by its name on the wire."""
 
 TO_WORKER = frozenset(
-    ("Start", "Lease", "CancelJob", "CheckPrompt", "OutputsPlaced", "FreeMemory", "RefreshCatalog", "Ping", "Shutdown")
+    (
+        "CallPack",
+        "CancelJob",
+        "CheckPrompt",
+        "FreeMemory",
+        "Lease",
+        "OutputsPlaced",
+        "Ping",
+        "RefreshCatalog",
+        "Shutdown",
+        "Start",
+    )
 )
 """Kinds a worker accepts."""
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 __all__ = [
+    "CallPack",
     "CancelJob",
     "CatalogPublished",
     "CheckPrompt",
@@ -25,7 +26,9 @@ __all__ = [
     "OutputsPlaced",
     "OutputsStaged",
     "PackEvent",
+    "PackReply",
     "PackReport",
+    "PackRoute",
     "Ping",
     "PlacedFile",
     "Pong",
@@ -98,6 +101,21 @@ class CheckPrompt(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class CallPack(Message):
+    """Something the code of packs is to answer, also while nodes run; answered by PackReply after `timeout_s` at most.
+
+    `kind` is "request", an HTTP request for a route of a pack: `head` is {method, target (raw path and query), headers
+    ([[name, value]]), remote}; or "submission", the JSON somebody submits and packs may change: `head` is {}.
+    """
+
+    request: int
+    kind: str
+    head: dict[str, Any]
+    body: bytes
+    timeout_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class OutputsPlaced(Message):
     """The answer to OutputsStaged: the visible names, in the order staged."""
 
@@ -137,11 +155,20 @@ class Shutdown(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class PackRoute:
+    """An HTTP route a pack answers: `method` in capitals or "*", `path` with `{name}` or `{name:pattern}` for parts."""
+
+    method: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
 class PackReport:
     """How a pack loaded. `error` is "" or the traceback; `web_directory` an absolute path or "".
 
     `warnings` are sentences about what went wrong without stopping it (a node name taken already, a prestartup
-    script that failed).
+    script that failed). `routes` are answered by CallPack; `changes_submissions`: so are documents before they are
+    queued.
     """
 
     name: str
@@ -151,6 +178,8 @@ class PackReport:
     error: str = ""
     web_directory: str = ""
     warnings: list[str] = field(default_factory=list)
+    routes: list[PackRoute] = field(default_factory=list)
+    changes_submissions: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,6 +316,19 @@ class CheckReply(Message):
 
     request: int
     complaints: list[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class PackReply(Message):
+    """The answer to CallPack.
+
+    To a request: `head` is {status, headers ([[name, value]])}. To a submission: {problems: sentences about packs that
+    failed}, and `body` the changed JSON, empty when nothing changed.
+    """
+
+    request: int
+    head: dict[str, Any]
+    body: bytes
 
 
 @dataclass(frozen=True, slots=True)

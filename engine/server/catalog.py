@@ -5,19 +5,22 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
 from engine.core.folders import Folders
 from engine.graph.schema import Catalog, object_info, spec_from_json
-from engine.protocol.messages import CatalogPublished, PackReport
+from engine.protocol.messages import CatalogPublished, PackReport, PackRoute
 from engine.server.durable_files import write_durably
 from engine.server.listing import FileLister
 
 __all__ = ["CatalogHolder"]
 
 _log = logging.getLogger(__name__)
-_FORMAT = 1
+_FORMAT = 2
+
+Packs = tuple[PackReport, ...]
 
 
 class CatalogHolder:
@@ -28,7 +31,9 @@ class CatalogHolder:
         self._is_published = asyncio.Event()
         self.lister = FileLister(folders)
         self.current = Catalog({})
-        self.packs: tuple[PackReport, ...] = ()
+        self._review: Callable[[Packs], Packs] = lambda packs: packs
+        self._reported: Packs = ()
+        self.packs: Packs = ()
 
     @property
     def digest(self) -> str:
@@ -47,7 +52,7 @@ class CatalogHolder:
             if record["format"] != _FORMAT:
                 return
             specs = [spec_from_json(item) for item in record["specs"]]
-            packs = tuple(PackReport(**item) for item in record["packs"])
+            packs = tuple(_report_from_json(item) for item in record["packs"])
         except FileNotFoundError:
             return
         except (ValueError, KeyError, TypeError) as error:
@@ -58,7 +63,7 @@ class CatalogHolder:
     def publish(self, message: CatalogPublished) -> None:
         """Take what a worker published; without specs it confirms the catalog it was told is known."""
         if not message.specs and message.digest == self.digest:
-            self.packs = tuple(message.packs) or self.packs
+            self._take(self.current, tuple(message.packs) or self._reported)
             return
         specs = [spec_from_json(item) for item in message.specs]
         self._take(Catalog({spec.name: spec for spec in specs}, message.digest), tuple(message.packs))
@@ -73,9 +78,15 @@ class CatalogHolder:
         except OSError as error:
             _log.warning("The node catalog could not be kept for the next start: %s", error)
 
-    def _take(self, catalog: Catalog, packs: tuple[PackReport, ...]) -> None:
-        self.current, self.packs = catalog, packs
+    def _take(self, catalog: Catalog, packs: Packs) -> None:
+        self.current, self._reported = catalog, packs
+        self.packs = self._review(packs)
         self._is_published.set()
+
+    def review_with(self, review: Callable[[Packs], Packs]) -> None:
+        """Have a view look at the reports of packs, now and whenever new ones come; it may add warnings to them."""
+        self._review = review
+        self.packs = review(self._reported)
 
     async def wait(self, timeout_s: float) -> bool:
         """Whether a catalog is known, waiting up to `timeout_s` for one."""
@@ -92,3 +103,7 @@ class CatalogHolder:
             spec = self.current.get(name)
             return {} if spec is None else {name: object_info(spec, lister)}
         return {name: object_info(self.current[name], lister) for name in self.current}
+
+
+def _report_from_json(record: Mapping[str, Any]) -> PackReport:
+    return PackReport(**{**record, "routes": [PackRoute(**item) for item in record["routes"]]})

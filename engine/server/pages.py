@@ -12,7 +12,10 @@ from engine.core.containment import open_inside
 from engine.core.errors import ContainmentError
 from engine.core.settings import Settings
 
-__all__ = ["add_pages"]
+__all__ = ["EDITOR_PAGES", "add_pages"]
+
+EDITOR_PAGES = "editor_pages"
+"""Name of the route that takes every path which is left, for whoever goes before it."""
 
 _STATUS_PAGE = Path(__file__).parent / "status_page"
 _STATUS_FILES = {"/": "index.html", "/status.css": "status.css", "/status.js": "status.js"}
@@ -32,7 +35,7 @@ def add_pages(app: web.Application, settings: Settings) -> None:
             app.router.add_get(path, _file_handler(_STATUS_PAGE, name))
     else:
         app.router.add_get("/", _file_handler(root, "index.html"))
-        app.router.add_get("/{name:.+}", _file_handler(root, None))
+        app.router.add_get("/{name:.+}", _file_handler(root, None), name=EDITOR_PAGES)
 
 
 def _file_handler(root: Path, fixed: str | None):

@@ -30,6 +30,7 @@ _INLINE_NODES = 150
 _MAX_NODES = 50_000
 _CATALOG_WAIT_S = 60.0
 _MAX_ID_LENGTH = 200
+_MAX_NAMED = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +144,12 @@ class Submitter:
 
     async def _check_code(self, validation: Validation, prompt: Mapping[str, Any]) -> Validation:
         found = await self._pool.check_prompt(dict(prompt), list(validation.needs_code_check))
+        if found is None:
+            raise NotReady(
+                "No worker has answered whether the nodes accept their inputs.",
+                hint="Try again in a moment. If it stays so, look at the log for why the worker does not start.",
+                details={"nodes": list(validation.needs_code_check[:_MAX_NAMED])},
+            )
         if not found:
             return validation
         complaints = [_complaint(validation.graph, record) for record in found]

@@ -7,16 +7,19 @@ import itertools
 import logging
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from engine.core.settings import Settings, settings_to_json
 from engine.protocol.messages import (
+    CallPack,
     CheckPrompt,
     CheckReply,
     FreeMemory,
     Message,
+    PackReply,
     Ping,
     Pong,
     RefreshCatalog,
@@ -31,6 +34,14 @@ __all__ = ["WorkerInfo", "WorkerListener", "WorkerPool", "worker_command"]
 _PING_S = 2.0
 _MAX_BACKOFF_S = 30.0
 _STOP_S = 3.0
+_READY_WAIT_S = 60.0
+_CHECK_S = 30.0
+_NUM_CHECKS = 2
+"""A worker that ends while it checks is replaced once; a check that ends the next one too is given up."""
+
+_REPLY_GRACE_S = 5.0
+"""How long after its own limit the reply of a worker may take on the way."""
+
 _GPUS = Path("/proc/driver/nvidia/gpus")
 
 
@@ -63,7 +74,7 @@ class _Slot:
     num_failed_starts: int = 0
     num_restarts: int = 0
     last_end: dict[str, Any] | None = None
-    checks: dict[int, asyncio.Future[list[dict[str, Any]] | None]] = field(default_factory=dict)
+    answers: dict[int, asyncio.Future[Message | None]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +104,7 @@ class WorkerPool:
         self._tasks: list[asyncio.Task[None]] = []
         self._is_stopping = False
         self._requests = itertools.count(1)
+        self._has_news = asyncio.Event()
         self._log = logging.getLogger("engine.worker")
         self.known_catalog = ""
 
@@ -162,24 +174,48 @@ class WorkerPool:
             if slot.state == "ready" and slot.process is not None:
                 slot.process.send(message)
 
-    async def check_prompt(
-        self, prompt: dict[str, Any], nodes: list[str], timeout_s: float = 5.0
-    ) -> list[dict[str, Any]] | None:
-        """Run the nodes' own validators on a worker; None when no worker answers in time (they run again anyway)."""
+    async def wait_ready(self, timeout_s: float) -> bool:
+        """Whether a worker accepts jobs, waiting up to `timeout_s` for one; False at once when none can start."""
+        deadline_s = asyncio.get_running_loop().time() + timeout_s
+        while not self.num_ready and not self.have_failed:
+            left_s = deadline_s - asyncio.get_running_loop().time()
+            if left_s <= 0:
+                break
+            self._has_news.clear()
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._has_news.wait(), left_s)
+        return self.num_ready > 0
+
+    async def check_prompt(self, prompt: dict[str, Any], nodes: list[str]) -> list[dict[str, Any]] | None:
+        """Run the nodes' own validators on a worker, waiting for one to be ready; None when none answers in time."""
+        for _ in range(_NUM_CHECKS):
+            if not await self.wait_ready(_READY_WAIT_S):
+                return None
+            request = next(self._requests)
+            reply = await self._ask(CheckPrompt(request, prompt, nodes), request, _CHECK_S)
+            if isinstance(reply, CheckReply):
+                return reply.complaints
+        return None
+
+    async def call_pack(self, kind: str, head: dict[str, Any], body: bytes, timeout_s: float) -> PackReply | None:
+        """Have the packs of a worker answer (see CallPack); None when no worker is ready, or the answer is lost."""
+        request = next(self._requests)
+        reply = await self._ask(CallPack(request, kind, head, body, timeout_s), request, timeout_s + _REPLY_GRACE_S)
+        return reply if isinstance(reply, PackReply) else None
+
+    async def _ask(self, message: Message, request: int, timeout_s: float) -> Message | None:
+        """The reply of the first ready worker; None when there is none, it ends, or does not answer in time."""
         slot = next((slot for slot in self._slots.values() if slot.state == "ready"), None)
         if slot is None or slot.process is None:
             return None
-        request = next(self._requests)
-        future: asyncio.Future[list[dict[str, Any]] | None] = asyncio.get_running_loop().create_future()
-        slot.checks[request] = future
+        future: asyncio.Future[Message | None] = asyncio.get_running_loop().create_future()
+        slot.answers[request] = future
         try:
-            if not slot.process.send(CheckPrompt(request, prompt, nodes)):
-                return None
-            return await asyncio.wait_for(future, timeout_s)
+            return await asyncio.wait_for(future, timeout_s) if slot.process.send(message) else None
         except asyncio.TimeoutError:
             return None
         finally:
-            slot.checks.pop(request, None)
+            slot.answers.pop(request, None)
 
     def infos(self) -> list[WorkerInfo]:
         """The workers as shown to people, with the newest figures."""
@@ -217,6 +253,7 @@ class WorkerPool:
                 break
             slot.num_restarts += 1
             slot.state = "failed" if slot.num_failed_starts else "starting"
+            self._has_news.set()
             await asyncio.sleep(_backoff_s(slot.num_failed_starts))
         slot.state = "stopped"
 
@@ -238,7 +275,7 @@ class WorkerPool:
         was_ready = slot.ready is not None
         slot.num_failed_starts = 0 if was_ready else slot.num_failed_starts + 1
         slot.state, slot.last_end = "starting", evidence
-        for future in slot.checks.values():
+        for future in slot.answers.values():
             if not future.done():
                 future.set_result(None)
         if not self._is_stopping:
@@ -248,12 +285,13 @@ class WorkerPool:
     def _note(self, slot: _Slot, message: Message) -> None:
         if isinstance(message, WorkerReady):
             slot.ready, slot.state = message, "ready"
+            self._has_news.set()
         elif isinstance(message, Pong):
             slot.pong = message
-        elif isinstance(message, CheckReply):
-            future = slot.checks.get(message.request)
+        elif isinstance(message, (CheckReply, PackReply)):
+            future = slot.answers.get(message.request)
             if future is not None and not future.done():
-                future.set_result(message.complaints)
+                future.set_result(message)
 
     async def _ping_all(self) -> None:
         """Heartbeats inform only: a worker that does not answer may hold its interpreter lock for good reason."""

@@ -18,7 +18,7 @@ from engine.execution.artifact_cache import ArtifactCache
 from engine.execution.events import Event
 from engine.execution.executor import Executor
 from engine.families.model_store import ModelStore, model_store_from_settings
-from engine.memory.device import Device, find_device
+from engine.memory.device import Device, find_device, prefer_deterministic_kernels
 from engine.protocol.messages import Message, PackEvent, PackReport, Pong, Start, WorkerReady
 from engine.worker.artifact_store import ArtifactStore
 from engine.worker.batcher import Batcher, Forward
@@ -32,6 +32,7 @@ from engine.worker.loop import WorkerLoop
 from engine.worker.model_room import ModelRoom
 from engine.worker.node_runner import NodeRunner
 from engine.worker.pack_loader import AdaptModule, load_builtins, load_packs
+from engine.worker.pack_services import NoPackServices, PackServices
 from engine.worker.pack_sources import Sources
 from engine.worker.value_sizes import size_of
 
@@ -62,12 +63,14 @@ def assemble(start: Start, settings: Settings, sources: Sources, send: Callable[
     """Load all packs, publish the catalog, and wire the loop."""
     if start.device is not None:
         settings = replace(settings, memory=replace(settings.memory, device=start.device))
+    if settings.precision.deterministic:
+        prefer_deterministic_kernels()
     device = find_device("cpu" if settings.memory.plan == "cpu" else settings.memory.device)
     room: ModelRoom[ModelStore] = ModelRoom(partial(model_store_from_settings, settings))
-    definitions, reports = _load(settings, sources, send, device, room)
-    catalog = CatalogPublisher(definitions, reports, sources.digest, start.known_catalog, send)
+    definitions, reports, services = _load(settings, sources, send, device, room)
+    catalog = CatalogPublisher(definitions, services.announce(reports), sources.digest, start.known_catalog, send)
     catalog.publish()
-    loop = _wire(settings, definitions, send, catalog, room)
+    loop = _wire(settings, definitions, send, catalog, room, services)
     return Worker(loop, device)
 
 
@@ -77,6 +80,7 @@ def _wire(
     send: Callable[[Message], None],
     catalog: CatalogPublisher,
     room: ModelRoom[ModelStore],
+    services: PackServices,
 ) -> WorkerLoop:
     loops: list[WorkerLoop] = []
 
@@ -106,6 +110,7 @@ def _wire(
             send=send,
             publish_catalog=catalog.publish,
             free_models=room.free,
+            call_pack=lambda call: services.answer(call, send),
         )
     )
     return loops[0]
@@ -131,14 +136,16 @@ def _load(
     send: Callable[[Message], None],
     device: Device,
     room: ModelRoom[ModelStore],
-) -> tuple[MappingProxyType[str, NodeDefinition], list[PackReport]]:
+) -> tuple[MappingProxyType[str, NodeDefinition], list[PackReport], PackServices]:
     """Built-ins first, then packs with the modules of the compatibility layer in place."""
     definitions: dict[str, NodeDefinition] = {}
     reports = [load_builtins(sources.builtins, definitions)]
     live = MappingProxyType(definitions)
-    adapt = _install_compat(settings, live, send, device, room) if sources.packs else None
+    adapt, services = None, NoPackServices()
+    if sources.packs:
+        adapt, services = _install_compat(settings, live, send, device, room)
     reports += load_packs(sources.packs, adapt, definitions)
-    return live, reports
+    return live, reports, services
 
 
 def _install_compat(
@@ -147,11 +154,11 @@ def _install_compat(
     send: Callable[[Message], None],
     device: Device,
     room: ModelRoom[ModelStore],
-) -> AdaptModule | None:
+) -> tuple[AdaptModule | None, PackServices]:
     """Put the modules that existing packs import in place; gives what turns such packs into definitions, or None."""
     compat = _import_compat()
     if compat is None:
-        return None
+        return None, NoPackServices()
 
     def tell(event: Any) -> None:
         send(PackEvent(event.event, {"data": event.data}, event.job, event.client))
@@ -160,8 +167,7 @@ def _install_compat(
         settings=settings, definitions=definitions, send=tell, device=lambda: device.torch, unload=room.free
     )
     compat.install(host)
-    adapt: AdaptModule = compat.adapt_module
-    return adapt
+    return compat.adapt_module, compat.PackDesk(host)
 
 
 def _import_compat() -> ModuleType | None:

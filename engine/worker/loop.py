@@ -38,6 +38,7 @@ from engine.execution.instructions import (
 )
 from engine.graph.prompt import parse_prompt
 from engine.protocol.messages import (
+    CallPack,
     CancelJob,
     CheckPrompt,
     CheckReply,
@@ -88,6 +89,7 @@ class WorkerLoop:
         send: sends a message to the server; thread-safe.
         publish_catalog: answers RefreshCatalog.
         free_models: unloads all weights.
+        call_pack: begins to answer CallPack; must return at once.
     """
 
     def __init__(
@@ -101,6 +103,7 @@ class WorkerLoop:
         send: Callable[[Message], None],
         publish_catalog: Callable[[], None],
         free_models: Callable[[], None],
+        call_pack: Callable[[CallPack], None],
     ) -> None:
         self._executor = executor
         self._definitions = definitions
@@ -127,6 +130,7 @@ class WorkerLoop:
             FreeMemory: self._on_free,
             RefreshCatalog: lambda _: self._lanes.validators.submit(self._publish_catalog),
             CheckPrompt: self._on_check,
+            CallPack: call_pack,
             Shutdown: self._on_shutdown,
         }
         self._performers: Mapping[type[Instruction], Callable[[Any], None]] = {

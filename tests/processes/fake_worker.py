@@ -129,6 +129,9 @@ class FakeWorker:
         complaints = []
         for node in message.nodes:
             text = message.prompt[node]["inputs"].get("text")
+            if text.startswith("die once: ") and not Path(text[10:]).exists():
+                Path(text[10:]).touch()
+                os._exit(9)
             if text == "bad":
                 complaints.append(
                     {"node": node, "code": "custom_validation_failed", "message": "Custom validation failed for node",

@@ -43,7 +43,14 @@ async def get_node_type(call: Call) -> web.StreamResponse:
 async def list_packs(call: Call) -> web.StreamResponse:
     """How the node packs loaded."""
     packs = [
-        {"name": pack.name, "node_types": list(pack.node_types), "seconds": pack.seconds, "error": pack.error}
+        {
+            "name": pack.name,
+            "node_types": list(pack.node_types),
+            "seconds": pack.seconds,
+            "error": pack.error,
+            "warnings": list(pack.warnings),
+            "routes": [f"{route.method} {route.path}" for route in pack.routes],
+        }
         for pack in call.services.catalog.packs
     ]
     return json_reply(packs)

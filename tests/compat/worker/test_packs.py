@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import importlib
 import os
+from dataclasses import replace
 
 import pytest
 
-from engine.compat.comfyui.worker import Installation
+from engine.compat.comfyui.worker import Installation, PackDesk
 
 from .conftest import PACKS, LoadPack, run
 
@@ -29,16 +31,38 @@ def test_the_web_directory_of_a_pack_is_reported(load: LoadPack) -> None:
     assert load("classic_pack").reports[0].web_directory == str(PACKS / "classic_pack" / "web")
 
 
-def test_routes_of_a_pack_are_recorded_and_a_warning_says_they_are_not_served(
-    load: LoadPack, installed: Installation, caplog: pytest.LogCaptureFixture
+def test_routes_of_a_pack_are_announced_under_its_name_with_those_that_cannot_be_served(
+    load: LoadPack, installed: Installation
 ) -> None:
-    report = load("server_pack").reports[0]
+    loaded = load("server_pack", "classic_pack")
+    report, other = PackDesk(installed.host).announce(loaded.reports)
     assert report.error == ""
-    recorded = [(route.method, route.path, route.pack) for route in installed.host.routes]
-    assert recorded == [
-        ("GET", "/samples/hello", "custom_nodes.server_pack"),
-        ("POST", "/samples/change", "custom_nodes.server_pack"),
-        ("STATIC", "/samples/files", "custom_nodes.server_pack"),
-    ]
-    assert len(installed.host.prompt_handlers) == 1
-    assert "server_pack declares the HTTP route GET /samples/hello: recorded, not served" in caplog.text
+    announced = [(route.method, route.path) for route in report.routes]
+    assert ("GET", "/samples/hello") in announced
+    assert ("*", "/samples/view") in announced
+    assert ("PUT", "/samples/put") in announced
+    # Neither folder lies in a folder of this installation.
+    assert not any("files" in path or "secret" in path for _, path in announced)
+    assert [text.split(" is not")[0] for text in report.warnings] == [
+        "The route STATIC /samples/files", "The route STATIC /samples/secret",
+    ]  # fmt: skip
+    assert report.changes_submissions
+    assert (other.routes, other.changes_submissions) == ([], False)
+
+
+def test_a_route_that_is_declared_twice_or_badly_is_warned_of(load: LoadPack, installed: Installation) -> None:
+    loaded = load("server_pack")
+    routes = importlib.import_module("server").PromptServer.instance.routes
+
+    def handler(request: object) -> None:
+        raise AssertionError
+
+    before = len(installed.host.routes)
+    routes.get("/samples/hello")(handler)
+    routes.get("samples/{")(handler)
+    for index in (before, before + 1):
+        installed.host.routes[index] = replace(installed.host.routes[index], pack="server_pack")
+    (report,) = PackDesk(installed.host).announce(loaded.reports)
+    warned = [text.split(" is not served")[0] for text in report.warnings]
+    assert "The route GET /samples/hello" in warned
+    assert "The route GET samples/{" in warned

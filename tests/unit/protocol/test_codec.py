@@ -10,6 +10,7 @@ from engine.protocol import messages
 from engine.protocol.codec import MESSAGE_KINDS, TO_SERVER, TO_WORKER, FrameReader, FrameWriter, decode, encode
 from engine.protocol.codec import read_message as read_async
 from engine.protocol.messages import (
+    CallPack,
     CatalogPublished,
     CheckPrompt,
     CheckReply,
@@ -21,7 +22,9 @@ from engine.protocol.messages import (
     OutputsPlaced,
     OutputsStaged,
     PackEvent,
+    PackReply,
     PackReport,
+    PackRoute,
     Ping,
     PlacedFile,
     Pong,
@@ -39,12 +42,16 @@ SAMPLES = [
     Lease("j", 3, 1, {"1": {"class_type": "A", "inputs": {"x": ["2", 0]}}}, ["1"], {"a": None}, None, True, "auto"),
     messages.CancelJob("j"),
     CheckPrompt(7, {"1": {}}, ["1"]),
+    CallPack(8, "request", {"method": "POST", "headers": [["a", "b"]]}, b"\x00body", 2.5),
     OutputsPlaced("j", "1", [PlacedFile("a_00001_.png", "sub", "output", "id")]),
     FreeMemory(True, False),
     RefreshCatalog(),
     Ping(9),
     Shutdown(2.5),
     CatalogPublished("d", [{"name": "A"}], [PackReport("p", "/p", ["A"], 0.5, "", "", ["taken"])]),
+    CatalogPublished(
+        "d", [], [PackReport("p", "/p", [], 0.5, routes=[PackRoute("GET", "/a/{b}")], changes_submissions=True)]
+    ),
     WorkerReady({"name": "cpu", "vram_total": 1}, {"torch": "2"}),
     JobReport("j", 3, "node_progress", {"value": 1.5}),
     JobReports("j", 3, [ReportEntry("node_started", {"node": "1"}), ReportEntry("node_finished", {"node": "1"})]),
@@ -52,6 +59,7 @@ SAMPLES = [
     OutputsStaged("j", 3, "n", [StagedFile("x.png", 4, "image/png", "output", "p", "png", 0, extra={"k": [1]})]),
     JobDone("j", 3, "failed", {"code": "x"}, ["1"], ["2"], {"1": {}}, {"s": 1.0}, {"1": {"text": ["é\ud800"]}}),
     CheckReply(7, [{"node": "1"}]),
+    PackReply(8, {"status": 200, "headers": []}, b""),
     Pong(9, 1, 2, 3, ["j"]),
     PackEvent("my-event", {"data": [1]}, None, "c"),
 ]

@@ -28,6 +28,7 @@ from engine.worker.file_digests import FileDigests
 from engine.worker.lanes import Lanes
 from engine.worker.loop import WorkerLoop
 from engine.worker.node_runner import NodeRunner
+from engine.worker.pack_services import NoPackServices
 from engine.worker.value_sizes import size_of
 from tests.bundled_reports import single
 
@@ -83,6 +84,7 @@ class Bench:
             self.take,
             lambda: None,
             self.models.free,
+            lambda call: NoPackServices().answer(call, self.take),
         )
         self._thread = threading.Thread(target=self.loop.run, daemon=True)
         self._thread.start()

@@ -7,6 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
+from engine.compat.comfyui.server.pack_routes import changed_by_packs
 from engine.compat.comfyui.server.queue_shapes import history_entry, is_visible, plain_number, queue_item
 from engine.compat.comfyui.server.refusals import node_errors, prompt_error
 from engine.compat.comfyui.server.requests import SERVICES, Handler, empty, query_int, read_json, refusal, say
@@ -33,6 +34,7 @@ async def post_prompt(request: web.Request) -> web.Response:
     body = await read_json(request)
     if not isinstance(body, dict):
         raise GraphError("The body must be a JSON object.", code="bad_request")
+    body = await changed_by_packs(request.app[SERVICES], body)
     if body.get("prompt") is None:
         engine.take_number()
         text = "No prompt provided"

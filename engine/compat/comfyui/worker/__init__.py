@@ -7,13 +7,16 @@
 from __future__ import annotations
 
 from engine.compat.comfyui.worker.adapt import adapt_class, adapt_module, describe_again
-from engine.compat.comfyui.worker.host import ClientEvent, Host, RecordedRoute
+from engine.compat.comfyui.worker.host import ClientEvent, Host, RecordedHandler, RecordedRoute
 from engine.compat.comfyui.worker.install import Installation, install
+from engine.compat.comfyui.worker.pack_desk import PackDesk
 
 __all__ = [
     "ClientEvent",
     "Host",
     "Installation",
+    "PackDesk",
+    "RecordedHandler",
     "RecordedRoute",
     "adapt_class",
     "adapt_module",

@@ -9,12 +9,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engine.api import NodeDefinition
+from engine.compat.comfyui.worker.pack_thread import PackThread
 from engine.compat.comfyui.worker.running import running
 from engine.core.settings import Settings
 
-__all__ = ["ClientEvent", "Host", "RecordedRoute", "asking_pack"]
+__all__ = ["ClientEvent", "Host", "RecordedHandler", "RecordedRoute", "asking_pack", "asking_pack_folder", "pack_key"]
 
 _LOG = logging.getLogger(__name__)
+_PACKS = "custom_nodes"
+_DOT = "_x_"
+"""How the loader writes a dot of a pack's folder name in its module's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +33,23 @@ class ClientEvent:
 
 @dataclass(frozen=True, slots=True)
 class RecordedRoute:
-    """An HTTP route a pack declared, with the handler it wants called."""
+    """An HTTP route a pack declared, with the handler it wants called.
+
+    `method` is an HTTP method, "*" for all, "STATIC" when `handler` is a folder, "SUBAPP" when it is an application.
+    `pack` is the folder of the pack.
+    """
 
     method: str
     path: str
-    handler: Callable[..., Any]
+    handler: Any
+    pack: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedHandler:
+    """A function of a pack that wants to see, and may change, the JSON of submitted jobs."""
+
+    function: Callable[[Any], Any]
     pack: str
 
 
@@ -47,7 +63,9 @@ class Host:
         send: delivers a ClientEvent to the server.
         device: gives the torch device of this worker (asked when first needed).
         unload: asks the engine to give up weights no running job holds.
-        routes, prompt_handlers: what packs asked the web server for (recorded, not served).
+        routes, prompt_handlers: what packs asked the web server for, served by a PackDesk. `is_announced`: the server
+            has been told of them; what is declared later comes too late.
+        thread: where handlers of packs run.
     """
 
     settings: Settings
@@ -56,7 +74,9 @@ class Host:
     device: Callable[[], Any] | None = None
     unload: Callable[[], None] | None = None
     routes: list[RecordedRoute] = field(default_factory=list)
-    prompt_handlers: list[Callable[[Any], Any]] = field(default_factory=list)
+    prompt_handlers: list[RecordedHandler] = field(default_factory=list)
+    is_announced: bool = False
+    thread: PackThread = field(default_factory=PackThread)
     extra_web_directories: MutableMapping[str, str] = field(default_factory=dict)
 
     def tell(self, event: str, data: Any, client: str | None = None) -> None:
@@ -78,3 +98,22 @@ def asking_pack() -> str:
             return name
         frame = frame.f_back  # type: ignore[assignment]
     return "unknown"
+
+
+def asking_pack_folder() -> str:
+    """The folder of the pack on whose behalf this is called; `asking_pack` when no module of a pack is on the stack.
+
+    A pack may import modules under names of their own; the import of the pack itself is further down the stack.
+    """
+    frame = sys._getframe(1)
+    while frame is not None:
+        package, _, module = str(frame.f_globals.get("__name__", "")).partition(".")
+        if package == _PACKS and module:
+            return pack_key(module.partition(".")[0])
+        frame = frame.f_back  # type: ignore[assignment]
+    return asking_pack()
+
+
+def pack_key(name: str) -> str:
+    """One text for a pack's folder name and for the part of its module's name that stands for it."""
+    return name.replace(_DOT, ".")

@@ -1,13 +1,14 @@
-"""`server.PromptServer.instance`: messages to browsers, and a record of the HTTP routes packs declare."""
+"""`server.PromptServer.instance`: messages to browsers, and the HTTP routes and job handlers packs declare."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterable
 from types import SimpleNamespace
 from typing import Any
 
-from engine.compat.comfyui.worker.host import Host, RecordedRoute, asking_pack
+from engine.compat.comfyui.worker.host import Host, RecordedHandler, RecordedRoute, asking_pack, asking_pack_folder
 from engine.compat.comfyui.worker.inputs import plain_json
 from engine.compat.comfyui.worker.running import running
 from engine.compat.comfyui.worker.standins.module import StandIn, not_emulated
@@ -47,10 +48,11 @@ class Routes:
         return declare
 
     def record(self, method: str, path: str, handler: Any) -> None:
-        """Note a route; it is logged once per declaration that it is not served."""
-        pack = asking_pack()
-        self._host.routes.append(RecordedRoute(method, path, handler, pack))
-        _LOG.warning("%s declares the HTTP route %s %s: recorded, not served", pack, method, path)
+        """Note a route; it is served when the packs are loaded, and not at all when it is declared after that."""
+        pack = asking_pack_folder()
+        if self._host.is_announced:
+            _LOG.warning("%s declares the route %s %s too late; it is not served", pack, method, path)
+        self._host.routes.append(RecordedRoute(method, str(path), handler, pack))
 
     def route(self, method: str, path: str, **_: Any) -> Callable[[Any], Any]:
         """Decorator for any method."""
@@ -69,7 +71,8 @@ class Routes:
 
 
 class Application:
-    """What packs touch of the aiohttp application: its router, middlewares and signals, all only recorded."""
+    """What packs touch of the aiohttp application: its router, whose routes are served, and its middlewares and
+    signals, which are only kept."""
 
     def __init__(self, routes: Routes) -> None:
         self._routes = routes
@@ -123,6 +126,11 @@ class PromptServer:
         self.sockets_metadata: dict[str, Any] = {}
 
     @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop on which handlers of packs run."""
+        return self._host.thread.loop
+
+    @property
     def client_id(self) -> str | None:
         """Who submitted the running job; None outside a call."""
         context = running()
@@ -169,9 +177,8 @@ class PromptServer:
             context.text(text.decode("utf-8", "replace") if isinstance(text, (bytes, bytearray)) else str(text))
 
     def add_on_prompt_handler(self, handler: Callable[[Any], Any]) -> None:
-        """Record a function that would change submitted jobs; jobs are accepted without it."""
-        self._host.prompt_handlers.append(handler)
-        _LOG.warning("%s wants to change jobs as they are submitted: recorded, but not called", asking_pack())
+        """Call `handler` with the JSON of every submitted job; what it returns is queued."""
+        self._host.prompt_handlers.append(RecordedHandler(handler, asking_pack_folder()))
 
     def add_routes(self) -> None:
         """Nothing to do: routes are recorded as they are declared."""

@@ -1,0 +1,67 @@
+"""What needs the code of nodes and packs while no worker is up: it waits for one, and says so when none comes."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+
+from engine.graph.schema import spec_to_json
+from engine.protocol.messages import CatalogPublished, PackReport, PackRoute
+from engine.server.catalog import CatalogHolder
+from tests.processes.fake_worker import specs
+from tests.server_harness import FAKE_WORKER, running, settings_in, toy
+
+LATE_WORKER = ("sh", "-c", f"sleep 0.5; exec {shlex.join(FAKE_WORKER)}")
+NO_WORKER = (sys.executable, "-c", "raise SystemExit(3)")
+
+
+def with_known_catalog(folder: Path):
+    """Settings of a server that ran before, with a pack that has a route and looks at submitted jobs."""
+    settings = settings_in(folder)
+    (settings.folders.data / "catalog").mkdir(parents=True)
+    pack = PackReport("talk", str(folder), [], 0.0, routes=[PackRoute("GET", "/talk/{name}")])
+    record = CatalogPublished("known", [spec_to_json(spec) for spec in specs()], [pack])
+    CatalogHolder(settings.folders).publish(record)
+    return settings
+
+
+async def test_a_graph_whose_validators_are_code_waits_for_a_worker_to_ask(tmp_path):
+    async with running(with_known_catalog(tmp_path), LATE_WORKER) as server:
+        assert server.engine.services.workers.num_ready == 0
+        status, answer = await server.call("POST", "/jobs", json={"prompt": toy("Picky", text="bad")})
+        assert status == 422
+        assert answer["error"]["details"]["complaints"][0]["code"] == "custom_validation_failed"
+        await server.submit(toy("Picky", text="good"), wait=20)
+
+
+async def test_without_a_worker_only_graphs_whose_nodes_are_fully_declared_are_queued(tmp_path):
+    async with running(with_known_catalog(tmp_path), NO_WORKER) as server:
+        status, answer = await server.call("POST", "/jobs", json={"prompt": toy("Picky", text="good")})
+        assert (status, answer["error"]["code"]) == (503, "not_ready")
+        assert answer["error"]["details"]["nodes"] == ["1"]
+        assert server.engine.counts().remaining == 0
+        assert (await server.submit(toy("Show", text="x")))["state"] == "queued"
+
+
+async def test_a_worker_that_dies_over_a_validator_is_replaced_and_the_next_one_asked(tmp_path):
+    async with running(settings_in(tmp_path)) as server:
+        marker = tmp_path / "died"
+        await server.submit(toy("Picky", text=f"die once: {marker}"), wait=20)
+        assert marker.exists()
+
+
+async def test_a_route_of_a_pack_answers_503_while_no_worker_comes_up(tmp_path):
+    async with running(with_known_catalog(tmp_path), NO_WORKER) as server:
+        async with server.session.get(server.url + "/talk/x") as reply:
+            assert (reply.status, reply.headers["Retry-After"]) == (503, "2")
+            assert "talk cannot answer" in (await reply.json())["error"]["message"]
+        async with server.session.get(server.url + "/elsewhere") as reply:
+            assert reply.status == 404
+
+
+async def test_an_unknown_path_is_503_until_packs_have_said_what_they_answer(tmp_path):
+    async with running(settings_in(tmp_path), NO_WORKER) as server:
+        async with server.session.get(server.url + "/talk/x") as reply:
+            assert (reply.status, reply.headers["Retry-After"]) == (503, "2")
+        assert (await server.call("GET", "/nowhere"))[0] == 404
