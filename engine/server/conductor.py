@@ -11,7 +11,7 @@ from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from engine.core.errors import ConflictError
+from engine.core.errors import AtelierError, ConflictError
 from engine.core.ids import ClientId, JobId
 from engine.core.settings import Settings
 from engine.protocol.messages import (
@@ -25,7 +25,6 @@ from engine.protocol.messages import (
     OutputsPlaced,
     OutputsStaged,
     PackEvent,
-    PlacedFile,
     Preview,
     WorkerReady,
 )
@@ -36,6 +35,7 @@ from engine.server.dispatcher import MAX_JOBS_PER_WORKER, WorkerLoad, assign
 from engine.server.inbox import Ended, Held, Letter, Outcome, apply
 from engine.server.jobs import JobStore, NewJob
 from engine.server.outputs import OutputPlacer, Placement
+from engine.server.placing import PlacingDesk
 from engine.server.records import QUEUED, JobRecord
 from engine.server.tables import JOBS
 from engine.server.workers import WorkerPool
@@ -56,6 +56,7 @@ class Conductor:
         self._settings = settings
         self._store = store
         self._placer = placer
+        self._desk = PlacingDesk(store, placer)
         self._catalog = catalog
         self._pool: WorkerPool
         self._held: dict[str, Held] = {}
@@ -257,7 +258,7 @@ class Conductor:
             if outcome.refused is not None:
                 self._pool.send(held.worker, CancelJob(held.job), held.generation)
             else:
-                self._spawn(self._place(held, message, list(outcome.placements)))
+                self._spawn(self._place(held, message, outcome.placements))
         if outcome.ended:
             self.wake()
 
@@ -269,41 +270,17 @@ class Conductor:
 
     # ------------------------------------------------------------------ outputs
 
-    async def _place(self, held: Held, message: OutputsStaged, placements: list[Placement]) -> None:
-        """Place named files, mark them with the event, and tell the worker their names."""
+    async def _place(self, held: Held, message: OutputsStaged, placements: Sequence[Placement]) -> None:
+        """Place named files and tell the worker their names, or end the job with the reason why not."""
         try:
-            while True:
-                results = await asyncio.to_thread(self._placer.place, placements)
-                if all(results):
-                    break
-                for index, is_placed in enumerate(results):
-                    if not is_placed:
-                        placements[index] = await self._rename(placements[index])
-        except OSError as error:
-            await self._fail(held, message, f"An output file could not be placed: {error}")
+            files = await self._desk.place(message, placements)
+        except (OSError, AtelierError) as problem:
+            sentence = f"An output file could not be placed: {problem}"
+            error = {"code": "output_not_placed", "message": sentence, "node": message.node}
+            self._post(Letter(JobDone(held.job, held.epoch, "failed", error), (held,)))
+            self._pool.send(held.worker, CancelJob(held.job), held.generation)
             return
-        files = [_placed_file(placement) for placement in placements]
-
-        def mark(change: Change) -> None:
-            self._placer.mark(change, placements)
-            head = leases.held(change, held.job, held.epoch)
-            if head is not None:
-                shown = [
-                    {"filename": f.filename, "subfolder": f.subfolder, "type": f.type, "asset": f.asset} for f in files
-                ]
-                change.append(head, "outputs_placed", {"node": message.node, "files": shown})
-
-        await self._store.change(mark)
-        await asyncio.to_thread(self._placer.discard_staged, placements)
         self._pool.send(held.worker, OutputsPlaced(held.job, message.node, files), held.generation)
-
-    async def _rename(self, placement: Placement) -> Placement:
-        return await self._store.change(lambda change: self._placer.rename(change, placement))
-
-    async def _fail(self, held: Held, message: OutputsStaged, sentence: str) -> None:
-        error = {"code": "output_not_placed", "message": sentence, "node": message.node}
-        self._post(Letter(JobDone(held.job, held.epoch, "failed", error), (held,)))
-        self._pool.send(held.worker, CancelJob(held.job), held.generation)
 
     # ------------------------------------------------------------------ steering
 
@@ -389,7 +366,3 @@ def _note_node(held: Held, report: JobReport) -> None:
     if report.kind == "node_finished":
         place = {key: report.data.get(key) for key in ("display", "parent", "real")}
         held.nodes[node] = {"node": node, **place}
-
-
-def _placed_file(placement: Placement) -> PlacedFile:
-    return PlacedFile(placement.filename, placement.subfolder, placement.folder, placement.asset)

@@ -34,7 +34,10 @@ _OUTPUT_FOLDERS = ("output", "temp")
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """A staged file and the visible place reserved for it. `prefix` is the file name part of the prefix."""
+    """A staged file and the visible place reserved for it. `prefix` is the file name part of the prefix.
+
+    `spare`: the file of a later attempt that is not needed any more.
+    """
 
     asset: str
     staged: Path
@@ -46,6 +49,7 @@ class Placement:
     extension: str
     is_placed: bool
     may_overwrite: bool
+    spare: Path | None = None
 
 
 class OutputPlacer:
@@ -74,6 +78,11 @@ class OutputPlacer:
         if file.folder not in _OUTPUT_FOLDERS or staged == self.staging:
             raise NotFoundError(f"Files cannot be placed in {file.folder!r}.", hint="Use output or temp.")
         if earlier is not None:
+            first = resolve_inside(self.staging, earlier["staged"])
+            if not earlier["is_placed"] and first != staged and first.exists():
+                # That attempt's file may be at the name already: it stays the one, so that there are never two.
+                placement = _placement(earlier, first, file.extension, may_overwrite=not file.numbered)
+                return replace(placement, spare=staged)
             if not earlier["is_placed"]:
                 values = {"staged": file.staged, "digest": _digest_of(file.staged), "size_bytes": file.size_bytes}
                 change.connection.execute(sa.update(ASSETS).where(ASSETS.c.id == earlier["id"]).values(**values))
@@ -136,6 +145,8 @@ class OutputPlacer:
         """Remove the staged names once the visible ones are marked."""
         for placement in placements:
             placement.staged.unlink(missing_ok=True)
+            if placement.spare is not None:
+                placement.spare.unlink(missing_ok=True)
 
     def target(self, placement: Placement) -> Path:
         """The visible path of a placement. Raises ContainmentError when links lead outside."""

@@ -117,6 +117,32 @@ async def test_a_server_that_ends_between_the_steps_leaves_one_file_under_one_na
     assert (folders.output / "p_00001_.png").read_bytes() == b"data"
 
 
+@pytest.mark.parametrize("is_linked", [False, True])
+async def test_the_first_file_to_get_a_name_keeps_it_when_another_attempt_comes_before_the_mark(
+    tmp_path, folders, placer, is_linked
+):
+    async with opened(tmp_path) as store:
+        first = await name(store, placer, stage(placer, b"first"))
+        if is_linked:
+            assert placer.place(first) == [True]
+        second = await name(store, placer, stage(placer, b"second"))
+        assert await settle(store, placer, second) == ["p_00001_.png"]
+        assert (folders.output / "p_00001_.png").read_bytes() == b"first"
+        assert await rows(store) == [("p_00001_.png", True)]
+        assert list(placer.staging.iterdir()) == []
+
+
+async def test_a_server_that_ends_between_two_attempts_keeps_the_file_that_is_seen(tmp_path, folders, placer):
+    async with opened(tmp_path) as store:
+        placer.place(await name(store, placer, stage(placer, b"first")))
+        await name(store, placer, stage(placer, b"second"))
+        fresh = OutputPlacer(folders)
+        await store.change(fresh.recover)
+        assert await rows(store) == [("p_00001_.png", True)]
+        assert await settle(store, fresh, await name(store, fresh, stage(fresh, b"third"))) == ["p_00001_.png"]
+    assert [(path.name, path.read_bytes()) for path in folders.output.iterdir()] == [("p_00001_.png", b"first")]
+
+
 async def test_a_name_whose_staged_file_is_lost_is_free_again(tmp_path, folders, placer):
     async with opened(tmp_path) as store:
         (placement,) = await name(store, placer, stage(placer, b"data"))
