@@ -6,6 +6,7 @@ Nothing is asked at import; every function asks when it is called.
 from __future__ import annotations
 
 import gc
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,7 @@ __all__ = [
     "is_out_of_memory",
     "list_devices",
     "memory_facts",
+    "prefer_deterministic_kernels",
     "release_cached_memory",
     "supports_bfloat16",
 ]
@@ -117,6 +119,13 @@ def supports_bfloat16(device: Device) -> bool:
     if device.kind == "cuda":
         return torch.version.hip is not None or torch.cuda.get_device_capability(device.index) >= (8, 0)
     return device.kind == "xpu"
+
+
+def prefer_deterministic_kernels() -> None:
+    """Let this process use kernels that give the same bits each time, where there are any. Before the first forward."""
+    # cuBLAS reads it when it is first used; without it its results depend on the workspace it happens to get.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True, warn_only=True)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

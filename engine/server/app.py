@@ -18,6 +18,7 @@ from aiohttp import web
 from engine.core.errors import SettingsError
 from engine.core.settings import Settings
 from engine.server.composition import running_engine
+from engine.server.compression import compressed
 from engine.server.core import Engine
 from engine.server.operations import SERVICES
 from engine.server.pages import add_pages
@@ -35,7 +36,8 @@ _SHUTDOWN_S = 1.0
 def create_app(services: Services) -> web.Application:
     """The application: the gate, the native API, the compatibility routes if they are installed, the pages."""
     settings = services.settings
-    app = web.Application(middlewares=[Gate(settings).middleware()], client_max_size=settings.max_upload_bytes)
+    middlewares = [Gate(settings).middleware(), *([compressed] if settings.compress_responses else [])]
+    app = web.Application(middlewares=middlewares, client_max_size=settings.max_upload_bytes)
     app[SERVICES] = services
     add_native_routes(app)
     if importlib.util.find_spec("engine.compat") is not None and importlib.util.find_spec(_COMPAT) is not None:

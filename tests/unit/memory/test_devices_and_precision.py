@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -61,3 +64,13 @@ def test_failed_allocations_are_told_from_other_errors() -> None:
     assert is_out_of_memory(RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"))
     assert not is_out_of_memory(RuntimeError("shapes cannot be multiplied"))
     assert not is_out_of_memory(ValueError("out of memory"))
+
+
+def test_deterministic_kernels_are_preferred_for_the_process_that_asks() -> None:
+    script = "import torch; from engine.memory.device import prefer_deterministic_kernels as prefer; prefer(); "
+    script += (
+        "print(torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled())"
+    )
+    answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert answer.stdout.split() == ["True", "True"]
+    assert not torch.are_deterministic_algorithms_enabled()
