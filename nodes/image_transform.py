@@ -14,7 +14,6 @@ __all__ = ["crop_image", "flip_image", "pad_image_for_outpaint", "rotate_image",
 Position = Annotated[int, Range(0, MAX_DIMENSION, step=1)]
 Length = Annotated[int, Range(1, MAX_DIMENSION, step=1)]
 Margin = Annotated[int, Range(0, MAX_DIMENSION, step=8)]
-_QUARTER_TURNS = {"none": 0, "90 degrees": 1, "180 degrees": 2, "270 degrees": 3}
 _COLORS = {"white": (1, 1, 1), "black": (0, 0, 0), "red": (1, 0, 0), "green": (0, 1, 0), "blue": (0, 0, 1)}
 
 
@@ -35,7 +34,7 @@ def flip_image(image: Image, flip_method: Literal["x-axis: vertically", "y-axis:
 @node("ImageRotate", title="ImageRotate", category="image/transform")
 def rotate_image(image: Image, rotation: Literal["none", "90 degrees", "180 degrees", "270 degrees"]) -> Image:
     """Turn clockwise by quarter turns."""
-    return torch.rot90(image, _QUARTER_TURNS[rotation], dims=(2, 1))
+    return imaging.turn_clockwise(image, rotation, rows=1, columns=2)
 
 
 @node("ImagePadForOutpaint", title="Pad Image for Outpainting", category="image")

@@ -13,8 +13,6 @@ from engine.api import BatchSize, Latent, Options, Range, imaging, node, require
 
 __all__ = ["batch_latents", "latent_from_batch", "rebatch_latents", "repeat_latent_batch", "set_seed_behavior"]
 
-_PIXELS_PER_CELL = 8
-
 
 def _batch_index(samples: Latent) -> list[int]:
     return list(samples.get("batch_index", range(len(samples["samples"]))))
@@ -111,7 +109,7 @@ def _entries(latents: list[Latent]) -> list[dict[str, Any]]:
 
 def _joined(entries: list[dict[str, Any]]) -> dict[str, Any]:
     masks = [entry["noise_mask"] for entry in entries]
-    height, width = (side * _PIXELS_PER_CELL for side in entries[0]["samples"].shape[-2:])
+    height, width = (side * imaging.PIXELS_PER_CELL for side in entries[0]["samples"].shape[-2:])
     has_mask = any(mask is not None for mask in masks)
     if has_mask:
         require_room((len(masks), 1, height, width), "batch_size")

@@ -11,7 +11,6 @@ from engine.api import MAX_DIMENSION, Latent, Mask, Range, imaging, node
 __all__ = ["composite_latents", "composite_latents_masked", "set_latent_noise_mask"]
 
 Position = Annotated[int, Range(0, MAX_DIMENSION, step=8)]
-_PIXELS_PER_CELL = 8
 
 
 @node("LatentComposite", title="Latent Composite", category="latent")
@@ -24,7 +23,7 @@ def composite_latents(
     """
     target, source = samples_to["samples"], samples_from["samples"]
     imaging.require_same_layout(target, source, "samples_from")
-    left, top, fade = (value // _PIXELS_PER_CELL for value in (x, y, feather))
+    left, top, fade = (value // imaging.PIXELS_PER_CELL for value in (x, y, feather))
     source = source[..., : max(target.shape[-2] - top, 0), : max(target.shape[-1] - left, 0)]
     rows = _fade(source.shape[-2], fade, top > 0, top + source.shape[-2] < target.shape[-2])
     columns = _fade(source.shape[-1], fade, left > 0, left + source.shape[-1] < target.shape[-1])
@@ -57,7 +56,9 @@ def composite_latents_masked(
     """
     target, other = destination["samples"], source["samples"]
     imaging.require_same_layout(target, other, "source")
-    result = imaging.paste(target, other, x // _PIXELS_PER_CELL, y // _PIXELS_PER_CELL, mask, resize_source)
+    result = imaging.paste(
+        target, other, x // imaging.PIXELS_PER_CELL, y // imaging.PIXELS_PER_CELL, mask, resize_source
+    )
     return {**destination, "samples": result}
 
 

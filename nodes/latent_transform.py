@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-import torch
-
 from engine.api import MAX_DIMENSION, Latent, NodeError, Range, imaging, node, require_room
 
 __all__ = [
@@ -20,9 +18,7 @@ __all__ = [
 Method = Literal["nearest-exact", "bilinear", "area", "bicubic", "bislerp"]
 Side = Annotated[int, Range(0, MAX_DIMENSION, step=8)]
 CropSide = Annotated[int, Range(64, MAX_DIMENSION, step=8)]
-_PIXELS_PER_CELL = 8
 _SMALLEST_SIDE_PX = 64
-_QUARTER_TURNS = {"none": 0, "90 degrees": 1, "180 degrees": 2, "270 degrees": 3}
 
 
 @node("LatentUpscale", title="Upscale Latent", category="latent")
@@ -43,7 +39,7 @@ def scale_latent(
     width, height = (max(_SMALLEST_SIDE_PX, side) if side else 0 for side in (width, height))
     width = width or max(_SMALLEST_SIDE_PX, round(columns * height / rows))
     height = height or max(_SMALLEST_SIDE_PX, round(rows * width / columns))
-    size = (width // _PIXELS_PER_CELL, height // _PIXELS_PER_CELL)
+    size = (width // imaging.PIXELS_PER_CELL, height // imaging.PIXELS_PER_CELL)
     require_room((*latent.shape[:-2], *size), largest)
     return {**samples, "samples": imaging.resize(latent, *size, upscale_method, crop)}
 
@@ -62,7 +58,7 @@ def scale_latent_by(
 @node("LatentRotate", title="Rotate Latent", category="latent/transform")
 def rotate_latent(samples: Latent, rotation: Literal["none", "90 degrees", "180 degrees", "270 degrees"]) -> Latent:
     """Turn clockwise by quarter turns."""
-    return {**samples, "samples": torch.rot90(samples["samples"], _QUARTER_TURNS[rotation], dims=(-1, -2))}
+    return {**samples, "samples": imaging.turn_clockwise(samples["samples"], rotation, rows=-2, columns=-1)}
 
 
 @node("LatentFlip", title="Flip Latent", category="latent/transform")
@@ -75,10 +71,10 @@ def flip_latent(samples: Latent, flip_method: Literal["x-axis: vertically", "y-a
 def crop_latent(samples: Latent, width: CropSide = 512, height: CropSide = 512, x: Side = 0, y: Side = 0) -> Latent:
     """The part that starts at (x, y) as far as there is any; the corner moves so that 64 pixels always remain."""
     latent = samples["samples"]
-    smallest = _SMALLEST_SIDE_PX // _PIXELS_PER_CELL
-    left = max(0, min(x // _PIXELS_PER_CELL, latent.shape[-1] - smallest))
-    top = max(0, min(y // _PIXELS_PER_CELL, latent.shape[-2] - smallest))
-    rows, columns = height // _PIXELS_PER_CELL, width // _PIXELS_PER_CELL
+    smallest = _SMALLEST_SIDE_PX // imaging.PIXELS_PER_CELL
+    left = max(0, min(x // imaging.PIXELS_PER_CELL, latent.shape[-1] - smallest))
+    top = max(0, min(y // imaging.PIXELS_PER_CELL, latent.shape[-2] - smallest))
+    rows, columns = height // imaging.PIXELS_PER_CELL, width // imaging.PIXELS_PER_CELL
     return {**samples, "samples": latent[..., top : top + rows, left : left + columns]}
 
 

@@ -9,14 +9,22 @@ from engine.imaging.decode import MAX_FRAMES, MAX_PIXELS, decode_channel, decode
 from engine.imaging.encode import encode_animated_png, encode_animated_webp, encode_png
 from engine.imaging.filters import blur, convolve_reflected, gaussian_kernel, sharpen, sharpening_kernel
 from engine.imaging.key_frame import compress_like_key_frame, key_frame_steps
-from engine.imaging.latent import match_latent, require_same_layout
+from engine.imaging.latent import PIXELS_PER_CELL, match_latent, require_same_layout
 from engine.imaging.metadata import metadata_entries
 from engine.imaging.morphology import dilate, dilate_cross, erode, erode_cross
 from engine.imaging.picture import from_picture, to_bytes, to_picture
 from engine.imaging.porter_duff import PORTER_DUFF_MODES, porter_duff
 from engine.imaging.quantize import bayer_matrix, quantize
 from engine.imaging.resize import RESIZE_METHODS, center_crop_to_aspect, resize, resize_images, resize_masks
-from engine.imaging.shape import image_size, mask_batch, match_channels, repeat_to_batch, require_batch, visible_span
+from engine.imaging.shape import (
+    image_size,
+    mask_batch,
+    match_channels,
+    repeat_to_batch,
+    require_batch,
+    turn_clockwise,
+    visible_span,
+)
 from engine.imaging.slerp import slerp
 from engine.imaging.svg import svg_with_metadata
 
@@ -24,6 +32,7 @@ __all__ = [
     "BLEND_MODES",
     "MAX_FRAMES",
     "MAX_PIXELS",
+    "PIXELS_PER_CELL",
     "PORTER_DUFF_MODES",
     "RESIZE_METHODS",
     "bayer_matrix",
@@ -66,6 +75,7 @@ __all__ = [
     "svg_with_metadata",
     "to_bytes",
     "to_picture",
+    "turn_clockwise",
     "unpacked_rgb",
     "visible_span",
     "ycbcr_to_rgb",

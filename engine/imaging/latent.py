@@ -8,7 +8,10 @@ from engine.core.errors import NodeError
 from engine.imaging.resize import resize
 from engine.imaging.shape import repeat_to_batch
 
-__all__ = ["match_latent", "require_same_layout"]
+__all__ = ["PIXELS_PER_CELL", "match_latent", "require_same_layout"]
+
+PIXELS_PER_CELL = 8
+"""Pixels along one side of a latent cell, for nodes that count in pixels and know no autoencoder."""
 
 
 def match_latent(

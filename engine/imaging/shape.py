@@ -9,7 +9,15 @@ import torch.nn.functional as F
 
 from engine.core.errors import NodeError
 
-__all__ = ["image_size", "mask_batch", "match_channels", "require_batch", "repeat_to_batch", "visible_span"]
+__all__ = [
+    "image_size",
+    "mask_batch",
+    "match_channels",
+    "require_batch",
+    "repeat_to_batch",
+    "turn_clockwise",
+    "visible_span",
+]
 
 
 def require_batch(image: torch.Tensor, name: str) -> torch.Tensor:
@@ -56,6 +64,12 @@ def match_channels(first: torch.Tensor, second: torch.Tensor) -> tuple[torch.Ten
     elif present < wanted:
         second = F.pad(second, (0, wanted - present), value=1.0)
     return first, second
+
+
+def turn_clockwise(tensor: torch.Tensor, rotation: str, *, rows: int, columns: int) -> torch.Tensor:
+    """`tensor` turned by "none", "90 degrees", "180 degrees" or "270 degrees" in the plane of two of its axes."""
+    num_turns = ("none", "90 degrees", "180 degrees", "270 degrees").index(rotation)
+    return torch.rot90(tensor, num_turns, dims=(columns, rows))
 
 
 def visible_span(offset: int, length: int, limit: int) -> tuple[slice, slice]:
