@@ -8,6 +8,8 @@ any two of them is repaired by `recover`, and a re-run of the job gets the same 
 from __future__ import annotations
 
 import filecmp
+import glob
+import logging
 import os
 import re
 import shutil
@@ -29,6 +31,7 @@ from engine.server.tables import ASSETS
 
 __all__ = ["OutputPlacer", "Placement", "copy_over", "link_exclusively"]
 
+_log = logging.getLogger(__name__)
 _OUTPUT_FOLDERS = ("output", "temp")
 
 
@@ -198,10 +201,15 @@ class OutputPlacer:
         """Whether the file of a reserved row is (now) in its place; the staged name outlives the mark."""
         if not placement.staged.exists():
             return False
-        target = self.target(placement)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        is_ours = link_exclusively(placement.staged, target)
-        sync_folder(target.parent)
+        try:
+            target = self.target(placement)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _remove_parts(target)
+            is_ours = link_exclusively(placement.staged, target)
+            sync_folder(target.parent)
+        except (OSError, ContainmentError) as error:
+            _log.warning("The file %s could not be placed; its job makes it again: %s", placement.filename, error)
+            return False
         return is_ours
 
 
@@ -249,6 +257,12 @@ def _highest_on_disk(folder: Path, prefix: str) -> int:
     return highest
 
 
+def _remove_parts(target: Path) -> None:
+    """Remove unfinished copies of a file that a killed server left beside its place."""
+    for part in target.parent.glob(f".{glob.escape(target.name)}.*.part"):
+        part.unlink(missing_ok=True)
+
+
 def link_exclusively(source: Path, target: Path) -> bool:
     """Give `source` the further name `target`; False when a different file has that name already.
 
@@ -278,13 +292,27 @@ def _copy_exclusively(source: Path, target: Path) -> bool:
     try:
         _copy_synced(source, copy)
         try:
-            os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+            os.link(copy, target)
         except FileExistsError:
-            return False
-        os.replace(copy, target)
+            return _is_same_content(copy, target)
+        except OSError:  # no links at all here
+            return _move_exclusively(copy, target)
         return True
     finally:
         copy.unlink(missing_ok=True)
+
+
+def _move_exclusively(source: Path, target: Path) -> bool:
+    try:
+        os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+    except FileExistsError:
+        return _is_same_content(source, target)
+    try:
+        os.replace(source, target)
+    except OSError:
+        target.unlink(missing_ok=True)
+        raise
+    return True
 
 
 def copy_over(source: Path, target: Path) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -143,6 +145,16 @@ async def test_a_server_that_ends_between_two_attempts_keeps_the_file_that_is_se
     assert [(path.name, path.read_bytes()) for path in folders.output.iterdir()] == [("p_00001_.png", b"first")]
 
 
+async def test_what_a_kill_left_of_a_copy_to_another_disk_goes_at_the_next_start(tmp_path, folders, placer):
+    async with opened(tmp_path) as store:
+        await name(store, placer, stage(placer, b"data"))
+        for part in (".p_00001_.png.asset-1.part", ".p_00001_.png.asset-2.part", ".p_00002_.png.asset-3.part"):
+            (folders.output / part).write_bytes(b"da")
+        fresh = OutputPlacer(folders)
+        await store.change(fresh.recover)
+    assert sorted(path.name for path in folders.output.iterdir()) == [".p_00002_.png.asset-3.part", "p_00001_.png"]
+
+
 async def test_a_name_whose_staged_file_is_lost_is_free_again(tmp_path, folders, placer):
     async with opened(tmp_path) as store:
         (placement,) = await name(store, placer, stage(placer, b"data"))
@@ -151,6 +163,15 @@ async def test_a_name_whose_staged_file_is_lost_is_free_again(tmp_path, folders,
         await store.change(fresh.recover)
         assert await rows(store) == []
         assert await settle(store, fresh, await name(store, fresh, stage(fresh, b"again"))) == ["p_00001_.png"]
+
+
+async def test_a_file_that_cannot_be_placed_at_the_start_is_made_again_and_stops_nobody(tmp_path, folders, placer):
+    async with opened(tmp_path) as store:
+        await name(store, placer, stage(placer, b"data", prefix="sub/p"))
+        (folders.output / "sub").symlink_to(tmp_path)
+        fresh = OutputPlacer(folders)
+        await store.change(fresh.recover)
+        assert await rows(store) == []
 
 
 @pytest.mark.parametrize(
@@ -180,3 +201,19 @@ def test_linking_never_replaces_and_copies_where_links_are_impossible(tmp_path, 
     assert link_exclusively(source, tmp_path / "free")
     assert (tmp_path / "free").read_bytes() == b"new"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["free", "source", "target"]
+
+
+@pytest.mark.skipif(not os.access("/dev/shm", os.W_OK), reason="needs a second file system")
+def test_a_copy_to_another_disk_is_seen_whole_or_not_at_all(tmp_path, monkeypatch):
+    source = tmp_path / "source"
+    source.write_bytes(b"whole")
+
+    def broken(*_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as other:
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "replace", broken)
+            patch.setattr(os, "open", broken)
+            assert link_exclusively(source, Path(other) / "target")
+        assert [(path.name, path.read_bytes()) for path in Path(other).iterdir()] == [("target", b"whole")]
