@@ -59,7 +59,8 @@ class ModelStore:
         self._opened: dict[tuple[str, ...], _Opened] = {}
         self._lock = threading.RLock()
         text = TextTools(
-            _make_once(lambda: ClipTokenizer(vocabulary_path())), EmbeddingFiles(tuple(embeddings), self._open)
+            _made_once(lambda vocabulary: ClipTokenizer(vocabulary_path(), vocabulary)),
+            EmbeddingFiles(tuple(embeddings), self._open),
         )
         self._services = FamilyServices(self._host, text, self._digest)
 
@@ -171,6 +172,6 @@ def model_store_from_settings(
     )
 
 
-def _make_once(make: Callable[[], ClipTokenizer]) -> Callable[[], ClipTokenizer]:
-    """Call `make` when first needed and remember the answer."""
-    return lru_cache(maxsize=1)(make)
+def _made_once(make: Callable[[int], ClipTokenizer]) -> Callable[[int], ClipTokenizer]:
+    """Call `make` when first needed for each size of vocabulary and remember the answer."""
+    return lru_cache(maxsize=None)(make)

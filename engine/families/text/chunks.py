@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from engine.families.contract import Warn
 from engine.families.text.prompt import parse_prompt
 from engine.families.text.textual_inversion import EmbeddingFiles
-from engine.families.text.tokenizer import END_TOKEN, START_TOKEN
+from engine.families.text.tokenizer import END_TOKEN, FULL_VOCABULARY, START_TOKEN
 
 __all__ = ["ChunkForm", "tokenize_chunks"]
 
@@ -27,6 +27,13 @@ class ChunkForm:
     end: int = END_TOKEN
     padding: int = END_TOKEN
     min_split: int = 8
+
+    def for_vocabulary(self, vocabulary: int) -> ChunkForm:
+        """The same form for a token table of this many rows: in a small one start and end are the last two."""
+        if vocabulary >= FULL_VOCABULARY:
+            return self
+        end = vocabulary - 1
+        return replace(self, start=end - 1, end=end, padding=end if self.padding == self.end else self.padding)
 
 
 Group = list[tuple[Any, float]]

@@ -13,7 +13,7 @@ from engine.core.errors import NodeError
 from engine.families.contract import TextEncoding, TokenBatches, Warn
 from engine.families.text.chunks import ChunkForm, tokenize_chunks
 from engine.families.text.textual_inversion import EmbeddingFiles
-from engine.families.text.tokenizer import ClipTokenizer
+from engine.families.text.tokenizer import FULL_VOCABULARY, ClipTokenizer
 from engine.memory.network import NetworkHost, NetworkSource
 from engine.nn.text_transformer import TextConfig, TextStates
 from engine.weights.patches import NO_PATCHES, PatchSet
@@ -25,9 +25,12 @@ _BYTES_PER_CELL = 64
 
 @dataclass(frozen=True, slots=True)
 class TextTools:
-    """What every text encoder of a worker shares: the tokenizer, made when first needed, and the embeddings folders."""
+    """What every text encoder of a worker shares: the embeddings folders, and the tokenizer of each size of vocabulary.
 
-    tokenizer: Callable[[], ClipTokenizer]
+    A tokenizer is made when first needed.
+    """
+
+    tokenizer: Callable[[int], ClipTokenizer]
     embeddings: EmbeddingFiles
 
 
@@ -71,9 +74,9 @@ class ClipTextEncoder:
 
     def tokenize(self, text: str, *, word_ids: bool = False, warn: Warn | None = None) -> TokenBatches:
         """Weighted tokens in padded chunks, under the encoder's key."""
-        encode = self.tools.tokenizer().encode
+        encode = self.tools.tokenizer(min(self.config.vocabulary, FULL_VOCABULARY)).encode
         chunks = tokenize_chunks(
-            text, encode, self.form, self.tools.embeddings, self.config.width, word_ids=word_ids, warn=warn
+            text, encode, self._form, self.tools.embeddings, self.config.width, word_ids=word_ids, warn=warn
         )
         return {self.key: chunks}
 
@@ -96,18 +99,24 @@ class ClipTextEncoder:
         is_weighted = any(weight != 1.0 for row in weights for weight in row)
         plain = [[entry[0] for entry in chunk] for chunk in chunks]
         if is_weighted:
-            plain.append([self.form.start, self.form.end] + [self.form.padding] * (len(plain[0]) - 2))
+            form = self._form
+            plain.append([form.start, form.end] + [form.padding] * (len(plain[0]) - 2))
         states = self._run(plain)
         hidden = states.hidden
         if is_weighted:
             hidden = weigh_tokens(hidden[:-1], hidden[-1], torch.tensor(weights))
         return TextEncoding(hidden.reshape(1, -1, hidden.shape[-1]), states.pooled[:1])
 
+    @property
+    def _form(self) -> ChunkForm:
+        """The family's chunks with the special tokens of this encoder's vocabulary."""
+        return self.form.for_vocabulary(self.config.vocabulary)
+
     def _run(self, rows: Sequence[Sequence[Any]]) -> TextStates:
         """Hidden states [b n d] and pooled [b k], float32 on the CPU."""
-        ids, vectors = _split_vectors(rows, self.form.padding)
+        ids, vectors = _split_vectors(rows, self._form.padding)
         device = self.host.device.torch
-        is_end = ids == self.form.end
+        is_end = ids == self._form.end
         for row, place in vectors:
             is_end[row, place] = False
         ends = torch.where(is_end.any(dim=1), is_end.int().argmax(dim=1), ids.shape[1] - 1)

@@ -1,5 +1,8 @@
 """CLIP's byte-pair tokenizer. The vocabulary comes with the open_clip package, which is found but not imported.
 
+Merges are listed by falling frequency, so a small text encoder takes the first ones only: a vocabulary of n tokens has
+the 512 byte tokens, the first n - 514 merges, and start and end as its last two.
+
 Source: Sennrich et al. 2016, arXiv:1508.07909; text normalisation as in transformers' CLIPTokenizer.
 """
 
@@ -16,12 +19,13 @@ import regex
 
 from engine.core.errors import SettingsError
 
-__all__ = ["END_TOKEN", "START_TOKEN", "ClipTokenizer", "vocabulary_path"]
+__all__ = ["END_TOKEN", "FULL_VOCABULARY", "START_TOKEN", "ClipTokenizer", "vocabulary_path"]
 
 START_TOKEN = 49406
 END_TOKEN = 49407
+FULL_VOCABULARY = 49408
 
-_NUM_MERGES = 49152 - 256 - 2
+_NUM_BYTE_TOKENS = 512
 _MAX_REMEMBERED = 50_000
 _SPACES = regex.compile(r"\s+")
 _SPECIAL = regex.compile(r"(<\|startoftext\|>|<\|endoftext\|>)")
@@ -39,18 +43,28 @@ def vocabulary_path() -> Path:
 
 
 class ClipTokenizer:
-    """Text → token ids without start and end. Deterministic; remembers words it has split. Thread-safe."""
+    """Text → token ids without start and end. Deterministic; remembers words it has split. Thread-safe.
 
-    def __init__(self, merges: Path) -> None:
+    vocabulary: number of tokens. start, end: ids of the first and last token of a chunk.
+    """
+
+    def __init__(self, merges: Path, vocabulary: int = FULL_VOCABULARY) -> None:
+        if not _NUM_BYTE_TOKENS + 2 <= vocabulary <= FULL_VOCABULARY:
+            raise SettingsError(
+                f"CLIP's tokenizer cannot have {vocabulary} tokens.",
+                hint=f"{_NUM_BYTE_TOKENS + 2} to {FULL_VOCABULARY} are possible; the token table has another vocabulary.",
+            )
+        self.vocabulary = vocabulary
+        self.start, self.end = vocabulary - 2, vocabulary - 1
         letters = _byte_letters()
         self._letters = letters
-        pairs = _read_merges(merges)
+        pairs = _read_merges(merges, vocabulary - _NUM_BYTE_TOKENS - 2)
         symbols = [letters[byte] for byte in _printable_order()]
         symbols += [f"{symbol}</w>" for symbol in symbols]
         symbols += ["".join(pair) for pair in pairs]
         self._ids = {symbol: index for index, symbol in enumerate(symbols)}
-        self._ids["<|startoftext|>"] = START_TOKEN
-        self._ids["<|endoftext|>"] = END_TOKEN
+        self._ids["<|startoftext|>"] = self.start
+        self._ids["<|endoftext|>"] = self.end
         self._ranks = {pair: rank for rank, pair in enumerate(pairs)}
         self._known: dict[str, tuple[int, ...]] = {}
 
@@ -89,9 +103,9 @@ class ClipTokenizer:
             return [symbol for start in range(0, len(word), 512) for symbol in self._merge(word[start : start + 512])]
         while len(word) > 1:
             rank, best = min(
-                ((self._ranks.get(pair, _NUM_MERGES), pair) for pair in pairwise(word)), key=lambda item: item[0]
+                ((self._ranks.get(pair, FULL_VOCABULARY), pair) for pair in pairwise(word)), key=lambda item: item[0]
             )
-            if rank == _NUM_MERGES:
+            if rank == FULL_VOCABULARY:
                 break
             word = _join(word, best)
         return word
@@ -110,8 +124,8 @@ def _join(word: list[str], pair: tuple[str, str]) -> list[str]:
     return joined
 
 
-def _read_merges(path: Path) -> list[tuple[str, str]]:
-    lines = gzip.decompress(path.read_bytes()).decode("utf-8").split("\n")[1 : _NUM_MERGES + 1]
+def _read_merges(path: Path, num_merges: int) -> list[tuple[str, str]]:
+    lines = gzip.decompress(path.read_bytes()).decode("utf-8").split("\n")[1 : num_merges + 1]
     return [(first, second) for first, second in (line.split() for line in lines)]
 
 
