@@ -29,6 +29,7 @@ MOMENTS = {"starting": 1, "idle": 1, "running": 4, "staging": 2, "placing": 2}
 that marks it."""
 
 PATIENCE_S = 20.0
+WORKER_START_S = 120.0
 
 
 def job_name(number: int) -> str:
@@ -104,6 +105,8 @@ class Campaign:
     async def until_ready(self) -> None:
         began_s = time.monotonic()
         while (await self.get("/system/ready"))[0] != 200:
+            if time.monotonic() > began_s + WORKER_START_S:
+                raise AssertionError(f"no worker came up: {(await self.get('/system/log'))[1][-30:]}")
             await asyncio.sleep(0.01)
         self.start_times_s.append(time.monotonic() - began_s)
 
