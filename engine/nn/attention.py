@@ -73,11 +73,12 @@ class TransformerBlock(nn.Module):
         self.norm2 = LayerNorm(width)
         self.norm3 = LayerNorm(width)
 
-    def forward(self, x: Tensor, context: Tensor) -> Tensor:
-        """x [b n d], context [b m k] → [b n d]."""
+    def forward(self, x: Tensor, context: Tensor | None) -> Tensor:
+        """x [b n d], context [b m k] → [b n d]; without a context the second attention is to x as well."""
         normed = self.norm1(x)
         x = x + self.attn1(normed, normed)
-        x = x + self.attn2(self.norm2(x), context)
+        normed = self.norm2(x)
+        x = x + self.attn2(normed, normed if context is None else context)
         return x + self.ff(self.norm3(x))
 
 
@@ -99,8 +100,8 @@ class SpatialTransformer(nn.Module):
         )
         self.proj_out = Linear(channels, channels) if uses_linear else Conv2d(channels, channels, 1)
 
-    def forward(self, x: Tensor, context: Tensor) -> Tensor:
-        """x [b c h w], context [b m k] → [b c h w]."""
+    def forward(self, x: Tensor, context: Tensor | None) -> Tensor:
+        """x [b c h w], context [b m k] or None → [b c h w]."""
         size = x.shape[2:]
         tokens = self.norm(x)
         if not self.uses_linear:

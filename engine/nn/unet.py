@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 from engine.nn.attention import SpatialTransformer
 from engine.nn.embeddings import sinusoidal_embedding
@@ -23,8 +24,9 @@ class UNetConfig:
     """Sizes of a U-Net.
 
     channel_mult: channels of each level, in units of model_channels. transformer_depth: transformer blocks in each
-    spatial transformer of a level, 0 for none; middle_depth likewise. head_channels: width of one attention head, or
-    None for a fixed num_heads. vector_width: width of the pooled vector added to the time embedding, None for none.
+    spatial transformer of a level, 0 for none; middle_depth likewise. context_width: of the tokens attended to; 0 when
+    there are none, transformers then attend to the picture alone. head_channels: width of one attention head, or None
+    for a fixed num_heads. vector_width: width of the pooled vector added to the time embedding, None for none.
     """
 
     in_channels: int
@@ -91,7 +93,14 @@ class _Upsample(nn.Module):
 class _Block(nn.Sequential):
     """Layers of one block; each is given what it takes beside the feature map."""
 
+    recomputes = False
+
     def forward(self, x: Tensor, time: Tensor, context: Tensor | None, size: torch.Size | None = None) -> Tensor:  # type: ignore[override]
+        if self.recomputes and torch.is_grad_enabled():
+            return checkpoint(self._apply_layers, x, time, context, size, use_reentrant=False)
+        return self._apply_layers(x, time, context, size)
+
+    def _apply_layers(self, x: Tensor, time: Tensor, context: Tensor | None, size: torch.Size | None) -> Tensor:
         for layer in self:
             if isinstance(layer, _ResBlock):
                 x = layer(x, time)
@@ -153,14 +162,22 @@ class UNet(nn.Module):
             x = block(x, time, context, skips[-1].shape[2:] if skips else None)
         return self.out(x)
 
+    def recompute_activations(self) -> None:
+        """In training, compute each block's activations again on the way back instead of keeping them.
+
+        Source: Chen et al. 2016, arXiv:1604.06174.
+        """
+        for block in self.modules():
+            if isinstance(block, _Block):
+                block.recomputes = True
+
     def _attention(self, channels: int, depth: int) -> list[nn.Module]:
         if not depth:
             return []
         config = self.config
+        context_width = config.context_width or channels
         return [
-            SpatialTransformer(
-                channels, config.context_width, config.heads(channels), depth, uses_linear=config.uses_linear
-            )
+            SpatialTransformer(channels, context_width, config.heads(channels), depth, uses_linear=config.uses_linear)
         ]
 
     def _input_blocks(self) -> tuple[nn.ModuleList, list[int]]:

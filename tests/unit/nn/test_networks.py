@@ -125,3 +125,23 @@ def test_text_after_a_token_does_not_change_it() -> None:
         second = network(torch.tensor([[1, 2, 3, 9, 9, 9]]), torch.tensor([5])).hidden
     assert torch.allclose(first[:, :3], second[:, :3], atol=1e-6)
     assert not torch.allclose(first[:, 3:], second[:, 3:], atol=1e-3)
+
+
+def test_a_network_without_context_attends_to_the_picture_alone() -> None:
+    network = small_unet(context_width=0, vector_width=6)
+    x, vector = torch.randn(2, 4, 8, 8), torch.randn(2, 6)
+    found = network(x, torch.tensor([1.0, 5.0]), None, vector)
+    assert found.shape == x.shape
+    assert not torch.allclose(found, network(x, torch.tensor([1.0, 5.0]), None, vector + 1))
+
+
+def test_recomputed_activations_give_the_same_gradients_under_the_same_names() -> None:
+    plain, recomputing = small_unet(), small_unet()
+    recomputing.recompute_activations()
+    assert recomputing.state_dict().keys() == plain.state_dict().keys()
+    x, steps, context = torch.randn(2, 4, 8, 8), torch.tensor([1.0, 5.0]), torch.randn(2, 3, 16)
+    for network in (plain, recomputing):
+        network.requires_grad_(True)
+        network(x, steps, context).square().mean().backward()
+    for name, weight in plain.named_parameters():
+        assert torch.equal(weight.grad, recomputing.get_parameter(name).grad), name
