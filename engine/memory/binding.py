@@ -28,6 +28,7 @@ from engine.memory.device import Device
 from engine.memory.precision import is_storage_only, rounded
 from engine.memory.residency import LayerSizes, Placement, ResidencyPlan
 from engine.memory.transfer import Prefetcher
+from engine.memory.widening import widen
 from engine.weights.patches import NO_PATCHES, PatchSet
 from engine.weights.remap import WeightSpec
 
@@ -225,7 +226,7 @@ class BoundNetwork:
             spec = self.source.specs[name]
             stop = position + spec.num_elements * self.dtype.itemsize
             weight = self._scratch[position:stop].view(self.dtype).view(spec.shape)
-            weight.copy_(self._held[name] if name in self._held else self._as_held(name))
+            widen(self._held[name] if name in self._held else self._as_held(name), weight)
             layer.module.__dict__[attribute] = self.patches.apply(name, weight)
             position = -(-stop // _ALIGNMENT_BYTES) * _ALIGNMENT_BYTES
 

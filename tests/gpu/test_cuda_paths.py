@@ -50,6 +50,17 @@ def test_streamed_weights_give_the_resident_answer(path: Path) -> None:
     assert relative_error(denoised(cuda_host(mode=MemoryMode.STREAM), path), denoised(cuda_host(), path)) < 1e-5
 
 
+@pytest.mark.parametrize("mode", list(MemoryMode))
+@pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.float8_e5m2])
+def test_a_network_held_in_eight_bits_predicts_what_the_cpu_predicts(
+    path: Path, dtype: torch.dtype, mode: MemoryMode
+) -> None:
+    policy = PrecisionPolicy(network=dtype, force_float32=True)
+    device = NetworkHost(find_device("cuda:0"), 2 << 30, policy, mode)
+    cpu = NetworkHost(find_device("cpu"), 2 << 30, policy, mode)
+    assert relative_error(denoised(device, path), denoised(cpu, path)) < 1e-3
+
+
 def test_memory_is_back_at_its_baseline_after_freeing(path: Path) -> None:
     torch.cuda.synchronize()
     before = torch.cuda.memory_allocated()

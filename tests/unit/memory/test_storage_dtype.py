@@ -13,6 +13,7 @@ from engine.memory.device import Device, cpu_device
 from engine.memory.network import NetworkHost, NetworkSource
 from engine.memory.precision import PrecisionPolicy, is_storage_only, parse_dtype, rounded
 from engine.memory.residency import MemoryMode, Placement
+from engine.memory.widening import widen
 from engine.weights.patches import NO_PATCHES, PatchSet
 from tests.chain_network import PATCHES, WIDTH, X, chain, expected
 
@@ -184,6 +185,16 @@ def test_rounding_from_one_eight_bit_dtype_to_another_goes_by_value() -> None:
     values = torch.tensor([0.25, -3.0, 40000.0]).to(torch.float8_e5m2)
     assert rounded(values, torch.float8_e4m3fn).float().tolist() == [0.25, -3.0, 448.0]
     assert rounded(values, torch.float8_e5m2) is values
+
+
+@pytest.mark.parametrize("dtype", EIGHT_BITS)
+@pytest.mark.parametrize("wide", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
+def test_widening_gives_every_one_of_the_256_values(dtype: torch.dtype, wide: torch.dtype) -> None:
+    codes = torch.arange(256, dtype=torch.uint8).repeat(600)
+    for weight in (codes.view(dtype), codes.view(2, -1).view(dtype).t()):
+        out = torch.empty(weight.shape, dtype=wide)
+        widen(weight, out)
+        assert torch.equal(out.nan_to_num(7.0), weight.to(wide).nan_to_num(7.0))
 
 
 @pytest.mark.parametrize("dtype", EIGHT_BITS)
