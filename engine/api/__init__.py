@@ -42,6 +42,7 @@ from engine.api.annotations import (
     Svg,
     Text,
     UniqueId,
+    UpscaleModel,
     Vae,
 )
 from engine.api.context import Context, GraphExpansion, ModelLibrary, NodeResult
@@ -55,6 +56,7 @@ __all__ = [
     "AnyValue", "AtelierError", "BatchSize", "Blocker", "Bool", "Cancelled", "Choice", "Clip", "Conditioning",
     "Context", "Dimension", "ExtraPngInfo", "Float", "GraphExpansion", "Hidden", "Image", "InputFile", "Int", "Latent",
     "LatentOperation", "Lazy", "Mask", "Model", "ModelFile", "ModelLibrary", "NodeDefinition", "NodeError",
-    "NodeResult", "Options", "PromptJson", "Range", "Seed", "Socket", "String", "Svg", "Text", "UniqueId", "Vae",
+    "NodeResult", "Options", "PromptJson", "Range", "Seed", "Socket", "String", "Svg", "Text", "UniqueId",
+    "UpscaleModel", "Vae",
     "diffusion", "imaging", "node", "require_room", "require_text_room",
 ]  # fmt: skip

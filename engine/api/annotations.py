@@ -41,6 +41,7 @@ __all__ = [
     "Svg",
     "Text",
     "UniqueId",
+    "UpscaleModel",
     "Vae",
 ]
 
@@ -138,6 +139,7 @@ LatentOperation = Annotated[Callable[..., Any], Socket("LATENT_OPERATION")]
 Model = Annotated[Any, Socket("MODEL")]
 Clip = Annotated[Any, Socket("CLIP")]
 Vae = Annotated[Any, Socket("VAE")]
+UpscaleModel = Annotated[Any, Socket("UPSCALE_MODEL")]
 Conditioning = Annotated[list[Any], Socket("CONDITIONING")]
 """List of [cross-attention tensor [b n d], dict of further entries] pairs."""
 AnyValue = Annotated[Any, Socket(ANY_TYPE, is_wildcard=True)]

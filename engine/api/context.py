@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -11,7 +11,7 @@ import torch
 
 from engine.execution.events import Blocker
 
-__all__ = ["Context", "GraphExpansion", "ModelLibrary", "NodeResult"]
+__all__ = ["Adapter", "Context", "GraphExpansion", "ModelLibrary", "NodeResult"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,24 @@ class NodeResult:
     expand: GraphExpansion | None = None
 
 
+class Adapter(Protocol):
+    """An opened LoRA or kin (engine.families.adapters)."""
+
+    def apply(
+        self,
+        model: Any,
+        clip: Any,
+        strength_model: float = 1.0,
+        strength_clip: float = 1.0,
+        warn: Callable[[str], None] | None = None,
+    ) -> tuple[Any, Any]:
+        """The model and the text encoder with the adapter; either may be None. Strength 0 gives the same handle back.
+
+        Raises CheckpointError when it was made for another kind of model.
+        """
+        ...
+
+
 class ModelLibrary(Protocol):
     """Opens weight files as immutable handles; the worker provides it (engine.families.model_store)."""
 
@@ -51,6 +69,18 @@ class ModelLibrary(Protocol):
 
     def open_taesd(self, encoder: Path, decoder: Path) -> Any:
         """The tiny autoencoder of an encoder file and a decoder file. Raises CheckpointError."""
+        ...
+
+    def open_adapter(self, path: Path) -> Adapter:
+        """The adapter (LoRA or kin) of a file. Raises CheckpointError."""
+        ...
+
+    def hold_adapter(self, tensors: Mapping[str, torch.Tensor]) -> Adapter:
+        """The adapter of tensors in memory, by the keys a file would have. Raises CheckpointError."""
+        ...
+
+    def open_upscaler(self, path: Path) -> Any:
+        """The upscaler of a file: `scale` and `upscale(image, on_tile)`. Raises CheckpointError."""
         ...
 
     def pixel_space_vae(self) -> Any:

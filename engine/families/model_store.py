@@ -9,7 +9,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from engine.core.settings import Settings
+from engine.families.adapters.fitting import AdapterFile, open_adapter
 from engine.families.autoencoder.handle import NetworkAutoencoder
 from engine.families.autoencoder.opening import open_autoencoder, open_tiny_pair
 from engine.families.autoencoder.pixel_space import PixelSpaceAutoencoder
@@ -18,10 +21,13 @@ from engine.families.registry import FamilyRegistry, find_families
 from engine.families.text.clip_encoder import TextTools
 from engine.families.text.textual_inversion import EmbeddingFiles
 from engine.families.text.tokenizer import ClipTokenizer, vocabulary_path
+from engine.families.upscaler.handle import NetworkUpscaler
+from engine.families.upscaler.opening import open_upscaler
 from engine.memory.device import cpu_device, find_device
 from engine.memory.network import NetworkHost, default_budget_bytes
 from engine.memory.precision import Part, PrecisionPolicy, parse_dtype
 from engine.memory.residency import MemoryMode
+from engine.weights.adapters.tensors import HeldTensors
 from engine.weights.checkpoint import Checkpoint, FileStamp, open_checkpoint
 from engine.weights.digests import DigestStore, MemoryDigestStore, content_digest
 from engine.weights.pickles import ConversionPolicy
@@ -100,6 +106,22 @@ class ModelStore:
         """The autoencoder of models that denoise pixels; it needs no file."""
         return PixelSpaceAutoencoder()
 
+    def open_adapter(self, path: Path) -> AdapterFile:
+        """The adapter (LoRA or kin) of a file. Raises CheckpointError."""
+        return self._remember("adapter", (path,), lambda files: open_adapter(path.name, files[0]))
+
+    def hold_adapter(self, tensors: Mapping[str, torch.Tensor]) -> AdapterFile:
+        """The adapter of tensors in memory, by the keys a file would have. Raises CheckpointError."""
+        return open_adapter("The LoRA", HeldTensors(tensors))
+
+    def open_upscaler(self, path: Path) -> NetworkUpscaler:
+        """The upscaler of a file. Raises CheckpointError."""
+        return self._remember(
+            "upscaler",
+            (path,),
+            lambda files: open_upscaler(files[0], self._host("upscaler"), lambda: self._digest(path)),
+        )
+
     def content_digest(self, path: Path) -> str:
         """SHA-256 of a file, remembered for its version."""
         return self._digest(path)
@@ -153,7 +175,7 @@ def hosts_from_settings(settings: Settings) -> dict[Part, NetworkHost]:
     if wanted.vae_on_cpu and not device.shares_host_memory:
         host = cpu_device()
         vae = NetworkHost(host, default_budget_bytes(host, memory.max_ram_bytes), precision, mode)
-    return {"network": main, "text_encoder": main, "vae": vae}
+    return {"network": main, "text_encoder": main, "vae": vae, "upscaler": main}
 
 
 def model_store_from_settings(

@@ -12,7 +12,7 @@ from engine.memory.device import Device, supports_bfloat16
 
 __all__ = ["Part", "PrecisionPolicy", "is_storage_only", "parse_dtype", "rounded"]
 
-Part = Literal["network", "vae", "text_encoder"]
+Part = Literal["network", "vae", "text_encoder", "upscaler"]
 _COMPUTE_DTYPES = ("float64", "float32", "float16", "bfloat16")
 _STORAGE_DTYPES = ("float8_e4m3fn", "float8_e5m2", "float8_e8m0fnu")
 
@@ -52,7 +52,8 @@ class PrecisionPolicy:
 
     The CPU computes in float32 whatever is stored. Accelerators compute networks in float16, autoencoders in bfloat16
     where it is native (float16 overflows in some of them) and float32 elsewhere, text encoders in float32: they run
-    once per prompt and their rounding would be seen in every step.
+    once per prompt and their rounding would be seen in every step; upscalers in float32, as their rounding is seen in
+    the picture itself.
 
     force_float32: compute everything in float32. force_float16: compute networks and text encoders in float16 unless
     they have a request of their own; autoencoders are left out because some overflow.
@@ -68,12 +69,12 @@ class PrecisionPolicy:
         """The dtype in which a part's weights and activations meet."""
         if self.force_float32:
             return torch.float32
-        requested = getattr(self, part)
+        requested = self._requested(part)
         if requested is not None and not is_storage_only(requested):
             return requested
-        if self.force_float16 and part != "vae":
+        if self.force_float16 and part in ("network", "text_encoder"):
             return torch.float16
-        if device.kind == "cpu" or part == "text_encoder":
+        if device.kind == "cpu" or part in ("text_encoder", "upscaler"):
             return torch.float32
         if part == "vae":
             return torch.bfloat16 if supports_bfloat16(device) else torch.float32
@@ -81,10 +82,13 @@ class PrecisionPolicy:
 
     def storage_dtype(self, part: Part, device: Device) -> torch.dtype:
         """The dtype in which the weights of a part's linear and convolution layers are held between forwards."""
-        requested = getattr(self, part)
+        requested = self._requested(part)
         if requested is not None and is_storage_only(requested):
             return requested
         return self.compute_dtype(part, device)
+
+    def _requested(self, part: Part) -> torch.dtype | None:
+        return None if part == "upscaler" else getattr(self, part)
 
     def refuse_unsupported(self, device: Device) -> None:
         """Raise SettingsError for a dtype that the device does not have."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
 
-__all__ = ["blend_tiles", "tile_starts"]
+__all__ = ["blend_tiles", "count_tiles", "tile_starts"]
 
 
 def tile_starts(length: int, tile: int, overlap: int) -> list[int]:
@@ -15,6 +15,11 @@ def tile_starts(length: int, tile: int, overlap: int) -> list[int]:
     if length <= tile:
         return [0]
     return [min(start, length - overlap) for start in range(0, length - overlap, tile - overlap)]
+
+
+def count_tiles(size: Sequence[int], tile: tuple[int, int], overlap: int) -> int:
+    """How many tiles cover height and width `size`."""
+    return len(tile_starts(size[0], tile[0], overlap)) * len(tile_starts(size[1], tile[1], overlap))
 
 
 def blend_tiles(

@@ -18,7 +18,7 @@ from nodes.latent_operations import Sharpen
 OWN_TYPES = {
     "IMAGE", "MASK", "LATENT", "LATENT_OPERATION", "SVG", "WEBCAM", "INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", "*"
 }  # fmt: skip
-SKIPPED = {"VAELoader", "CheckpointLoaderSimple", "LoadLatent"}
+SKIPPED = {"VAELoader", "CheckpointLoaderSimple", "UpscaleModelLoader", "LoadLatent"}
 """Loaders of files that are not pictures; LoadLatent is tried with its own files elsewhere."""
 TRIED = sorted(
     name

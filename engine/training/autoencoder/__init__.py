@@ -1,0 +1,1 @@
+"""Training of autoencoders: posteriors, discriminator, perceptual distance, losses."""
