@@ -89,6 +89,16 @@ class ModelHandle(Denoiser, Protocol):
         """Estimated peak of memory, weights excluded, for a latent of this height and width."""
         ...
 
+    @property
+    def adapter_modules(self) -> Mapping[str, str]:
+        """Every name adapter files (LoRA and kin) use for a module → the module's name in the network."""
+        ...
+
+    @property
+    def weight_shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """Shape of every weight of the network, by the names patches use."""
+        ...
+
     def with_parameterization(self, parameterization: Parameterization) -> ModelHandle:
         """The same network read as predicting something else."""
         ...
@@ -119,6 +129,16 @@ class TextEncoderHandle(Protocol):
     @property
     def last_layer(self) -> int | None:
         """Negative number of the layer whose output is used, None for the family's own choice."""
+        ...
+
+    @property
+    def adapter_modules(self) -> Mapping[str, str]:
+        """As of `ModelHandle`. A handle of several encoders puts the encoder's key and a dot before names."""
+        ...
+
+    @property
+    def weight_shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """As of `ModelHandle`."""
         ...
 
     def with_last_layer(self, last_layer: int) -> TextEncoderHandle:

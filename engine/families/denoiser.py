@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -46,6 +46,10 @@ class NetworkForm(Protocol):
         """Estimated peak memory of a forward, weights excluded."""
         ...
 
+    def adapter_modules(self, modules: Iterable[str]) -> Mapping[str, str]:
+        """Every name adapter files use for one of these modules → the module's name."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class NetworkDenoiser:
@@ -87,6 +91,16 @@ class NetworkDenoiser:
     def context_width(self) -> int:
         """Width of the context it takes."""
         return self.form.context_width
+
+    @property
+    def adapter_modules(self) -> Mapping[str, str]:
+        """Every name adapter files use for a module → the module's name in the network."""
+        return self.form.adapter_modules(dict.fromkeys(name.rpartition(".")[0] for name in self.source.weights.specs))
+
+    @property
+    def weight_shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """Shape of every weight of the network, by name."""
+        return {name: spec.shape for name, spec in self.source.weights.specs.items()}
 
     def with_parameterization(self, parameterization: Parameterization) -> NetworkDenoiser:
         """The same network read as predicting something else."""

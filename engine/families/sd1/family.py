@@ -16,7 +16,7 @@ from engine.families.sd1.config import Sd1Config
 from engine.families.sd1.detect import FAMILY, detect
 from engine.families.sd1.keys import HARMLESS_KEYS, TEXT_RULES, ema_keys
 from engine.families.sd1.network import LATENT_FORMAT, Sd1Form, parameterization
-from engine.families.sd1.text import CHUNKS, ENCODER_KEY
+from engine.families.sd1.text import ADAPTER_NAMES, CHUNKS, ENCODER_KEY
 from engine.families.text.clip_encoder import ClipTextEncoder
 from engine.memory.network import NetworkSource
 from engine.nn.text_transformer import TextTransformer
@@ -86,7 +86,10 @@ def _open_text(
     reader = read_part(checkpoint, "cond_stage_model.transformer.", expected, TEXT_RULES, "text encoder")
     source = NetworkSource(_part_identity(checkpoint, "text"), "text_encoder", lambda: TextTransformer(text), reader)
     host = services.host("text_encoder")
-    return ClipTextEncoder(FAMILY, ENCODER_KEY, text, CHUNKS, source, host, services.text, digest), reader
+    encoder = ClipTextEncoder(
+        FAMILY, ENCODER_KEY, text, CHUNKS, source, host, services.text, digest, adapter_names=ADAPTER_NAMES
+    )
+    return encoder, reader
 
 
 def _part_identity(checkpoint: Checkpoint, part: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +16,7 @@ from engine.diffusion.latent_format import LatentFormat
 from engine.diffusion.parameterization import Parameterization
 from engine.diffusion.prediction import EpsPrediction, VPrediction
 from engine.diffusion.sigma_table import DiscreteSigmaTable, scaled_linear_betas
+from engine.families.adapters.unet_names import unet_module_names
 from engine.nn.unet import UNet, UNetConfig
 
 __all__ = ["LATENT_FORMAT", "Sd1Form", "parameterization"]
@@ -86,6 +88,10 @@ class Sd1Form:
         if inputs.concat is not None:
             x = torch.cat([x, inputs.concat], dim=1)
         return module(x, c_noise, inputs.context)
+
+    def adapter_modules(self, modules: Iterable[str]) -> Mapping[str, str]:
+        """Names of published files and of diffusers."""
+        return unet_module_names(self.config, modules)
 
     def activation_bytes(self, batch_size: int, height: int, width: int, bytes_per_value: int) -> int:
         """Skips of all levels, and the widest maps of the first (concatenated input, two halves of the gate)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,6 +10,7 @@ import torch
 
 from engine.core.digest import digest_value
 from engine.core.errors import NodeError
+from engine.families.adapters.text_names import NO_NAMES, TextNames
 from engine.families.contract import TextEncoding, TokenBatches, Warn
 from engine.families.text.chunks import ChunkForm, tokenize_chunks
 from engine.families.text.textual_inversion import EmbeddingFiles
@@ -38,7 +39,8 @@ class TextTools:
 class ClipTextEncoder:
     """One CLIP text transformer behind the CLIP socket.
 
-    key: its name in token batches ("l", "g"). digest: reads the content hash of the file when asked.
+    key: its name in token batches ("l", "g"). digest: reads the content hash of the file when asked. adapter_names:
+    what adapter files put before the names of its modules.
     """
 
     family: str
@@ -51,6 +53,7 @@ class ClipTextEncoder:
     digest: Callable[[], str] = field(repr=False)
     last_layer: int | None = None
     patches: PatchSet = NO_PATCHES
+    adapter_names: TextNames = NO_NAMES
 
     @property
     def identity(self) -> str:
@@ -61,6 +64,16 @@ class ClipTextEncoder:
     def content_digest(self) -> str:
         """SHA-256 of the file the weights came from."""
         return self.digest()
+
+    @property
+    def adapter_modules(self) -> Mapping[str, str]:
+        """Every name adapter files use for a module → the module's name in the network."""
+        return self.adapter_names.modules(dict.fromkeys(name.rpartition(".")[0] for name in self.source.weights.specs))
+
+    @property
+    def weight_shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """Shape of every weight of the network, by name."""
+        return {name: spec.shape for name, spec in self.source.weights.specs.items()}
 
     def with_last_layer(self, last_layer: int) -> ClipTextEncoder:
         """Stop at this layer, counted from the end; one the encoder does not have means its last."""
