@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +15,7 @@ from engine.core.containment import resolve_inside
 from engine.core.errors import AtelierError, ContainmentError, NodeError
 from engine.core.folders import Folders, split_annotation
 from engine.execution.instructions import NodePlace
-from engine.protocol.messages import Preview, StagedFile
+from engine.protocol.messages import PlacedFile, Preview, StagedFile
 from engine.worker.job import RunningJob
 from engine.worker.lanes import ThreadLane
 from engine.worker.pictures import encode_jpeg, encode_png
@@ -105,13 +105,17 @@ class RunVoice:
 
 @dataclass(slots=True)
 class NodeContext:
-    """The context of one call. `call_index` is its list item's number; `staged` collects the files it saved."""
+    """The context of one call. `call_index` is its list item's number; `staged` collects the files it saved.
+
+    `place_files` gives files their visible names at once; None where calls of the node may overlap.
+    """
 
     job: RunningJob
     place: NodePlace
     voice: RunVoice
     surroundings: NodeSurroundings
     call_index: int = 0
+    place_files: Callable[[Sequence[StagedFile]], list[PlacedFile]] | None = None
     staged: list[StagedFile] = field(default_factory=list)
 
     @property
@@ -231,3 +235,21 @@ class NodeContext:
                 height_px=int(height_px),
             )
         )
+
+    def commit_files(self, count: int) -> list[dict[str, Any]]:
+        """Give the last `count` saved files their visible names now, and wait for it; their entries for a UI output.
+
+        The node reports these files itself: they are not added to its UI output. Raises NodeError where `place_files`
+        is None, Cancelled when the job is to stop meanwhile.
+        """
+        if self.place_files is None:
+            raise NodeError("Files of this node get their names when it has ended.", code="cannot_commit")
+        if not count:
+            return []
+        files = self.staged[-count:]
+        placed = self.place_files(files)
+        del self.staged[-count:]
+        return [
+            {"filename": file.filename, "subfolder": file.subfolder, "type": file.type, **staged.extra}
+            for file, staged in zip(placed, files)
+        ]

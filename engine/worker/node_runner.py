@@ -22,6 +22,7 @@ from engine.protocol.messages import OutputsPlaced, OutputsStaged, PlacedFile, S
 from engine.worker.brisk import BriskNodes
 from engine.worker.context import NodeContext, NodeSurroundings, RunVoice
 from engine.worker.dependencies import Dependencies
+from engine.worker.early_files import EarlyFiles
 from engine.worker.failures import node_failure
 from engine.worker.hooks import hook_arguments
 from engine.worker.job import RunningJob
@@ -72,6 +73,7 @@ class _Run:
     future: Future[Any] | None = None
     is_over: bool = False
     is_interrupted: bool = False
+    num_early_files: int = 0
     results: list[CallResult] = field(default_factory=list)
     ui: list[Mapping[str, list[Any]] | None] = field(default_factory=list)
 
@@ -100,9 +102,9 @@ class _Run:
         return arguments
 
     def staged_files(self) -> list[StagedFile]:
-        """The files of all calls, numbered through."""
+        """The files of all calls, numbered through after those that were placed early."""
         files = [file for context in self.contexts for file in context.staged]
-        return [replace(file, ordinal=number) for number, file in enumerate(files)]
+        return [replace(file, ordinal=number) for number, file in enumerate(files, self.num_early_files)]
 
 
 class NodeRunner:
@@ -125,6 +127,7 @@ class NodeRunner:
         self._post = post
         self._running: dict[_RunKey, _Run] = {}
         self._placing: dict[_RunKey, _Run] = {}
+        self._early = EarlyFiles()
         self._brisk = BriskNodes()
 
     # ------------------------------------------------------------------ for the loop
@@ -132,12 +135,13 @@ class NodeRunner:
     def run(self, instruction: RunNode, job: RunningJob) -> None:
         """Start a node; CallsReturned or NodeRaised will be posted once."""
         definition = self._definitions[instruction.spec.name]
-        voice, contexts = None, []
+        run = _Run(instruction, job, definition, None, [], [None] * len(instruction.calls))
         if definition.context_parameter is not None:
             place, around = instruction.place, self._surroundings
-            voice = RunVoice(job, place, around)
-            contexts = [NodeContext(job, place, voice, around, index) for index in instruction.indices]
-        run = _Run(instruction, job, definition, voice, contexts, [None] * len(instruction.calls))
+            voice = run.voice = RunVoice(job, place, around)
+            # Calls that overlap would number their files by chance, and differently when the job is repeated.
+            commit = None if instruction.spec.is_async or definition.is_generator else partial(self._place_early, run)
+            run.contexts += [NodeContext(job, place, voice, around, index, commit) for index in instruction.indices]
         self._running[run.key] = run
         if definition.is_generator:
             self._lanes.device.submit(partial(self._start_flows, run))
@@ -161,7 +165,9 @@ class NodeRunner:
         self._lanes.named(instruction.spec.lane).submit(partial(self._run_lazy, instruction, job))
 
     def place(self, message: OutputsPlaced) -> None:
-        """The server committed the files of a node; its result can be reported."""
+        """The server committed the files of a node; its result can be reported, or its call goes on."""
+        if self._early.take(message):
+            return
         run = self._placing.pop((JobId(message.job), NodeId(message.node)), None)
         if run is None:
             return  # a second answer after a renewed lease
@@ -315,6 +321,13 @@ class NodeRunner:
         self._placing[run.key] = run
         lease = run.job.lease
         run.job.send(OutputsStaged(lease.job, lease.epoch, run.instruction.node.id, files))
+
+    def _place_early(self, run: _Run, files: Sequence[StagedFile]) -> list[PlacedFile]:
+        """Name files in the middle of a call. Their numbers are the same whenever the job is repeated."""
+        numbered = [replace(file, ordinal=number) for number, file in enumerate(files, run.num_early_files)]
+        placed = self._early.place(run.job, run.instruction.node.id, numbered, run.check_interrupted)
+        run.num_early_files += len(placed)
+        return placed
 
     def _add_file_entries(self, run: _Run, placed: Sequence[PlacedFile]) -> None:
         position = 0

@@ -169,7 +169,15 @@ class Client:
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerThread]:
     """One server for all tests of this folder, with the sample packs."""
-    packs = ("classic_pack", "schema_pack", "broken_pack", "prestart_pack", "server_pack", "any_names_pack")
+    packs = (
+        "classic_pack",
+        "schema_pack",
+        "broken_pack",
+        "prestart_pack",
+        "server_pack",
+        "any_names_pack",
+        "saving_pack",
+    )
     settings = make_settings(tmp_path_factory.mktemp("compat"), *packs)
     with serving(settings) as running:
         yield running
