@@ -79,6 +79,10 @@ class ModelLibrary(Protocol):
         """The adapter of tensors in memory, by the keys a file would have. Raises CheckpointError."""
         ...
 
+    def open_upscaler(self, path: Path) -> Any:
+        """The upscaler of a file: `scale` and `upscale(image, on_tile)`. Raises CheckpointError."""
+        ...
+
     def pixel_space_vae(self) -> Any:
         """The VAE whose latents are the pictures themselves, in [-1, 1]; it needs no file."""
         ...

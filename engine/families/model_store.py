@@ -21,6 +21,8 @@ from engine.families.registry import FamilyRegistry, find_families
 from engine.families.text.clip_encoder import TextTools
 from engine.families.text.textual_inversion import EmbeddingFiles
 from engine.families.text.tokenizer import ClipTokenizer, vocabulary_path
+from engine.families.upscaler.handle import NetworkUpscaler
+from engine.families.upscaler.opening import open_upscaler
 from engine.memory.device import cpu_device, find_device
 from engine.memory.network import NetworkHost, default_budget_bytes
 from engine.memory.precision import Part, PrecisionPolicy, parse_dtype
@@ -112,6 +114,14 @@ class ModelStore:
         """The adapter of tensors in memory, by the keys a file would have. Raises CheckpointError."""
         return open_adapter("The LoRA", HeldTensors(tensors))
 
+    def open_upscaler(self, path: Path) -> NetworkUpscaler:
+        """The upscaler of a file. Raises CheckpointError."""
+        return self._remember(
+            "upscaler",
+            (path,),
+            lambda files: open_upscaler(files[0], self._host("upscaler"), lambda: self._digest(path)),
+        )
+
     def content_digest(self, path: Path) -> str:
         """SHA-256 of a file, remembered for its version."""
         return self._digest(path)
@@ -165,7 +175,7 @@ def hosts_from_settings(settings: Settings) -> dict[Part, NetworkHost]:
     if wanted.vae_on_cpu and not device.shares_host_memory:
         host = cpu_device()
         vae = NetworkHost(host, default_budget_bytes(host, memory.max_ram_bytes), precision, mode)
-    return {"network": main, "text_encoder": main, "vae": vae}
+    return {"network": main, "text_encoder": main, "vae": vae, "upscaler": main}
 
 
 def model_store_from_settings(
