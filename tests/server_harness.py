@@ -15,6 +15,7 @@ import aiohttp
 from engine.core.folders import Folders, default_model_folders
 from engine.core.settings import Settings
 from engine.server.app import running_server
+from engine.server.connections import ConnectionLimits
 from engine.server.core import Engine
 
 __all__ = ["FAKE_WORKER", "ROOT", "Server", "chain", "running", "settings_in", "toy", "write"]
@@ -82,10 +83,12 @@ class Server:
 
 
 @asynccontextmanager
-async def running(settings: Settings, worker: tuple[str, ...] | None = FAKE_WORKER) -> AsyncIterator[Server]:
+async def running(
+    settings: Settings, worker: tuple[str, ...] | None = FAKE_WORKER, limits: ConnectionLimits | None = None
+) -> AsyncIterator[Server]:
     """Serve with the fake worker, or with another worker's command line (None: the real one)."""
     async with (
-        running_server(settings, clock=time.time, worker_command=worker) as (engine, addresses),
+        running_server(settings, clock=time.time, worker_command=worker, limits=limits) as (engine, addresses),
         aiohttp.ClientSession() as session,
     ):
         yield Server(engine, addresses[0], session)

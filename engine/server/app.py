@@ -19,6 +19,7 @@ from engine.core.errors import SettingsError
 from engine.core.settings import Settings
 from engine.server.composition import running_engine
 from engine.server.compression import compressed
+from engine.server.connections import ConnectionLimits, ConnectionWatch
 from engine.server.core import Engine
 from engine.server.operations import SERVICES
 from engine.server.pages import add_pages
@@ -62,7 +63,11 @@ def with_token(settings: Settings) -> Settings:
 
 @asynccontextmanager
 async def running_server(
-    settings: Settings, *, clock: Callable[[], float] = time.time, worker_command: Sequence[str] | None = None
+    settings: Settings,
+    *,
+    clock: Callable[[], float] = time.time,
+    worker_command: Sequence[str] | None = None,
+    limits: ConnectionLimits | None = None,
 ) -> AsyncIterator[tuple[Engine, list[str]]]:
     """A served engine and its addresses. Port 0 takes a free port.
 
@@ -77,9 +82,8 @@ async def running_server(
         )
     tls = tls_context(settings)
     async with running_engine(settings, clock, worker_command) as engine:
-        runner = web.AppRunner(
-            create_app(engine.services), access_log=None, auto_decompress=False, shutdown_timeout=_SHUTDOWN_S
-        )
+        watch = ConnectionWatch(limits or ConnectionLimits())
+        runner = watch.runner(create_app(engine.services), auto_decompress=False, shutdown_timeout=_SHUTDOWN_S)
         await runner.setup()
         try:
             addresses = []
@@ -96,7 +100,8 @@ async def running_server(
             for address in runner.addresses:
                 name = f"[{address[0]}]" if ":" in address[0] else address[0]
                 addresses.append(f"{'http' if tls is None else 'https'}://{name}:{address[1]}")
-            yield engine, addresses
+            async with watch.watching(runner):
+                yield engine, addresses
         finally:
             await runner.cleanup()
 
