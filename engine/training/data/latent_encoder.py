@@ -1,0 +1,72 @@
+"""The frozen first stage as a cache of latents sees it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from engine.nn.autoencoder import Autoencoder
+
+__all__ = ["AutoencoderEncoder", "LatentEncoder"]
+
+
+class LatentEncoder(Protocol):
+    """Pixels → latents in the scale of the network that is trained on them."""
+
+    @property
+    def digest(self) -> str:
+        """Equal digest, equal latents: weights, scale and shift."""
+        ...
+
+    @property
+    def num_channels(self) -> int:
+        """Channels of a latent."""
+        ...
+
+    @property
+    def downscale(self) -> int:
+        """Pixels per latent cell."""
+        ...
+
+    def encode(self, pixels: Tensor) -> Tensor:
+        """[b 3 h w] in [-1, 1] → [b c h/f w/f] (the mean), or [b 2c h/f w/f] (mean and log variance), network scale."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class AutoencoderEncoder:
+    """A KL autoencoder; latents become (latent - shift) · scale.
+
+    digest: of the weights, scale and shift. keeps_variance: answer with mean and log variance.
+    """
+
+    autoencoder: Autoencoder = field(repr=False)
+    digest: str
+    scale: float = 1.0
+    shift: float = 0.0
+    keeps_variance: bool = True
+
+    @property
+    def num_channels(self) -> int:
+        """Channels of a latent."""
+        return self.autoencoder.config.latent_channels
+
+    @property
+    def downscale(self) -> int:
+        """Pixels per latent cell."""
+        return self.autoencoder.config.downscale
+
+    @torch.no_grad()
+    def encode(self, pixels: Tensor) -> Tensor:
+        """Pixels [b 3 h w] on any device → moments float32 on the autoencoder's device."""
+        weight = next(self.autoencoder.parameters())
+        moments = self.autoencoder.encode(pixels.to(weight)).float()
+        mean, log_variance = moments.chunk(2, dim=1)
+        mean = (mean - self.shift) * self.scale
+        if not self.keeps_variance:
+            return mean
+        # Var(scale · z) = scale² · Var(z); the clamp is that of latent diffusion.
+        return torch.cat([mean, log_variance.clamp(-30, 20) + 2 * torch.tensor(self.scale).abs().log()], dim=1)

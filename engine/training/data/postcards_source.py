@@ -1,0 +1,97 @@
+"""The procedural postcards as an endless source: a new scene for every draw, painted in the loader's processes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from engine.core.digest import digest_bytes, digest_value
+from engine.training.config.resolve import to_plain
+from engine.training.data.collate import Example
+from engine.training.data.pictures import to_pixels
+from engine.training.data.place import Place
+from engine.training.data.source import OpenContext, item_chance
+from engine.training.postcards import Scene, caption_of, render, scene_at
+from engine.training.postcards.vocabulary import KINDS, STYLES
+
+__all__ = ["PostcardsRecipe", "PostcardsSource"]
+
+_NUM_PARAPHRASES = 1 << 20
+_NUM_PROBES = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PostcardsRecipe:
+    """Illustrated scenes with captions, `image` [3 size size] and `text`.
+
+    split: "train", or "held_out" for scenes that no training run sees.
+    seed: which series of scenes; not the run's, so that runs with other seeds share a cache of latents.
+    exclude_styles, exclude_kinds: styles and kinds of object that never occur.
+    plain_captions: share of examples whose caption names everything in the plainest words.
+    """
+
+    kind: Literal["postcards"] = "postcards"
+    size: int = 256
+    split: Literal["train", "held_out"] = "train"
+    seed: int = 0
+    exclude_styles: tuple[str, ...] = ()
+    exclude_kinds: tuple[str, ...] = ()
+    plain_captions: float = 0.2
+
+    def __post_init__(self) -> None:
+        for name, words, known in (
+            ("exclude_styles", self.exclude_styles, STYLES),
+            ("exclude_kinds", self.exclude_kinds, tuple(KINDS)),
+        ):
+            if unknown := [word for word in words if word not in known]:
+                raise ValueError(f"{name} has {unknown[0]!r}; known are {', '.join(known)}")
+            if set(words) == set(known):
+                raise ValueError(f"{name} leaves nothing")
+        if not 0 <= self.plain_captions <= 1:
+            raise ValueError("plain_captions is a share between 0 and 1")
+
+    def open(self, context: OpenContext) -> PostcardsSource:
+        """The source. Nothing is stored; a few scenes are painted for the digest."""
+        return PostcardsSource(self, context.seed)
+
+
+class PostcardsSource:
+    """The opened source: `place.draw` is the number of the scene."""
+
+    def __init__(self, recipe: PostcardsRecipe, seed: int) -> None:
+        self._recipe = recipe
+        self._seed = seed
+        self.digest = self._probe()
+
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, place: Place) -> Example:
+        scene = self._scene(place)
+        chance = item_chance(self._seed, "postcards", place)
+        is_plain = chance.stream("plain").happens(self._recipe.plain_captions)
+        paraphrase = 0 if is_plain else 1 + chance.stream("paraphrase").below(_NUM_PARAPHRASES)
+        example: dict[str, Any] = {"image": to_pixels(render(scene, self._recipe.size))}
+        return {**example, "text": caption_of(scene, paraphrase).text}
+
+    def captions(self, place: Place, num_captions: int) -> tuple[str, ...]:
+        """The plain caption and paraphrases of it, without repetitions."""
+        scene = self._scene(place)
+        return tuple(dict.fromkeys(caption_of(scene, paraphrase).text for paraphrase in range(num_captions)))
+
+    def _scene(self, place: Place) -> Scene:
+        recipe = self._recipe
+        return scene_at(
+            place.draw,
+            seed=recipe.seed,
+            split=recipe.split,
+            exclude_styles=recipe.exclude_styles,
+            exclude_kinds=recipe.exclude_kinds,
+        )
+
+    def _probe(self) -> str:
+        """Digest of the recipe and of the first scenes' pixels and words, so a change of the painter shows."""
+        scenes = [self._scene(Place(0, number)) for number in range(_NUM_PROBES)]
+        words = [caption_of(scene, number).text for number, scene in enumerate(scenes)]
+        pixels = [render(scene, self._recipe.size).tobytes() for scene in scenes]
+        return digest_bytes(digest_value([to_plain(self._recipe), words]).encode(), *pixels)
