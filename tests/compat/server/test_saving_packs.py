@@ -38,7 +38,7 @@ async def test_its_files_are_assets_of_the_job(client: Client) -> None:
     reply = await client.queue(look("asset"))
     await client.finished(reply["prompt_id"])
     found = await client.get(f"/api/v1/assets?job={reply['prompt_id']}")
-    places = [(item["node"], item["subfolder"], item["filename"]) for item in found["assets"]]
+    places = [(item["node"], item["subfolder"], item["filename"]) for item in found]
     assert sorted(places) == [("2", "", "asset_00001_.png"), ("2", "sub", "asset_00001_.png")]
 
 

@@ -2,22 +2,64 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
 from dataclasses import replace
 
 import pytest
 
+from engine.api import NodeError
 from engine.compat.comfyui.worker import Installation, PackDesk
 
 from .conftest import PACKS, LoadPack, run
 
 
-def test_a_pack_that_imports_what_is_not_emulated_says_which_name_and_stops_no_other(load: LoadPack) -> None:
-    loaded = load("broken_pack", "classic_pack")
-    broken, classic = loaded.reports
-    assert "comfy.ldm" in broken.error
-    assert "(wanted by custom_nodes.broken_pack) is not emulated by Atelier yet" in broken.error
+def test_a_pack_that_cannot_be_imported_is_reported_and_stops_no_other(load: LoadPack) -> None:
+    broken, classic = load("broken_pack", "classic_pack").reports
+    assert "No module named 'a_library_nobody_has_installed'" in broken.error
     assert broken.node_types == []
     assert "SampleGradient" in classic.node_types
+
+
+def test_a_pack_that_imports_what_is_not_emulated_loads_and_its_other_nodes_run(load: LoadPack) -> None:
+    loaded = load("lacking_pack")
+    assert loaded.reports[0].error == ""
+    assert loaded.reports[0].node_types == ["SampleNeeds", "SampleNeedsNothing"]
+    # Whoever expects a name to be missing takes the way round it.
+    assert run(loaded.definitions["SampleNeedsNothing"]).values == ("None None False False",)
+
+
+@pytest.mark.parametrize(
+    ("which", "name"),
+    [
+        ("attention", "comfy.ldm.modules.attention.optimized_attention"),
+        ("member", "comfy.sd.load_lora_for_models"),
+        ("sampler", "nodes.common_ksampler"),
+        ("subclass", "comfy.samplers.CFGGuider"),
+    ],
+)
+def test_a_node_that_uses_what_is_not_emulated_fails_with_its_name(load: LoadPack, which: str, name: str) -> None:
+    definition = load("lacking_pack").definitions["SampleNeeds"]
+    with pytest.raises(NodeError, match=rf"^{name} \(wanted by lacking_pack\) is not emulated") as raised:
+        run(definition, which=which)
+    assert raised.value.code == "not_emulated"
+
+
+def test_the_report_of_a_pack_names_what_it_lacks(load: LoadPack, installed: Installation) -> None:
+    loaded = load("lacking_pack", "classic_pack")
+    report, other = PackDesk(installed.host).announce(loaded.reports)
+    (foreign, lacking) = report.warnings
+    assert "SampleForeign" in foreign
+    for name in ("comfy.sd", "comfy.samplers.CFGGuider", "nodes.common_ksampler", "comfy.utils.unet_to_diffusers"):
+        assert name in lacking
+    assert "rms_norm" not in lacking
+    assert not any("emulated" in text for text in other.warnings)
+
+
+def test_placeholders_are_gone_with_the_installation(load: LoadPack, installed: Installation) -> None:
+    load("lacking_pack")
+    assert "comfy.ldm.modules.attention" in sys.modules
+    installed.remove()
+    assert not any(name.startswith("comfy.ldm") for name in sys.modules)
 
 
 def test_a_prestartup_script_runs_before_its_pack(load: LoadPack, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,6 +66,7 @@ class Host:
         routes, prompt_handlers: what packs asked the web server for, served by a PackDesk. `is_announced`: the server
             has been told of them; what is declared later comes too late.
         thread: where handlers of packs run.
+        lacking: names that are not emulated and that packs got placeholders for while they loaded, by pack.
     """
 
     settings: Settings
@@ -77,6 +78,7 @@ class Host:
     prompt_handlers: list[RecordedHandler] = field(default_factory=list)
     is_announced: bool = False
     thread: PackThread = field(default_factory=PackThread)
+    lacking: dict[str, dict[str, None]] = field(default_factory=dict)
     extra_web_directories: MutableMapping[str, str] = field(default_factory=dict)
 
     def tell(self, event: str, data: Any, client: str | None = None) -> None:

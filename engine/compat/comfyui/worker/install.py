@@ -16,6 +16,7 @@ from typing import Any
 from engine.compat.comfyui.worker.host import Host, asking_pack
 from engine.compat.comfyui.worker.standins import build_modules
 from engine.compat.comfyui.worker.standins.module import not_emulated
+from engine.compat.comfyui.worker.standins.placeholders import Placeholders
 
 __all__ = ["Installation", "install"]
 
@@ -65,7 +66,11 @@ def install(host: Host) -> Installation:
             _place(name, module, installation._undo)
         names.append(name)
     installation.names = tuple(names)
-    finder = _NotEmulatedFinder(tuple(prefix for prefix in _PREFIXES if prefix not in taken))
+    placeholders = Placeholders(host)
+    for module in modules.values():
+        module.missing = placeholders.attribute
+    finder = _NotEmulatedFinder(tuple(prefix for prefix in _PREFIXES if prefix not in taken), placeholders)
+    installation._undo.append(finder.forget_modules)
     installation._finder = finder
     sys.meta_path.append(finder)
     return installation
@@ -117,16 +122,33 @@ def _extend_own_package(stand_in: ModuleType, undo: list[Callable[[], None]]) ->
     undo.append(restore)
 
 
-class _NotEmulatedFinder(importlib.abc.MetaPathFinder):
-    """Last on the path: explains that a module of the emulated families has no stand-in."""
+class _NotEmulatedFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Last on the path: modules of the emulated families that have no stand-in are placeholders, or do not exist."""
 
-    def __init__(self, prefixes: tuple[str, ...]) -> None:
+    def __init__(self, prefixes: tuple[str, ...], placeholders: Placeholders) -> None:
         self._prefixes = prefixes
+        self._placeholders = placeholders
+        self._made: list[str] = []
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        """None for foreign names; raises ModuleNotFoundError for ours."""
-        if fullname.split(".")[0] in self._prefixes:
-            raise ModuleNotFoundError(not_emulated(fullname, asking_pack()), name=fullname)
-        return None
+        """None for foreign names; raises ModuleNotFoundError for ours where no placeholder is wanted."""
+        if fullname.split(".")[0] not in self._prefixes:
+            return None
+        if self._placeholders.wants_module():
+            return importlib.machinery.ModuleSpec(fullname, self, is_package=True)
+        raise ModuleNotFoundError(not_emulated(fullname, asking_pack()), name=fullname)
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:
+        """A module of placeholders."""
+        self._made.append(spec.name)
+        return self._placeholders.module(spec.name)
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Nothing to run."""
+
+    def forget_modules(self) -> None:
+        """Take the placeholders out of `sys.modules` again."""
+        for name in self._made:
+            sys.modules.pop(name, None)

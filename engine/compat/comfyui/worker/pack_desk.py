@@ -49,12 +49,18 @@ class PackDesk:
         return [
             replace(
                 report,
-                warnings=[*report.warnings, *warnings.get(pack_key(report.name), ())],
+                warnings=[*report.warnings, *self._lacking(report), *warnings.get(pack_key(report.name), ())],
                 routes=routes.get(pack_key(report.name), []),
                 changes_submissions=pack_key(report.name) in changers,
             )
             for report in reports
         ]
+
+    def _lacking(self, report: PackReport) -> list[str]:
+        names = sorted(self._host.lacking.get(pack_key(report.name), ()))
+        if not names:
+            return []
+        return [f"Not emulated yet, so that nodes that need it fail when they run: {', '.join(names)}."]
 
     def answer(self, call: CallPack, send: Callable[[Message], None]) -> None:
         """Answer on the packs' own event loop; see `engine.worker.pack_services`."""

@@ -1,3 +1,3 @@
-from comfy.ldm.modules.attention import optimized_attention
+import a_library_nobody_has_installed
 
-NODE_CLASS_MAPPINGS = {"SampleBroken": optimized_attention}
+NODE_CLASS_MAPPINGS = {"SampleBroken": a_library_nobody_has_installed.Node}

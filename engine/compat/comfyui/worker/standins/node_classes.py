@@ -12,7 +12,7 @@ from engine.compat.comfyui.worker.host import Host, asking_pack
 from engine.compat.comfyui.worker.running import running
 from engine.compat.comfyui.worker.standins.image_savers import image_savers
 from engine.compat.comfyui.worker.standins.interrupt import interrupt_current_processing
-from engine.compat.comfyui.worker.standins.module import StandIn, _is_from_import, not_emulated
+from engine.compat.comfyui.worker.standins.module import StandIn, not_emulated
 from engine.graph.schema import FileChoices, InputSpec, NodeSpec
 
 __all__ = ["NodeTable", "build", "facade", "find_definition"]
@@ -86,10 +86,7 @@ class _NodesModule(StandIn):
     def __getattr__(self, name: str) -> Any:
         if not name.startswith("_") and name in self._table:
             return self._table[name]
-        sentence = not_emulated(f"nodes.{name}", asking_pack())
-        if _is_from_import(sys._getframe(1)) and not name.startswith("_"):
-            raise ImportError(sentence, name="nodes")
-        raise AttributeError(sentence)
+        return self.instead_of(name)
 
 
 class NodeTable(MutableMapping[str, Any]):
