@@ -15,6 +15,7 @@ COMMANDS = {
     "run": "run a workflow or prompt file and print the paths of its outputs",
     "validate": "check a workflow or prompt file without running it",
     "nodes": "list the node types, or describe one",
+    "train": "train a model from a recipe, or go on with a run",
     "doctor": "show versions, device, memory and folders, and what is missing",
     "test": "run all tests",
     "bench": "run the benchmarks and print their figures as a table",

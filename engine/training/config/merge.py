@@ -85,7 +85,7 @@ def apply_override(config: Mapping[str, Any], override: str) -> dict[str, Any]:
     place, separator, text = override.partition("=")
     keys = place.strip().split(".")
     if not separator or not all(keys):
-        raise ConfigError(f"{override!r} is no override.", hint="Write key.sub=value, for example data.batch_size=8.")
+        raise ConfigError(f"{override!r} is no override.", hint="Write key.sub=value, for example loader.batch_size=8.")
     try:
         value = yaml.load(text, _Loader)
     except yaml.YAMLError as error:

@@ -1,0 +1,100 @@
+"""A diffusion model under training: network, conditioner and first stage, and the loss of one batch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from engine.diffusion.condition_inputs import ConditionInputs
+from engine.training.config.error import ConfigError
+from engine.training.context import BuildContext
+from engine.training.data.collate import Batch
+from engine.training.diffusion_recipe import DiffusionRecipe
+from engine.training.loss import diffusion_loss
+from engine.training.randomness import StepChance
+
+__all__ = ["DiffusionModule", "build_diffusion_module"]
+
+
+class DiffusionModule(nn.Module):
+    """Keys: network.…, conditioner.embedders.N.…, first_stage.…
+
+    seed: of everything random about a step.
+    """
+
+    def __init__(self, recipe: DiffusionRecipe, context: BuildContext) -> None:
+        super().__init__()
+        self.recipe = recipe
+        self.memory_format: torch.memory_format | None = None
+        self.seed = context.seed
+        self.parameterization = recipe.parameterization.build()
+        self.network = recipe.network.build(context)
+        self.conditioner = recipe.conditioner.build(context)
+        self.first_stage = recipe.first_stage.build(context)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return next(self.network.parameters()).device
+
+    def trained_parameters(self) -> dict[str, nn.Parameter]:
+        """What is learned, by name; the frozen parts come from their files again."""
+        return {name: parameter for name, parameter in self.named_parameters() if parameter.requires_grad}
+
+    def compile(self, *arguments: Any, **options: Any) -> None:
+        """Let torch compile the parts that are learned; names of weights stay."""
+        self.network.compile(*arguments, **options)
+        for embedder in self.conditioner.parts:
+            if embedder.is_trainable and (text := getattr(embedder, "transformer", None)) is not None:
+                text.compile(*arguments, **options)
+
+    def prepare(self, batch: Batch) -> Batch:
+        """The batch with texts as tokens: work for the host that needs no weights, done ahead of the step."""
+        text = self.conditioner.text
+        if text is None or text.input_key not in batch or f"{text.input_key}_tokens" in batch:
+            return batch
+        return {**batch, f"{text.input_key}_tokens": text.tokenize(batch[text.input_key])}
+
+    def loss(self, batch: Mapping[str, Any], num_step_examples: int) -> Tensor:
+        """The mean loss of a batch that is a part of a step over `num_step_examples` examples."""
+        latent = batch.get("latent")
+        source = batch.get(self.recipe.input_key) if latent is None else latent
+        if source is None:
+            raise ConfigError(
+                f"The data gives neither 'latent' nor {self.recipe.input_key!r}.",
+                hint=f"Set model.input_key to one of {sorted(key for key in batch if key != 'first_draw')}.",
+            )
+        chance = StepChance.of_batch(self.seed, batch["first_draw"], len(source), num_step_examples, source.device)
+        if latent is None:
+            with torch.autocast(source.device.type, enabled=False):
+                latent = self.first_stage.encode(source.float(), chance)
+        inputs = self.conditioner(batch, chance)
+        return diffusion_loss(
+            self.predict,
+            self.parameterization,
+            latent.float(),
+            inputs,
+            chance,
+            self.recipe.sigma_sampling,
+            self.recipe.weighting,
+            self.recipe.offset_noise,
+        )
+
+    def predict(self, x: Tensor, c_noise: Tensor, inputs: ConditionInputs) -> Tensor:
+        """The network's raw output; an `engine.diffusion.parameterization.Network`."""
+        if self.memory_format is not None and x.ndim == 4:
+            x = x.contiguous(memory_format=self.memory_format)
+        return self.recipe.network.call(self.network, x, c_noise, inputs)
+
+    def use_channels_last(self) -> None:
+        """Lay out kernels and feature maps with the channels last, which tensor cores prefer."""
+        self.memory_format = torch.channels_last
+        self.network.to(memory_format=torch.channels_last)
+
+
+def build_diffusion_module(recipe: DiffusionRecipe, context: BuildContext) -> DiffusionModule:
+    """The module with its first weights, on the CPU."""
+    return DiffusionModule(recipe, context)

@@ -1,0 +1,1 @@
+"""Embedders, one a file: each turns one key of a batch into a conditioning tensor."""

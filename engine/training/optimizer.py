@@ -1,0 +1,110 @@
+"""The optimizer and how its learning rate changes over a run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+__all__ = ["ConstantSchedule", "CosineSchedule", "LinearSchedule", "OptimizerRecipe"]
+
+
+@dataclass(frozen=True, slots=True)
+class ConstantSchedule:
+    """The full rate after the warm-up."""
+
+    kind: Literal["constant"] = "constant"
+    warmup_steps: int = 0
+
+    def factor(self, step: int, max_steps: int) -> float:
+        """Factor on the rate for step number `step` (from 0)."""
+        return _warmup(step, self.warmup_steps)
+
+
+@dataclass(frozen=True, slots=True)
+class CosineSchedule:
+    """Half a cosine from the full rate after the warm-up down to `final` of it at the end of the run.
+
+    Source: Loshchilov & Hutter 2017, arXiv:1608.03983, without restarts.
+    """
+
+    kind: Literal["cosine"]
+    warmup_steps: int = 0
+    final: float = 0.0
+
+    def factor(self, step: int, max_steps: int) -> float:
+        """Factor on the rate for step number `step` (from 0)."""
+        if step < self.warmup_steps:
+            return _warmup(step, self.warmup_steps)
+        return self.final + (1.0 - self.final) * 0.5 * (
+            1.0 + math.cos(math.pi * _part(step, self.warmup_steps, max_steps))
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class LinearSchedule:
+    """A straight line from the full rate after the warm-up down to `final` of it at the end of the run."""
+
+    kind: Literal["linear"]
+    warmup_steps: int = 0
+    final: float = 0.0
+
+    def factor(self, step: int, max_steps: int) -> float:
+        """Factor on the rate for step number `step` (from 0)."""
+        if step < self.warmup_steps:
+            return _warmup(step, self.warmup_steps)
+        return 1.0 - (1.0 - self.final) * _part(step, self.warmup_steps, max_steps)
+
+
+@dataclass(frozen=True, slots=True)
+class OptimizerRecipe:
+    """AdamW. Source: Loshchilov & Hutter 2019, arXiv:1711.05101.
+
+    Biases, norms and bare vectors are not decayed. max_norm: gradients are scaled down to this norm; None leaves them.
+    """
+
+    learning_rate: float = 1e-4
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    weight_decay: float = 0.01
+    max_norm: float | None = None
+    schedule: ConstantSchedule | CosineSchedule | LinearSchedule = ConstantSchedule()
+
+    def __post_init__(self) -> None:
+        if self.learning_rate <= 0:
+            raise ValueError("learning_rate must be positive")
+
+    def rate(self, step: int, max_steps: int) -> float:
+        """Learning rate of step number `step` (from 0) of a run: a function of the step alone."""
+        return self.learning_rate * self.schedule.factor(step, max_steps)
+
+    def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        """The optimizer of these parameters; one fused kernel on an accelerator."""
+        decayed, plain = [], []
+        for parameter in parameters:
+            (decayed if parameter.ndim > 1 else plain).append(parameter)
+        groups: list[dict[str, Any]] = [
+            {"params": decayed, "weight_decay": self.weight_decay},
+            {"params": plain, "weight_decay": 0.0},
+        ]
+        is_fused = any(p.is_cuda for p in decayed + plain)
+        return torch.optim.AdamW(
+            [group for group in groups if group["params"]],
+            lr=self.learning_rate,
+            betas=self.betas,
+            eps=self.eps,
+            fused=is_fused,
+        )
+
+
+def _warmup(step: int, warmup_steps: int) -> float:
+    return min(1.0, (step + 1) / warmup_steps) if warmup_steps else 1.0
+
+
+def _part(step: int, warmup_steps: int, max_steps: int) -> float:
+    """How much of the way after the warm-up is done, in [0, 1]."""
+    return min(1.0, (step - warmup_steps) / max(1, max_steps - warmup_steps))

@@ -1,0 +1,83 @@
+"""How noise levels are drawn in training."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor
+
+from engine.diffusion.sigma_table import FlowSigmaTable, SigmaTable
+from engine.training.randomness import StepChance
+
+__all__ = ["DiscreteSampling", "LogNormalSampling", "LogitNormalSampling", "SigmaSampling", "UniformSampling"]
+
+_PURPOSE = "sigma"
+
+
+class SigmaSampling(Protocol):
+    """One way to draw noise levels."""
+
+    def draw(self, chance: StepChance, table: SigmaTable) -> Tensor:
+        """A level for each example of a batch, float32 [b] on the chance's device."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LogNormalSampling:
+    """log(sigma) is normal. Source: Karras et al. 2022, arXiv:2206.00364, table 1."""
+
+    kind: Literal["log_normal"]
+    mean: float = -1.2
+    std: float = 1.2
+
+    def draw(self, chance: StepChance, table: SigmaTable) -> Tensor:
+        """Levels of any size; the table does not bound them."""
+        return (chance.normal(_PURPOSE, ()) * self.std + self.mean).exp()
+
+
+@dataclass(frozen=True, slots=True)
+class DiscreteSampling:
+    """Every level of the table is equally likely. Source: Ho et al. 2020, arXiv:2006.11239, algorithm 1."""
+
+    kind: Literal["discrete"]
+
+    def draw(self, chance: StepChance, table: SigmaTable) -> Tensor:
+        """Levels of the table."""
+        sigmas = table.sigmas.to(chance.device, non_blocking=True)
+        places = (chance.uniform(_PURPOSE) * len(sigmas)).long().clamp_(max=len(sigmas) - 1)
+        return sigmas[places]
+
+
+@dataclass(frozen=True, slots=True)
+class LogitNormalSampling:
+    """The time of a flow is the logistic function of a normal value, then shifted as the table says.
+
+    Source: Esser et al. 2024, arXiv:2403.03206, section 3.1 and equation 23.
+    """
+
+    kind: Literal["logit_normal"]
+    mean: float = 0.0
+    std: float = 1.0
+
+    def draw(self, chance: StepChance, table: SigmaTable) -> Tensor:
+        """Levels in (0, 1)."""
+        return _shifted(torch.sigmoid(chance.normal(_PURPOSE, ()) * self.std + self.mean), table)
+
+
+@dataclass(frozen=True, slots=True)
+class UniformSampling:
+    """The time of a flow is uniform, then shifted as the table says. Source: Liu et al. 2022, arXiv:2209.03003."""
+
+    kind: Literal["uniform"]
+
+    def draw(self, chance: StepChance, table: SigmaTable) -> Tensor:
+        """Levels in (0, 1)."""
+        return _shifted(chance.uniform(_PURPOSE).clamp_(1e-5, 1 - 1e-5), table)
+
+
+def _shifted(time: Tensor, table: SigmaTable) -> Tensor:
+    shift = table.shift if isinstance(table, FlowSigmaTable) else 1.0
+    return time if math.isclose(shift, 1.0) else shift * time / (1.0 + (shift - 1.0) * time)
