@@ -22,6 +22,7 @@ import sqlalchemy as sa
 from sqlalchemy import event, exc
 
 from engine.core.errors import SettingsError
+from engine.server.failures import StorageFailed
 
 __all__ = ["Database", "has_wal_reset_race"]
 
@@ -84,6 +85,7 @@ class Database:
     ) -> Result:
         """Run `operation(connection)` in a transaction; its result once that is durable.
 
+        Raises what the operation raised, StorageFailed when the commit could not be made (then nothing of it is kept).
         `then(result)` is called on the event loop after the commit, in commit order, also when the caller has been
         cancelled meanwhile.
         """
@@ -164,7 +166,8 @@ class Database:
             self._has_log = self._writes_ahead
         except Exception as error:  # noqa: BLE001 - whatever stopped the commit goes to every caller
             _log.warning("A commit failed: %s", error)
-            answers = [(answer, None, error) for _, answer in work]
+            shown = _storage_failure(error) if isinstance(error, exc.OperationalError) else error
+            answers = [(answer, None, shown) for _, answer in work]
         for answer, result, error in answers:
             answer(result, error)
 
@@ -178,6 +181,15 @@ class Database:
             raise  # the disk or the server, not this operation: nobody's work is known to be safe
         except Exception as error:  # noqa: BLE001 - belongs to its caller; the savepoint undid it
             return answer, None, error
+
+
+def _storage_failure(error: exc.OperationalError) -> StorageFailed:
+    failure = StorageFailed(
+        f"The job store cannot write: {error.orig}.",
+        hint="Free space on its disk, or bring its database back, then send it again. Accepted jobs wait meanwhile.",
+    )
+    failure.__cause__ = error
+    return failure
 
 
 def _make_engine(url: str) -> sa.Engine:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping, Sequence
 
 from engine.core.errors import AtelierError, GraphError
 from engine.core.ids import NodeId
 from engine.graph.complaint import Complaint
 
-__all__ = ["GraphRefused", "MediaTooLarge", "NotReady", "PreconditionFailed"]
+__all__ = ["GraphRefused", "MediaTooLarge", "NotReady", "PreconditionFailed", "StorageFailed", "disk_failure"]
 
 _MAX_LISTED = 200
+_DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EMFILE, errno.ENFILE})
 
 
 class GraphRefused(GraphError):
@@ -50,3 +52,18 @@ class MediaTooLarge(AtelierError):
     """A picture is too large to be decoded safely."""
 
     code = "media_too_large"
+
+
+class StorageFailed(AtelierError):
+    """The job store or a disk refuses to write (full, read-only, broken). What was accepted before is kept."""
+
+    code = "storage_failed"
+
+
+def disk_failure(error: OSError) -> StorageFailed | None:
+    """The error to show for a disk that refuses; None when `error` is of another kind."""
+    if error.errno not in _DISK_ERRORS:
+        return None
+    return StorageFailed(
+        f"The server cannot write: {error.strerror}.", hint="Free space on the server's disks, then send it again."
+    )

@@ -12,6 +12,7 @@ from aiohttp import web
 
 from engine.core.errors import AtelierError, GraphError
 from engine.graph.json_text import load_json
+from engine.server.failures import disk_failure
 from engine.server.replies import error_reply
 from engine.server.schema_check import find_problem
 from engine.server.services import Services
@@ -95,6 +96,11 @@ def aiohttp_handler(operation: Operation) -> Callable[[web.Request], Awaitable[w
             return await operation.handler(Call(request, request.app[SERVICES], params, body))
         except AtelierError as error:
             return error_reply(error)
+        except OSError as error:
+            failure = disk_failure(error)
+            if failure is None:
+                raise
+            return error_reply(failure)
 
     return handle
 

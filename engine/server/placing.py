@@ -8,11 +8,10 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from sqlalchemy import exc
-
 from engine.protocol.messages import OutputsStaged, PlacedFile
 from engine.server import leases
 from engine.server.change import Change
+from engine.server.failures import StorageFailed
 from engine.server.jobs import JobStore
 from engine.server.outputs import OutputPlacer, Placement
 
@@ -80,8 +79,8 @@ class PlacingDesk:
         while True:
             try:
                 return await self._store.change(operation)
-            except exc.DBAPIError as error:
-                _log.error("Outputs could not be noted; trying again: %s", error.orig)
+            except StorageFailed as error:
+                _log.error("Outputs could not be noted; trying again: %s", error)
                 await asyncio.sleep(_RETRY_S)
 
 

@@ -19,7 +19,7 @@ from engine.core.errors import (
     SettingsError,
     UploadRefused,
 )
-from engine.server.failures import GraphRefused, MediaTooLarge, NotReady, PreconditionFailed
+from engine.server.failures import GraphRefused, MediaTooLarge, NotReady, PreconditionFailed, StorageFailed
 
 __all__ = ["JSON_TYPE", "error_reply", "json_reply", "status_of"]
 
@@ -31,6 +31,7 @@ _STATUS_BY_TYPE: tuple[tuple[type[AtelierError], int], ...] = (
     (NotReady, 503),
     (PreconditionFailed, 412),
     (MediaTooLarge, 413),
+    (StorageFailed, 507),
     (NotFoundError, 404),
     (ConflictError, 409),
     (UploadRefused, 422),

@@ -22,20 +22,29 @@ _DATE_TOKENS = ("year", "month", "day", "hour", "minute", "second")
 def stage_bytes(folder: Path, data: bytes, extension: str) -> str:
     """Write a file durably and give its name in the staging folder: `<sha-256>.<unique>.<extension>`.
 
-    When this returns, the bytes survive a power cut: temp file, fsync, rename, fsync of the folder.
+    When this returns, the bytes survive a power cut: temp file, fsync, rename, fsync of the folder. Raises NodeError
+    (code storage_failed) when the disk refuses; nothing is left then.
     """
     if not _EXTENSION.fullmatch(extension):
         raise NodeError(f"{extension!r} is not a file extension.", code="bad_file_name", hint="Use letters and digits.")
-    folder.mkdir(parents=True, exist_ok=True)
     unique = uuid.uuid4().hex[:12]
     name = f"{hashlib.sha256(data).hexdigest()}.{unique}.{extension.lower()}"
     temporary = folder / f".{unique}.part"
-    with temporary.open("wb") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())
-    os.replace(temporary, folder / name)
-    _sync_folder(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, folder / name)
+        _sync_folder(folder)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise NodeError(
+            f"A file of {len(data)} bytes could not be written: {error.strerror or error}.",
+            code="storage_failed",
+            hint=f"Free space on the disk of {folder}, then queue the job again.",
+        ) from error
     return name
 
 

@@ -111,6 +111,8 @@ class FakeWorker:
             elif isinstance(message, CancelJob):
                 if message.job in self._jobs:
                     self._jobs[message.job].set()
+                    with self._has_placed:
+                        self._has_placed.notify_all()
             elif isinstance(message, OutputsPlaced):
                 with self._has_placed:
                     self._placed[message.job, message.node] = message.files
@@ -229,7 +231,9 @@ class FakeWorker:
     def _node_preview(self, lease: Lease, node: str, *_: Any) -> None:
         self._writer.write(Preview(lease.job, lease.epoch, node, node, None, node, "image/png", PNG))
 
-    def _node_write(self, lease: Lease, node: str, inputs: dict[str, Any], *_: Any) -> dict[str, Any]:
+    def _node_write(
+        self, lease: Lease, node: str, inputs: dict[str, Any], cancelled: threading.Event
+    ) -> dict[str, Any]:
         files = []
         for ordinal in range(inputs["count"]):
             data = PNG + f"{inputs['text']}{ordinal}".encode()
@@ -240,7 +244,9 @@ class FakeWorker:
             files.append(StagedFile(staged, len(data), "image/png", "output", inputs["prefix"], "png", ordinal))
         self._writer.write(OutputsStaged(lease.job, lease.epoch, node, files))
         with self._has_placed:
-            self._has_placed.wait_for(lambda: (lease.job, node) in self._placed)
+            self._has_placed.wait_for(lambda: (lease.job, node) in self._placed or cancelled.is_set())
+            if cancelled.is_set():
+                raise InterruptedError
             placed = self._placed.pop((lease.job, node))
         return {"images": [{"filename": f.filename, "subfolder": f.subfolder, "type": f.type} for f in placed]}
 

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from engine.core.errors import AtelierError, ConflictError, ContainmentError, GraphError, NotFoundError
 from engine.graph.json_text import load_json
-from engine.server.failures import MediaTooLarge, NotReady
+from engine.server.failures import MediaTooLarge, NotReady, disk_failure
 from engine.server.replies import status_of
 from engine.server.services import Services
 
@@ -47,6 +47,11 @@ def _guarded(handler: Handler) -> Handler:
             return await handler(request)
         except AtelierError as error:
             return _error_reply(error)
+        except OSError as error:
+            failure = disk_failure(error)
+            if failure is None:
+                raise
+            return _error_reply(failure)
 
     return handle
 
