@@ -11,9 +11,9 @@ from engine.core.errors import AtelierError
 from engine.training.data.buckets import BucketSampler
 from engine.training.data.collate import Batch, collate
 from engine.training.data.place import StepSampler
-from engine.training.data.reports import DataError, DataReports, Problem
+from engine.training.data.reports import DataReports, Problem
 from engine.training.data.source import PROBLEMS_KEY, BatchSource, BucketedSource, MapSource, StreamSource
-from engine.training.data.worker_process import GuardedItems, raise_first, start_quietly
+from engine.training.data.worker_process import GuardedItems, raise_first, start_quietly, usable_workers
 
 __all__ = ["Batches"]
 
@@ -37,16 +37,12 @@ class Batches:
         world: int = 1,
         pin_memory: bool = False,
     ) -> None:
-        if isinstance(source, StreamSource) and source.num_lanes % max(1, num_workers):
-            raise DataError(
-                f"{num_workers} worker processes cannot share {source.num_lanes} lanes.",
-                hint="Choose a num_workers that divides the source's num_lanes.",
-            )
         self._source = source
         self._batch_size = batch_size
         self._seed = seed
         self._reports = reports
-        self._num_workers = num_workers
+        lanes = source.num_lanes if isinstance(source, StreamSource) else None
+        self._num_workers = usable_workers(num_workers, lanes)
         self._start_step = start_step
         self._rank = rank
         self._world = world

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
+import numpy as np
+
 from engine.core.digest import digest_value
 from engine.training.config.resolve import to_plain
 from engine.training.data.buckets import BucketRecipe, bucket_sizes, nearest_bucket
@@ -99,13 +101,17 @@ class ImageFolder:
         self._files = files
         self._framings = framings
         self._seed = seed
-        self._homes = {item: (number, at) for number, items in enumerate(members) for at, item in enumerate(items)}
+        # For each item its bucket and where it is there; arrays, as there may be millions.
+        self._homes = np.empty((len(files), 2), dtype=np.int64)
+        for number, items in enumerate(members):
+            self._homes[items, 0] = number
+            self._homes[items, 1] = np.arange(len(items))
 
     def __len__(self) -> int:
         return len(self._files)
 
     def __getitem__(self, place: Place) -> Example:
-        bucket, position = self._homes[place.index]
+        bucket, position = self._homes[place.index].tolist()
         read, number, problems = first_readable(self.buckets[bucket], position, self._read)
         picture, texts = read
         chance = item_chance(self._seed, "image_folder", place)
@@ -118,7 +124,7 @@ class ImageFolder:
 
     def captions(self, place: Place, num_captions: int) -> tuple[str, ...]:
         """The first captions of a picture, or of the one that stands in for it."""
-        bucket, position = self._homes[place.index]
+        bucket, position = self._homes[place.index].tolist()
         texts = first_readable(self.buckets[bucket], position, self._read)[0][1]
         return () if texts is None else texts[:num_captions]
 

@@ -27,7 +27,7 @@ from engine.training.data.latent_store import (
 from engine.training.data.place import Place
 from engine.training.data.reports import DataError
 from engine.training.data.source import PROBLEMS_KEY, CaptionedSource, MapSource, OpenContext, item_chance
-from engine.training.data.worker_process import GuardedItems, raise_first, start_quietly
+from engine.training.data.worker_process import GuardedItems, raise_first, start_quietly, usable_workers
 
 __all__ = ["HeldLatents", "LatentCacheRecipe", "StoredLatents"]
 
@@ -77,7 +77,7 @@ class LatentCacheRecipe:
             raise DataError("latent_cache.num_items is missing.", hint="Say how many items of the source to encode.")
         folder = context.path(self.path)
         with folder_lock(folder):
-            digest = digest_value([source.digest, encoder.digest, num_items, self.num_captions])
+            digest = digest_value([source.digest, encoder.digest, encoder.keeps_variance, num_items, self.num_captions])
             found = read_header(folder)
             if found is not None and found.digest != digest:
                 self._replace(folder)
@@ -134,9 +134,8 @@ class _Builder:
         image = self.source[Place(0, 0)].get("image")
         if not isinstance(image, Tensor):
             raise DataError("Only sources of pictures can be encoded.", hint="Leave out latent_cache.")
-        latent = self.encoder.encode(image[None])
-        has_variance = latent.shape[1] == 2 * self.encoder.num_channels
-        return StoreHeader(self.digest, self.num_items, tuple(latent.shape[1:]), has_variance)  # type: ignore[arg-type]
+        channels, height, width = self.encoder.encode(image[None]).shape[1:]
+        return StoreHeader(self.digest, self.num_items, (channels, height, width), self.encoder.keeps_variance)
 
     def _rendered(self, start: int, num_workers: int) -> Iterator[tuple[Tensor, list[dict[str, Any]]]]:
         size = self.recipe.encode_batch_size
@@ -149,7 +148,7 @@ class _Builder:
         loader = DataLoader(
             items,  # type: ignore[arg-type]
             batch_sampler=places,  # type: ignore[arg-type]
-            num_workers=num_workers,
+            num_workers=usable_workers(num_workers),
             collate_fn=list,
             worker_init_fn=start_quietly,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -22,17 +23,12 @@ class LatentEncoder(Protocol):
         ...
 
     @property
-    def num_channels(self) -> int:
-        """Channels of a latent."""
-        ...
-
-    @property
-    def downscale(self) -> int:
-        """Pixels per latent cell."""
+    def keeps_variance(self) -> bool:
+        """Whether the answer is mean and log variance, or the mean alone."""
         ...
 
     def encode(self, pixels: Tensor) -> Tensor:
-        """[b 3 h w] in [-1, 1] → [b c h/f w/f] (the mean), or [b 2c h/f w/f] (mean and log variance), network scale."""
+        """[b 3 h w] in [-1, 1] → the mean [b c h/f w/f], or mean and log variance [b 2c h/f w/f], in network scale."""
         ...
 
 
@@ -49,16 +45,6 @@ class AutoencoderEncoder:
     shift: float = 0.0
     keeps_variance: bool = True
 
-    @property
-    def num_channels(self) -> int:
-        """Channels of a latent."""
-        return self.autoencoder.config.latent_channels
-
-    @property
-    def downscale(self) -> int:
-        """Pixels per latent cell."""
-        return self.autoencoder.config.downscale
-
     @torch.no_grad()
     def encode(self, pixels: Tensor) -> Tensor:
         """Pixels [b 3 h w] on any device → moments float32 on the autoencoder's device."""
@@ -69,4 +55,4 @@ class AutoencoderEncoder:
         if not self.keeps_variance:
             return mean
         # Var(scale · z) = scale² · Var(z); the clamp is that of latent diffusion.
-        return torch.cat([mean, log_variance.clamp(-30, 20) + 2 * torch.tensor(self.scale).abs().log()], dim=1)
+        return torch.cat([mean, log_variance.clamp(-30, 20) + 2 * math.log(abs(self.scale))], dim=1)

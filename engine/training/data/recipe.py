@@ -30,7 +30,8 @@ class DataRecipe:
     """Where examples come from and how many make a batch.
 
     batch_size: examples of a micro-batch on one device.
-    num_workers: processes that prepare examples; 0 prepares them in the main process. Changes no result.
+    num_workers: processes that prepare examples, at most one a core; 0 prepares them in the main process. Changes no
+        result.
     latent_cache: train on stored latents of the source instead of its pictures.
     """
 

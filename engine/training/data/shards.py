@@ -36,7 +36,7 @@ class ShardsRecipe:
     caption: extension of the member with the caption ("txt"), or "json.FIELD" for a field of a JSON member; None for
         no text. missing_caption: leave such samples out, or train them with the empty text.
     label: extension of the member with the class number, or None.
-    num_lanes: lanes read independently; a multiple of the number of worker processes.
+    num_lanes: lanes read independently; the number of worker processes is one that divides it.
     window: samples shuffled together, all held in memory undecoded by each lane.
     """
 

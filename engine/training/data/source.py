@@ -121,7 +121,7 @@ class StreamSource(Protocol):
 
     @property
     def num_lanes(self) -> int:
-        """How many lanes are read independently; the number of worker processes must divide it."""
+        """How many lanes are read independently; the number of worker processes divides it."""
         ...
 
     def batches(self, first: int, step: int, batch_size: int, rank: int, world: int) -> Iterator[list[Example]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ import torch
 from engine.core.errors import AtelierError
 from engine.training.data.place import Place
 
-__all__ = ["GuardedItems", "raise_first", "start_quietly"]
+__all__ = ["GuardedItems", "raise_first", "start_quietly", "usable_workers"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,3 +43,10 @@ def start_quietly(worker: int) -> None:
     """One thread, and no traceback when the user interrupts the run: the main process ends its workers."""
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def usable_workers(num_workers: int, num_lanes: int | None = None) -> int:
+    """At most `num_workers` processes: not more than this process has cores, and dividing the lanes there are."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    most = min(num_workers, cores)
+    return most if num_lanes is None else max((n for n in range(1, most + 1) if num_lanes % n == 0), default=0)

@@ -23,6 +23,7 @@ from engine.training.data.recipe import Data, DataRecipe
 from engine.training.data.reports import DataError, DataReports
 from engine.training.data.shards import ShardsRecipe
 from engine.training.data.source import OpenContext
+from engine.training.data.worker_process import usable_workers
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 
@@ -125,10 +126,10 @@ def test_ranks_share_the_samples_of_an_epoch(tmp_path: Path) -> None:
     assert sorted(seen) == [f"{shard}-{number}" for shard in range(2) for number in range(4)]
 
 
-def test_lanes_that_the_processes_cannot_share_are_refused(tmp_path: Path) -> None:
-    write_shards(tmp_path, 1, 2)
-    with pytest.raises(DataError, match="3 worker processes cannot share 2 lanes"):
-        opened(tmp_path, num_workers=3).batches()
+def test_processes_are_as_many_as_share_the_lanes_and_have_a_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(6)), raising=False)
+    assert [usable_workers(count) for count in (0, 1, 6, 64)] == [0, 1, 6, 6]
+    assert [usable_workers(count, 8) for count in (0, 1, 3, 5, 64)] == [0, 1, 2, 4, 4]
 
 
 @pytest.mark.parametrize("num_whole", [1, 2, 4])
