@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from engine.graph.schema import spec_to_json
@@ -61,7 +62,12 @@ async def test_a_route_of_a_pack_answers_503_while_no_worker_comes_up(tmp_path):
 
 
 async def test_an_unknown_path_is_503_until_packs_have_said_what_they_answer(tmp_path):
-    async with running(settings_in(tmp_path), NO_WORKER) as server:
-        async with server.session.get(server.url + "/talk/x") as reply:
-            assert (reply.status, reply.headers["Retry-After"]) == (503, "2")
-        assert (await server.call("GET", "/nowhere"))[0] == 404
+    packs = tmp_path / "custom_nodes"
+    (packs / "talk").mkdir(parents=True)
+    settings = settings_in(tmp_path)
+    with_packs = replace(settings, folders=replace(settings.folders, custom_nodes=(packs,)))
+    for chosen, status in ((settings, 404), (with_packs, 503)):
+        async with running(chosen, NO_WORKER) as server:
+            async with server.session.get(server.url + "/talk/x") as reply:
+                assert reply.status == status
+            assert (await server.call("GET", "/nowhere"))[0] == 404

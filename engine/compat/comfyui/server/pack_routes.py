@@ -59,12 +59,15 @@ class PackRoutes:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._own: tuple[_Pattern, ...] = ()
+        self._has_packs = False
         self._table = web.UrlDispatcher()
         self._calls = asyncio.Semaphore(_MAX_CALLS)
 
     def follow(self, app: web.Application) -> None:
         """Take the routes of `app` as given, and look at the reports of packs from now on."""
         self._own = tuple(_mounted(app))
+        folders = self._services.settings.folders.custom_nodes
+        self._has_packs = any(folder.is_dir() and any(folder.iterdir()) for folder in folders)
         self._services.catalog.review_with(self._review)
 
     def _review(self, packs: tuple[PackReport, ...]) -> tuple[PackReport, ...]:
@@ -106,8 +109,9 @@ class PackRoutes:
         return match.handler if match.http_exception is None else None
 
     def may_be_unknown(self, request: web.Request) -> bool:
-        """Whether a pack may turn out to answer: before the first catalog nobody knows."""
-        return not self._services.catalog.is_known and not request.path.startswith(NATIVE_PREFIX)
+        """Whether a pack may turn out to answer: before the first catalog nobody knows, unless there are no packs."""
+        is_known = self._services.catalog.is_known or not self._has_packs
+        return not is_known and not request.path.startswith(NATIVE_PREFIX)
 
     async def _forward(self, request: web.Request, pack: str, prefix: str) -> web.StreamResponse:
         if "Upgrade" in request.headers:
