@@ -30,6 +30,8 @@ from engine.api.annotations import (
     Latent,
     LatentOperation,
     Lazy,
+    LoraModel,
+    LossMap,
     Mask,
     Model,
     ModelFile,
@@ -48,15 +50,16 @@ from engine.api.annotations import (
 from engine.api.context import Context, GraphExpansion, ModelLibrary, NodeResult
 from engine.api.declaration import NodeDefinition, node
 from engine.api.room import MAX_TEXT_CHARACTERS, ROOM_SHARE, require_room, require_text_room
+from engine.api.training import LoraSettings, TrainedLora, Training
 from engine.core.errors import AtelierError, Cancelled, NodeError
 from engine.execution.events import Blocker
 
 __all__ = [
-    "MAX_DIMENSION", "MAX_SEED", "MAX_TEXT_CHARACTERS", "ROOM_SHARE",
-    "AnyValue", "AtelierError", "BatchSize", "Blocker", "Bool", "Cancelled", "Choice", "Clip", "Conditioning",
-    "Context", "Dimension", "ExtraPngInfo", "Float", "GraphExpansion", "Hidden", "Image", "InputFile", "Int", "Latent",
-    "LatentOperation", "Lazy", "Mask", "Model", "ModelFile", "ModelLibrary", "NodeDefinition", "NodeError",
-    "NodeResult", "Options", "PromptJson", "Range", "Seed", "Socket", "String", "Svg", "Text", "UniqueId",
-    "UpscaleModel", "Vae",
-    "diffusion", "imaging", "node", "require_room", "require_text_room",
+    "MAX_DIMENSION", "MAX_SEED", "MAX_TEXT_CHARACTERS", "ROOM_SHARE", "AnyValue", "AtelierError", "BatchSize",
+    "Blocker", "Bool", "Cancelled", "Choice", "Clip", "Conditioning", "Context", "Dimension", "ExtraPngInfo", "Float",
+    "GraphExpansion", "Hidden", "Image", "InputFile", "Int", "Latent", "LatentOperation", "Lazy", "LoraModel",
+    "LoraSettings", "LossMap", "Mask", "Model", "ModelFile", "ModelLibrary", "NodeDefinition", "NodeError",
+    "NodeResult", "Options", "PromptJson", "Range", "Seed", "Socket", "String", "Svg", "Text", "TrainedLora",
+    "Training", "UniqueId", "UpscaleModel", "Vae", "diffusion", "imaging", "node", "require_room",
+    "require_text_room",
 ]  # fmt: skip

@@ -29,6 +29,8 @@ __all__ = [
     "Latent",
     "LatentOperation",
     "Lazy",
+    "LoraModel",
+    "LossMap",
     "Mask",
     "Model",
     "ModelFile",
@@ -106,7 +108,7 @@ class ModelFile:
 
 @dataclass(frozen=True)
 class InputFile:
-    """A choice out of the files of a working folder. `media`: image, video, audio, a glob, or "" for all.
+    """A choice out of the files of a working folder. `media`: image, video, audio, a glob, "" for all, or "folders".
 
     `upload` adds the editor's upload button; the file's digest enters the address. Followed by a `Socket` mark, the
     input is of that type and no list is offered: the name comes from elsewhere, say from a camera ("WEBCAM").
@@ -135,6 +137,10 @@ Mask = Annotated[torch.Tensor, Socket("MASK")]
 """float32 [b h w] (or [h w]), values in [0, 1]."""
 Latent = Annotated[dict[str, Any], Socket("LATENT")]
 """{"samples": [b c h w]} plus optional "noise_mask" [b 1 h w] and "batch_index" [int]."""
+LoraModel = Annotated[dict[str, torch.Tensor], Socket("LORA_MODEL")]
+"""The tensors of a LoRA by the keys they have in a file."""
+LossMap = Annotated[dict[str, Any], Socket("LOSS_MAP")]
+"""{"loss": [one number for each step of training]}."""
 LatentOperation = Annotated[Callable[..., Any], Socket("LATENT_OPERATION")]
 Model = Annotated[Any, Socket("MODEL")]
 Clip = Annotated[Any, Socket("CLIP")]

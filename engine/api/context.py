@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol
 
 import torch
 
+from engine.api.training import Training
 from engine.execution.events import Blocker
 
 __all__ = ["Adapter", "Context", "GraphExpansion", "ModelLibrary", "NodeResult"]
@@ -114,6 +115,11 @@ class Context(Protocol):
     @property
     def models(self) -> ModelLibrary:
         """Opens weight files."""
+        ...
+
+    @property
+    def training(self) -> Training:
+        """Trains LoRAs."""
         ...
 
     @property

@@ -10,6 +10,7 @@ from typing import Any
 
 __all__ = [
     "ANY_TYPE",
+    "FOLDERS",
     "WIDGET_TYPES",
     "Catalog",
     "FileChoices",
@@ -24,6 +25,7 @@ __all__ = [
 ]
 
 ANY_TYPE = "*"
+FOLDERS = "folders"
 WIDGET_TYPES = frozenset({"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"})
 
 
@@ -32,7 +34,8 @@ class FileChoices:
     """The choices are the files of a folder at the moment of asking.
 
     `folder` is a model folder key ("checkpoints") or a working folder ("input", "output", "temp"). For working
-    folders `media` narrows the listing: "image", "video", "audio", a glob such as "*.latent", or "" for all.
+    folders `media` narrows the listing: "image", "video", "audio", a glob such as "*.latent", or "" for all; FOLDERS
+    lists the folders there instead of files.
     `also` are fixed entries listed after the files.
     """
 

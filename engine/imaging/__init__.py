@@ -3,6 +3,7 @@
 Nodes reach it through `engine.api.imaging`. Nothing here changes its arguments.
 """
 
+from engine.imaging.chart import draw_losses
 from engine.imaging.color import packed_rgb, rgb_to_ycbcr, unpacked_rgb, ycbcr_to_rgb
 from engine.imaging.composite import BLEND_MODES, blend, paste
 from engine.imaging.decode import MAX_FRAMES, MAX_PIXELS, decode_channel, decode_images
@@ -45,6 +46,7 @@ __all__ = [
     "decode_images",
     "dilate",
     "dilate_cross",
+    "draw_losses",
     "encode_animated_png",
     "encode_animated_webp",
     "encode_png",

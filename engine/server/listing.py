@@ -11,7 +11,7 @@ from pathlib import Path
 from engine.core.containment import resolve_inside
 from engine.core.errors import ContainmentError, NotFoundError
 from engine.core.folders import Folders
-from engine.graph.schema import FileChoices
+from engine.graph.schema import FOLDERS, FileChoices
 
 __all__ = ["FileLister"]
 
@@ -60,6 +60,8 @@ class FileLister:
                 return self._folders.model_names(choices.folder)
             except NotFoundError:
                 return []
+        if choices.media == FOLDERS:
+            return _top_level_folders(self._folders.root(choices.folder))
         names = _top_level_files(self._folders.root(choices.folder))
         return [name for name in names if self._fits(name, choices.media)]
 
@@ -70,6 +72,14 @@ class FileLister:
             kind = self._types.guess_type(name)[0] or ""
             return kind.startswith(f"{media}/")
         return fnmatch.fnmatch(name.lower(), media.lower())
+
+
+def _top_level_folders(folder: Path) -> list[str]:
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 def _top_level_files(folder: Path) -> list[str]:

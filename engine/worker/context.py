@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import torch
 
-from engine.api import ModelLibrary
+from engine.api import ModelLibrary, Training
 from engine.core.containment import resolve_inside
 from engine.core.errors import AtelierError, ContainmentError, NodeError
 from engine.core.folders import Folders, split_annotation
@@ -21,6 +21,7 @@ from engine.worker.lanes import ThreadLane
 from engine.worker.pictures import encode_jpeg, encode_png
 from engine.worker.progress import Gate, ProgressMeter
 from engine.worker.staging import checked_prefix, expand_tokens, stage_bytes
+from engine.worker.training import WorkerTraining
 
 __all__ = ["NodeContext", "NodeSurroundings", "RunVoice"]
 
@@ -137,6 +138,11 @@ class NodeContext:
     def models(self) -> ModelLibrary:
         """Opens weight files."""
         return self.surroundings.models()
+
+    @property
+    def training(self) -> Training:
+        """Trains LoRAs."""
+        return WorkerTraining()
 
     @property
     def metadata_enabled(self) -> bool:

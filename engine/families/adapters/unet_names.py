@@ -20,7 +20,7 @@ _IN_RESNET = (
 
 
 def unet_module_names(config: UNetConfig, modules: Iterable[str]) -> dict[str, str]:
-    """Every spelling of every module → the module's own name.
+    """Every spelling of every module → the module's own name; first the one of kohya's scripts.
 
     Spellings: `lora_unet_` (kohya) and `lycoris_` with underscores, `unet.` and `base_model.model.` (diffusers, PEFT)
     with dots, `diffusion_model.` and `model.diffusion_model.` before published names, and diffusers' bare names.
@@ -29,7 +29,7 @@ def unet_module_names(config: UNetConfig, modules: Iterable[str]) -> dict[str, s
     spelled: dict[str, str] = {}
     for module in modules:
         theirs = diffusers_module(module, places)
-        for name in dict.fromkeys((module, theirs)):
+        for name in dict.fromkeys((theirs, module)):
             flat = name.replace(".", "_")
             for spelling in (f"lora_unet_{flat}", f"lycoris_{flat}", f"unet.{name}"):
                 spelled[spelling] = module

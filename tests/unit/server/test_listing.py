@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.graph.schema import FileChoices
+from engine.graph.schema import FOLDERS, FileChoices
 from engine.server.listing import FileLister
 from tests.server_harness import settings_in
 
@@ -29,6 +29,7 @@ def lister(tmp_path):
         (FileChoices("input", "video"), ["c.mp4"]),
         (FileChoices("input", "audio"), ["d.wav", "e.flac"]),
         (FileChoices("input", "*.latent"), ["f.latent"]),
+        (FileChoices("input", FOLDERS), ["folder.png"]),
         (FileChoices("checkpoints"), ["sub/m.safetensors"]),
         (FileChoices("loras", also=("none",)), ["none"]),
         (FileChoices("no such folder"), []),
