@@ -13,6 +13,7 @@ import torch
 
 from engine.core.digest import digest_bytes
 from engine.core.errors import CheckpointError
+from engine.weights.converted_files import hold_open
 from engine.weights.header import DTYPE_BYTES, SafetensorsHeader, TensorInfo, read_header
 from engine.weights.pickles import ConversionPolicy, converted_file, is_pickle_file
 
@@ -51,7 +52,7 @@ class Checkpoint:
     Thread-safe: nothing changes after opening but the mapping's release to the operating system.
     """
 
-    def __init__(self, path: Path, header: SafetensorsHeader, stamp: FileStamp) -> None:
+    def __init__(self, path: Path, header: SafetensorsHeader, stamp: FileStamp, *, is_converted: bool = False) -> None:
         self.path = path
         self.stamp = stamp
         self.tensors: Mapping[str, TensorInfo] = header.tensors
@@ -62,6 +63,8 @@ class Checkpoint:
         self._map: mmap.mmap | None = None
         if any(info.num_bytes for info in header.tensors.values()):
             with path.open("rb") as stream:
+                if is_converted:
+                    hold_open(stream)
                 # A private mapping: pages are shared with every other reader; torch asks for a writable buffer.
                 self._map = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_COPY)
 
@@ -142,5 +145,5 @@ def open_checkpoint(path: Path, conversion: ConversionPolicy | None = None) -> C
                 hint="Convert the file to safetensors.",
             )
         source = converted_file(path, digest_bytes(repr(stamp).encode()), conversion)
-        return Checkpoint(source, read_header(source), stamp)
+        return Checkpoint(source, read_header(source), stamp, is_converted=True)
     return Checkpoint(path, read_header(path), stamp)

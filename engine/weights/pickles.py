@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.core.errors import CheckpointError
+from engine.weights.converted_files import evict, note_use
 from engine.weights.pickle_scan import is_pickle_file, scan_pickle_file
 
 __all__ = ["ConversionPolicy", "converted_file", "is_pickle_file"]
@@ -26,11 +27,13 @@ class ConversionPolicy:
     folder: where converted files are kept; made when needed. A file is converted once for each of its versions.
     allow_unusual: convert files that name unusual classes as well; those become objects that do nothing.
     timeout_s: when a conversion is given up.
+    max_bytes: how much is kept; beyond it the files not used for longest are deleted, but for those that are open.
     """
 
     folder: Path
     allow_unusual: bool = False
     timeout_s: float = 900.0
+    max_bytes: int = 32 << 30
 
 
 def converted_file(path: Path, version: str, policy: ConversionPolicy) -> Path:
@@ -51,6 +54,8 @@ def converted_file(path: Path, version: str, policy: ConversionPolicy) -> Path:
     if not target.exists():
         policy.folder.mkdir(parents=True, exist_ok=True)
         _convert(path, target, scan.globals, policy.timeout_s)
+    note_use(target)
+    evict(policy.folder, policy.max_bytes)
     return target
 
 
