@@ -26,7 +26,7 @@ from engine.core.folders import Folders
 from engine.core.ids import new_asset_id
 from engine.protocol.messages import OutputsStaged, StagedFile
 from engine.server.change import Change
-from engine.server.durable_files import sync_folder
+from engine.server.durable_files import make_folder, sync_folder
 from engine.server.tables import ASSETS
 
 __all__ = ["OutputPlacer", "Placement", "copy_over", "link_exclusively"]
@@ -160,7 +160,7 @@ class OutputPlacer:
         target = self.target(placement)
         if placement.is_placed and target.exists():
             return True
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(target.parent)
         if placement.may_overwrite:
             copy_over(placement.staged, target)
             return True
@@ -203,7 +203,7 @@ class OutputPlacer:
             return False
         try:
             target = self.target(placement)
-            target.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(target.parent)
             _remove_parts(target)
             is_ours = link_exclusively(placement.staged, target)
             sync_folder(target.parent)
