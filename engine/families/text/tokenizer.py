@@ -52,7 +52,7 @@ class ClipTokenizer:
         if not _NUM_BYTE_TOKENS + 2 <= vocabulary <= FULL_VOCABULARY:
             raise SettingsError(
                 f"CLIP's tokenizer cannot have {vocabulary} tokens.",
-                hint=f"{_NUM_BYTE_TOKENS + 2} to {FULL_VOCABULARY} are possible; the token table has another vocabulary.",
+                hint=f"The file's token table has another vocabulary; {_NUM_BYTE_TOKENS + 2} to {FULL_VOCABULARY} are possible.",
             )
         self.vocabulary = vocabulary
         self.start, self.end = vocabulary - 2, vocabulary - 1
