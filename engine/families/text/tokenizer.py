@@ -52,7 +52,7 @@ class ClipTokenizer:
         if not _NUM_BYTE_TOKENS + 2 <= vocabulary <= FULL_VOCABULARY:
             raise SettingsError(
                 f"CLIP's tokenizer cannot have {vocabulary} tokens.",
-                hint=f"The file's token table has another vocabulary; {_NUM_BYTE_TOKENS + 2} to {FULL_VOCABULARY} are possible.",
+                hint=f"{_NUM_BYTE_TOKENS + 2} to {FULL_VOCABULARY} are possible; this file has another vocabulary.",
             )
         self.vocabulary = vocabulary
         self.start, self.end = vocabulary - 2, vocabulary - 1
