@@ -41,6 +41,7 @@ _PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed"}
 _KNOWN_NOISE = (
     r".*isinstance\(treespec, LeafSpec\).*",
     r"GPU available but not used.*",
+    r"Found \d+ module\(s\) in eval mode at the start of training.*",
     r".*does not have many workers which may be a bottleneck.*",
     r".*torch\.distributed.*c10d.*",
     r".*barrier\(\): using the device under current context.*",
