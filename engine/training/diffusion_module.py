@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,7 @@ from engine.training.diffusion_recipe import DiffusionRecipe
 from engine.training.loss import diffusion_loss
 from engine.training.randomness import StepChance
 
-__all__ = ["DiffusionModule", "build_diffusion_module"]
+__all__ = ["BuildsModule", "DiffusionModule", "build_diffusion_module"]
 
 
 class DiffusionModule(nn.Module):
@@ -95,6 +95,14 @@ class DiffusionModule(nn.Module):
         self.network.to(memory_format=torch.channels_last)
 
 
-def build_diffusion_module(recipe: DiffusionRecipe, context: BuildContext) -> DiffusionModule:
+class BuildsModule(Protocol):
+    """A recipe that makes its module itself, out of a model that is there already (`engine.training.adapters`)."""
+
+    def build(self, context: BuildContext) -> DiffusionModule:
+        """The module with its first weights, on the CPU."""
+        ...
+
+
+def build_diffusion_module(recipe: DiffusionRecipe | BuildsModule, context: BuildContext) -> DiffusionModule:
     """The module with its first weights, on the CPU."""
-    return DiffusionModule(recipe, context)
+    return DiffusionModule(recipe, context) if isinstance(recipe, DiffusionRecipe) else recipe.build(context)

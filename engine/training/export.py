@@ -42,6 +42,10 @@ class Sd1ExportRecipe:
     license: str = ""
     description: str = ""
 
+    def write(self, module: DiffusionModule, path: Path, facts: Mapping[str, str]) -> None:
+        """As `export_sd1`."""
+        export_sd1(module, self, path, facts)
+
     def metadata(self, facts: Mapping[str, str]) -> dict[str, str]:
         """Header entries, those that say something."""
         own = {f"modelspec.{key}": getattr(self, key) for key in ("title", "author", "license", "description")}

@@ -23,7 +23,6 @@ from engine.training.data.latent_encoder import AutoencoderEncoder
 from engine.training.data.recipe import Data
 from engine.training.data.source import OpenContext
 from engine.training.diffusion_module import DiffusionModule, build_diffusion_module
-from engine.training.export import export_sd1
 from engine.training.first_stage import AutoencoderStage
 from engine.training.prefetch import Prefetched
 from engine.training.recipe import TrainingRecipe
@@ -111,10 +110,12 @@ def export_run(recipe: TrainingRecipe, folder: RunFolder, root: Path, path: Path
     if state is None:
         raise ConfigError(f"{folder.path} holds no checkpoint.", hint="Train first.")
     if recipe.export is None:
-        raise ConfigError("The recipe says nothing of an export.", hint="Add export.kind=sd1.")
+        raise ConfigError(
+            "The recipe says nothing of an export.", hint="Add export.kind=sd1, lora, embedding or checkpoint."
+        )
     module = build_diffusion_module(recipe.model, BuildContext(root, recipe.seed))
     _load(module, state if state.ema is None else replace(state, weights=state.ema))
-    export_sd1(module, recipe.export, path, _facts(recipe, state.step))
+    recipe.export.write(module, path, _facts(recipe, state.step))
     return state.step
 
 
@@ -215,10 +216,10 @@ def _export(recipe: TrainingRecipe, folder: RunFolder, module: DiffusionModule, 
         return None
     path = folder.path / recipe.export.file
     if run.ema is None:
-        export_sd1(module, recipe.export, path, _facts(recipe, run.step))
+        recipe.export.write(module, path, _facts(recipe, run.step))
     else:
         with run.ema.swapped_in():
-            export_sd1(module, recipe.export, path, _facts(recipe, run.step))
+            recipe.export.write(module, path, _facts(recipe, run.step))
     return path
 
 

@@ -34,14 +34,16 @@ def load_network(
     compute: torch.dtype,
     held: torch.dtype | None = None,
     patches: PatchSet = NO_PATCHES,
+    is_trained: bool = False,
 ) -> nn.Module:
-    """Build a network and give it its weights as parameters without gradients.
+    """Build a network and give it its weights as parameters.
 
     Args:
         compute: the dtype of activations, norms, biases and tables.
         held: the dtype matrices and kernels are held in and cast from at each use; None holds them as computed. Those
             that are stored as they are held and lie in host memory are used where the file is mapped.
         patches: what the handle had on its weights.
+        is_trained: the weights are copies with gradients; otherwise they stay fixed.
     """
     with torch.device("meta"):
         network = source.build()
@@ -50,7 +52,8 @@ def load_network(
         is_matrix = isinstance(layer, _MATRICES) and attribute == "weight"
         dtype = (held or compute) if is_matrix else compute
         weight = _placed(source, name, device, dtype, patches)
-        setattr(layer, attribute, nn.Parameter(weight, requires_grad=False))
+        # A trained weight must not be a view of the file, which others read.
+        setattr(layer, attribute, nn.Parameter(weight.clone() if is_trained else weight, requires_grad=is_trained))
         if weight.dtype != compute and is_matrix:
             parametrize.register_parametrization(layer, attribute, AsComputed(compute), unsafe=True)
     return network.train()
