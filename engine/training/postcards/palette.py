@@ -77,8 +77,8 @@ _LIGHTS: Mapping[str, Light] = MappingProxyType(
     {
         "day": Light(
             sky=((104, 178, 226), (158, 208, 236), (216, 236, 240)),
-            cloud=(250, 251, 252),
-            cloud_shade=(206, 222, 234),
+            cloud=(230, 239, 248),
+            cloud_shade=(194, 213, 230),
             object_tint=(1.0, 1.0, 1.0),
             land_tint=(1.0, 1.0, 1.0),
             ambient=(220, 232, 236),
@@ -116,7 +116,7 @@ _LIGHTS: Mapping[str, Light] = MappingProxyType(
         ),
         "dawn": Light(
             sky=((172, 186, 224), (226, 202, 222), (252, 232, 206)),
-            cloud=(255, 240, 236),
+            cloud=(252, 234, 234),
             cloud_shade=(214, 190, 214),
             object_tint=(0.98, 0.96, 0.98),
             land_tint=(0.97, 0.92, 0.97),

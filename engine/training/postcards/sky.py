@@ -14,13 +14,12 @@ from engine.training.postcards.drawing import OVERSAMPLING, Canvas
 from engine.training.postcards.palette import RGB, Light, mixed
 from engine.training.postcards.scene import Celestial, Sky
 
-__all__ = ["fall", "paint_sky"]
+__all__ = ["body_tones", "crescent", "fall", "paint_sky"]
 
-_GREYING: Mapping[str, float] = MappingProxyType({"clear": 0.0, "cloudy": 0.18, "rain": 0.48, "snow": 0.30})
-_SUNS: Mapping[str, RGB] = MappingProxyType(
-    {"day": (255, 216, 84), "sunset": (255, 200, 96), "dawn": (255, 226, 150), "night": (255, 226, 150)}
-)
+_GREYING: Mapping[str, float] = MappingProxyType({"clear": 0.0, "cloudy": 0.30, "rain": 0.48, "snow": 0.30})
+_SUNS: Mapping[str, RGB] = MappingProxyType({"day": (255, 216, 84), "sunset": (255, 200, 96), "dawn": (255, 226, 150)})
 _MOON: RGB = (252, 246, 222)
+_CRATER: RGB = (222, 214, 196)
 
 
 def paint_sky(canvas: Canvas, sky: Sky, light: Light, chance: Chance) -> None:
@@ -37,6 +36,13 @@ def paint_sky(canvas: Canvas, sky: Sky, light: Light, chance: Chance) -> None:
         _clouds(canvas, sky, light, chance.stream("clouds"))
 
 
+def body_tones(time: str) -> tuple[RGB, RGB]:
+    """The colours of what shines at this time: the sun's rim and middle, at night the moon and its craters."""
+    if time == "night":
+        return _MOON, _CRATER
+    return _SUNS[time], mixed(_SUNS[time], (255, 250, 226), 0.35)
+
+
 def _stars(canvas: Canvas, chance: Chance, count: int) -> None:
     pen = canvas.pen()
     for _ in range(count):
@@ -51,20 +57,21 @@ def _body(canvas: Canvas, body: Celestial, time: str, light: Light, behind: RGB)
     x, y, radius = canvas.px(body.x, body.y, body.radius)
     disc = (x - radius, y - radius, x + radius, y + radius)
     if body.body == "sun":
-        pen.ellipse(disc, fill=_SUNS[time])
+        rim, middle = body_tones(time)
+        pen.ellipse(disc, fill=rim)
         inner = radius * 0.80
-        pen.ellipse((x - inner, y - inner, x + inner, y + inner), fill=mixed(_SUNS[time], (255, 250, 226), 0.35))
+        pen.ellipse((x - inner, y - inner, x + inner, y + inner), fill=middle)
     elif body.body == "full moon":
         pen.ellipse(disc, fill=_MOON)
         for across, down, share in ((-0.30, -0.30, 0.24), (0.34, 0.10, 0.30), (-0.22, 0.42, 0.18), (0.20, -0.50, 0.13)):
             cx, cy, reach = x + radius * across, y + radius * down, radius * share
-            pen.ellipse((cx - reach, cy - reach, cx + reach, cy + reach), fill=(222, 214, 196))
+            pen.ellipse((cx - reach, cy - reach, cx + reach, cy + reach), fill=_CRATER)
     else:
-        pen.polygon(_crescent(x, y, radius), fill=_MOON)
+        pen.polygon(crescent(x, y, radius), fill=_MOON)
 
 
-def _crescent(x: float, y: float, radius: float) -> list[tuple[float, float]]:
-    """A crescent that opens to the upper right."""
+def crescent(x: float, y: float, radius: float) -> list[tuple[float, float]]:
+    """The outline of a crescent around (x, y) that opens to the upper right."""
     tilt, steps, reach = -0.6, 40, 1.05
     outer = [pi * 0.5 + (pi + reach) * (step / steps) - reach / 2 for step in range(steps + 1)]
     points = [(cos(angle), sin(angle)) for angle in outer]
@@ -129,7 +136,7 @@ def fall(sky: Sky, chance: Chance, size_px: int) -> tuple[np.ndarray, np.ndarray
         if sky.weather == "rain":
             pen.line((x, y, x - 0.018 * side, y + 0.066 * side), fill=180, width=max(1, round(0.0085 * side)))
         else:
-            reach = chance.pick((0.0075, 0.010, 0.013)) * side
+            reach = chance.pick((0.009, 0.0115, 0.0145)) * side
             pen.ellipse((x - reach, y - reach, x + reach, y + reach), fill=235)
     tone = (226, 236, 250) if sky.time == "night" else (250, 252, 255)
     opacity = np.asarray(mask.reduce(OVERSAMPLING), dtype=np.float32)[..., None] / 255

@@ -112,8 +112,9 @@ def _woodcut(picture: np.ndarray, sheet: int) -> np.ndarray:
     edges[:, reach:] += np.abs(level[:, reach:] - level[:, :-reach])
     edges[reach:] += np.abs(level[reach:] - level[:-reach])
     lines = np.clip((edges - 16) / 18, 0, 1)
-    hatch = np.clip((_hatching(side, sheet) * 105 + 8 - level) / 26, 0, 1)
-    ink = np.maximum(lines, hatch * 0.85)[..., None]
+    cut = _hatching(side, sheet)
+    hatch = np.clip((cut * 105 + 8 - level) / 26, 0, 1) * 0.85
+    ink = np.maximum(np.maximum(lines, hatch), _border_cuts(side, sheet))[..., None]
     tinted = np.asarray(source, dtype=np.float32)
     tinted = tinted + (_PAPER * 0.94 - tinted) * 0.24
     return np.clip(tinted + (_INK - tinted) * ink, 0, 255).astype(np.uint8)
@@ -126,3 +127,11 @@ def _hatching(side: int, sheet: int) -> np.ndarray:
     bend = noise_field(side, 6, 400 + sheet) * 0.00012
     phase = (grid[:, None] + 0.18 * grid[None, :] + bend) * (2 * np.pi * 34)
     return (0.5 + 0.5 * np.sin(phase)).astype(np.float32)
+
+
+@cache
+def _border_cuts(side: int, sheet: int) -> np.ndarray:
+    """Ink of the lines that close the sky above and the ground below, thinning inwards; float32 [side side]."""
+    grid = ((np.arange(side, dtype=np.float32) + 0.5) / side)[:, None]
+    closeness = np.maximum(1 - grid / 0.20, (grid - 0.90) / 0.10)
+    return np.clip((_hatching(side, sheet) - 1.06 + 0.62 * closeness) * 5, 0, 0.85).astype(np.float32)

@@ -1,0 +1,187 @@
+"""Reading what is around the objects: the style, and time of day, weather and land by the nearest example.
+
+Examples are the generator's own backgrounds, without objects. Each row of a picture is described by its colours'
+quantiles and by how lively it is; differences are measured in units of the examples' own spread and clipped, so that
+objects in front of the land do little harm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from types import MappingProxyType
+
+import numpy as np
+from PIL import Image, ImageFilter
+
+from engine.training.postcards.chance import Chance
+from engine.training.postcards.colour_reading import in_style, lab
+from engine.training.postcards.morphology import closed, opened
+from engine.training.postcards.palette import light_of
+from engine.training.postcards.render import render
+from engine.training.postcards.scene import Scene, Sky
+from engine.training.postcards.vocabulary import LANDS, TIMES, WEATHERS
+
+__all__ = ["Scenery", "background_rows", "read_scenery", "read_style"]
+
+_SIDE_PX = 64
+_STYLE_SIDE_PX = 256
+_VARIANTS = 3
+_MARKED = 9
+_SPOTS: Mapping[str, int] = MappingProxyType({"flat": 14, "pixel art": 16, "watercolor": 27, "woodcut": 14})
+_SLANT = 0.035
+_CLOUDED: Mapping[str, float] = MappingProxyType({"day": 0.095, "sunset": 0.16, "night": 0.24, "dawn": 0.165})
+_CLIP = 3.0
+_PAPER = (250, 245, 234)
+_QUANTILES = (0.25, 0.5, 0.75)
+
+
+@dataclass(frozen=True, slots=True)
+class Scenery:
+    """What was read of time, weather and land."""
+
+    time: str
+    weather: str
+    land: str
+
+
+def read_style(picture: np.ndarray) -> str:
+    """The style of a picture uint8 [h w 3]."""
+    image = Image.fromarray(picture)
+    if image.size != (_STYLE_SIDE_PX, _STYLE_SIDE_PX):
+        image = image.resize((_STYLE_SIDE_PX, _STYLE_SIDE_PX), Image.Resampling.BICUBIC)
+    if _margin_distance(image) < 14:
+        return "watercolor"
+    if _border_lines(image) > 7:
+        return "woodcut"
+    if _block_phase(image) > 0.42:
+        return "pixel art"
+    return "flat"
+
+
+def _margin_distance(image: Image.Image) -> float:
+    """How far the outermost frame is from bare paper, in CIELAB; the median over the frame."""
+    pixels = np.asarray(image)
+    frame = np.concatenate([pixels[:3].reshape(-1, 3), pixels[-3:].reshape(-1, 3), pixels[:, :3].reshape(-1, 3),
+                            pixels[:, -3:].reshape(-1, 3)])  # fmt: skip
+    offset = lab(frame) - lab(np.array(_PAPER, dtype=np.uint8))
+    return float(np.quantile(np.sqrt((offset**2).sum(axis=-1)), 0.75))
+
+
+def _block_phase(image: Image.Image) -> float:
+    """The share of marked edges that lie on every fourth pixel border: a quarter by chance, near 1 for blocks of 4."""
+    grey = image.convert("L")
+    rows = np.asarray(grey.reduce((4, 1)), dtype=np.float32)
+    columns = np.asarray(grey.reduce((1, 4)), dtype=np.float32)
+    on_border, total = 0, 1
+    for changes in (np.abs(np.diff(rows, axis=0)).T, np.abs(np.diff(columns, axis=1))):
+        windows = changes[:, 1:253].reshape(changes.shape[0], -1, 4)
+        marked = windows.max(axis=2) > _MARKED
+        on_border += int((windows.argmax(axis=2)[marked] == 2).sum())
+        total += int(marked.sum())
+    return on_border / total
+
+
+def _border_lines(image: Image.Image) -> float:
+    """How much dark line there is along the upper edge, in grey levels."""
+    strip = image.convert("L").filter(ImageFilter.BoxBlur(1)).crop((4, 4, _STYLE_SIDE_PX - 4, 30))
+    grey = np.asarray(strip, dtype=np.int16)
+    return float((closed(grey, 9) - grey).mean())
+
+
+def read_scenery(picture: np.ndarray, style: str) -> Scenery:
+    """Time, weather and land of a picture uint8 [h w 3] in this style.
+
+    Time and land are those of the nearest example; the weather is then the one whose sky fits best.
+    """
+    labels, means, spread = _examples(style)
+    offset = np.minimum(np.abs(means - _features(picture)) / spread, _CLIP)
+    nearest = int(offset.mean(axis=1).argmin())
+    time, _, land = labels[nearest]
+    weather = _fall(picture, style)
+    if weather is None:
+        weather = "cloudy" if _cloud_cover(picture, time, land, style) > _CLOUDED[time] else "clear"
+    return Scenery(time, weather, land)
+
+
+def background_rows(scenery: Scenery, style: str, rows: int) -> np.ndarray:
+    """The usual background colours of each row, CIELAB float32 [colours rows 3]."""
+    labels, means, _ = _examples(style)
+    number = labels.index((scenery.time, scenery.weather, scenery.land))
+    table = means[number][: _SIDE_PX * len(_QUANTILES) * 3].reshape(len(_QUANTILES), _SIDE_PX, 3)
+    return np.repeat(table, rows // _SIDE_PX, axis=1)
+
+
+@cache
+def _examples(style: str) -> tuple[tuple[tuple[str, str, str], ...], np.ndarray, np.ndarray]:
+    """Labels (time, weather, land), mean features [n f] and the spread of each feature within a label [f]."""
+    labels, means, deviations = [], [], []
+    for time in TIMES:
+        for weather in WEATHERS:
+            for land in LANDS:
+                rows = np.stack([_example(style, time, weather, land, number) for number in range(_VARIANTS)])
+                labels.append((time, weather, land))
+                means.append(rows.mean(axis=0))
+                deviations.append(rows.var(axis=0, ddof=1))
+    spread = np.sqrt(np.mean(deviations, axis=0)) + _least_spread()
+    return tuple(labels), np.stack(means), spread
+
+
+def _example(style: str, time: str, weather: str, land: str, number: int) -> np.ndarray:
+    variant = Chance("example", time, weather, land, number).below(1 << 31)
+    scene = Scene(0, 0, "train", style, Sky(time, weather, None), land, (), None, variant)
+    return _features(render(scene, _SIDE_PX))
+
+
+def _features(picture: np.ndarray) -> np.ndarray:
+    """Quantiles of each row's colours, then how lively bands of rows are."""
+    image = Image.fromarray(picture)
+    colours = lab(np.asarray(image.resize((_SIDE_PX, _SIDE_PX), Image.Resampling.BOX)))
+    ordered = np.sort(colours[:, 2:-2], axis=1)
+    quantiles = np.stack([ordered[:, int(share * ordered.shape[1])] for share in _QUANTILES])
+    lightness = colours[..., 0]
+    liveliness = np.abs(np.diff(lightness, axis=1))
+    bands = [np.minimum(rows, 20).mean() for rows in np.array_split(liveliness, 16)]
+    drops = [np.minimum(rows, 20).mean() for rows in np.array_split(np.abs(np.diff(lightness, axis=0)), 16)]
+    return np.concatenate([quantiles.ravel(), bands, drops])
+
+
+def _cloud_cover(picture: np.ndarray, time: str, land: str, style: str) -> float:
+    """The share of the upper sky that has the clouds' colours and not the colours usual in its row."""
+    height = int(0.36 * _SIDE_PX)
+    sky = lab(_half_size(picture, style)).reshape(_SIDE_PX, 2, _SIDE_PX, 2, 3).mean(axis=(1, 3))[2:height, 2:-2]
+    light = light_of(time)
+    tones = lab(in_style(np.array((light.cloud, light.cloud_shade), dtype=np.float32), style))
+    to_cloud = np.sqrt(((sky[:, :, None] - tones) ** 2).sum(axis=-1)).min(axis=2)
+    to_sky = np.full(sky.shape[:2], np.inf, dtype=np.float32)
+    for weather in ("clear", "cloudy"):
+        usual = background_rows(Scenery(time, weather, land), style, _SIDE_PX)[1, 2:height, None]
+        to_sky = np.minimum(to_sky, np.sqrt(((sky - usual) ** 2).sum(axis=-1)))
+    return float(((to_cloud < 11) & (to_cloud < to_sky)).mean())
+
+
+def _fall(picture: np.ndarray, style: str) -> str | None:
+    """ "rain" or "snow" where small bright spots lie all over the picture, slanted streaks or not; None otherwise."""
+    pale = _half_size(picture, style).min(axis=2).astype(np.int16)
+    spots = np.clip(pale - opened(pale, 7) - _SPOTS[style], 0, 40).astype(np.float32)
+    is_hit = (spots > 4).reshape(8, 16, 8, 16).sum(axis=(1, 3)) >= 2
+    if min(is_hit[:3].mean(), is_hit[6:].mean()) < 0.66 or is_hit.mean() < 0.8:
+        return None
+    along = float((spots[4:, :-1] * spots[:-4, 1:]).mean())
+    across = float((spots[4:, 1:] * spots[:-4, :-1]).mean())
+    return "rain" if along - across > _SLANT * (float((spots**2).mean()) + 0.5) else "snow"
+
+
+def _half_size(picture: np.ndarray, style: str) -> np.ndarray:
+    """The picture as uint8 [128 128 3]; a woodcut's dark lines are closed first."""
+    image = Image.fromarray(picture)
+    if style == "woodcut":
+        image = Image.fromarray(closed(picture, 2 * (picture.shape[0] // 128) + 1))
+    return np.asarray(image.resize((2 * _SIDE_PX, 2 * _SIDE_PX), Image.Resampling.BOX))
+
+
+def _least_spread() -> np.ndarray:
+    """Below these differences nothing counts: colours (in CIELAB), liveliness."""
+    count = _SIDE_PX * len(_QUANTILES)
+    return np.concatenate([np.full(count * 3, 2.0), np.full(32, 0.5)]).astype(np.float32)
