@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +32,7 @@ from engine.training.data.worker_process import GuardedItems, raise_first, start
 
 __all__ = ["HeldLatents", "LatentCacheRecipe", "StoredLatents"]
 
-_FLUSH_ITEMS = 2048
+_FLUSH_S = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +113,7 @@ class _Builder:
         """Encode what is not on disk yet; told to the context's progress."""
         writer = StoreWriter(self.folder, self._header())
         try:
-            flushed = writer.num_done
+            flushed_s = time.monotonic()
             for images, records in self._rendered(writer.num_done, num_workers):
                 latents = self.encoder.encode(images).to("cpu", torch.float16)
                 if not torch.isfinite(latents).all():
@@ -121,9 +122,9 @@ class _Builder:
                         hint="Check its weights and its latent scale.",
                     )
                 writer.append(latents.numpy(), records)
-                if writer.num_done - flushed >= _FLUSH_ITEMS:
+                if time.monotonic() - flushed_s >= _FLUSH_S:
                     writer.flush()
-                    flushed = writer.num_done
+                    flushed_s = time.monotonic()
                 self.context.progress("encoding pictures", writer.num_done, self.num_items)
             writer.finish()
         finally:

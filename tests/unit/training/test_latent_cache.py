@@ -116,7 +116,7 @@ def test_worker_processes_build_the_same_cache(tmp_path: Path) -> None:
 
 
 def test_an_interrupted_cache_is_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engine.training.data.latent_cache._FLUSH_ITEMS", 6)
+    monkeypatch.setattr("engine.training.data.latent_cache._FLUSH_S", 0.0)
     with pytest.raises(KeyboardInterrupt):
         opened(tmp_path, MeanEncoder(fails_after=9))
     assert not is_complete(tmp_path / "cache")
@@ -124,7 +124,7 @@ def test_an_interrupted_cache_is_continued(tmp_path: Path, monkeypatch: pytest.M
     encoder = MeanEncoder()
     opened(tmp_path, encoder)
     opened(tmp_path / "whole", MeanEncoder())
-    assert sum(encoder.seen) == 20 - 6 + 1
+    assert sum(encoder.seen) == 20 - 9 + 1
     for name in ("latents.f16", "items.jsonl"):
         assert (tmp_path / "cache" / name).read_bytes() == (tmp_path / "whole/cache" / name).read_bytes()
 
