@@ -36,11 +36,12 @@ def draw_losses(losses: Sequence[float], width_px: int = 800, height_px: int = 4
 
 
 def _range(values: Sequence[float]) -> tuple[float, float]:
-    """The ends of the vertical axis: all finite values with a little room, never of no height."""
+    """The ends of the vertical axis: all finite values with a little room, never of no height; zero is an end of its own."""
     finite = [value for value in values if math.isfinite(value)] or [0.0, 1.0]
     low, high = min(finite), max(finite)
     room = 0.05 * (high - low) or max(abs(high), 1.0) * 0.05
-    return low - room, high + room
+    bottom = low - room
+    return (0.0 if low >= 0 > bottom else bottom), high + room
 
 
 def _smoothed(values: Sequence[float]) -> list[float]:

@@ -15,7 +15,7 @@ from engine.core.errors import ContainmentError, NodeError
 
 __all__ = ["checked_prefix", "expand_tokens", "stage_bytes"]
 
-_EXTENSION = re.compile(r"[A-Za-z0-9]{1,10}")
+_EXTENSION = re.compile(r"[A-Za-z0-9]{1,16}")
 _DATE_TOKENS = ("year", "month", "day", "hour", "minute", "second")
 
 
