@@ -17,7 +17,7 @@ from engine.training.data.reports import DataError, Problem
 __all__ = ["RawSample", "expand_shards", "shard_samples"]
 
 _MAX_MEMBER_BYTES = 1 << 28
-_SAFE_SCHEMES = ("http", "https", "gs", "s3", "hf", "ais")
+_SAFE_SCHEMES = ("http", "https", "gs", "hf", "ais")
 
 
 @dataclass(frozen=True, slots=True)
