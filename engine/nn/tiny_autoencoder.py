@@ -13,16 +13,16 @@ from engine.nn.layers import Conv2d
 
 __all__ = ["TinyDecoder", "TinyEncoder"]
 
-_WIDTH = 64
+_PUBLISHED_WIDTH = 64
 
 
 class _Block(nn.Module):
-    def __init__(self) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
         self.conv = nn.Sequential(
-            Conv2d(_WIDTH, _WIDTH, 3, padding=1), nn.ReLU(),
-            Conv2d(_WIDTH, _WIDTH, 3, padding=1), nn.ReLU(),
-            Conv2d(_WIDTH, _WIDTH, 3, padding=1),
+            Conv2d(width, width, 3, padding=1), nn.ReLU(),
+            Conv2d(width, width, 3, padding=1), nn.ReLU(),
+            Conv2d(width, width, 3, padding=1),
         )  # fmt: skip
 
     def forward(self, x: Tensor) -> Tensor:
@@ -39,21 +39,21 @@ class _Bound(nn.Module):
 class TinyEncoder(nn.Sequential):
     """Pixels [b 3 h w] in [0, 1] → latent [b c h/8 w/8] at network scale."""
 
-    def __init__(self, latent_channels: int) -> None:
-        layers: list[nn.Module] = [Conv2d(3, _WIDTH, 3, padding=1), _Block()]
+    def __init__(self, latent_channels: int, width: int = _PUBLISHED_WIDTH) -> None:
+        layers: list[nn.Module] = [Conv2d(3, width, 3, padding=1), _Block(width)]
         for _ in range(3):
-            layers.append(Conv2d(_WIDTH, _WIDTH, 3, padding=1, stride=2, bias=False))
-            layers.extend(_Block() for _ in range(3))
-        super().__init__(*layers, Conv2d(_WIDTH, latent_channels, 3, padding=1))
+            layers.append(Conv2d(width, width, 3, padding=1, stride=2, bias=False))
+            layers.extend(_Block(width) for _ in range(3))
+        super().__init__(*layers, Conv2d(width, latent_channels, 3, padding=1))
 
 
 class TinyDecoder(nn.Sequential):
     """Latent [b c h w] at network scale → pixels [b 3 8h 8w] in [0, 1], not clamped."""
 
-    def __init__(self, latent_channels: int) -> None:
-        layers: list[nn.Module] = [_Bound(), Conv2d(latent_channels, _WIDTH, 3, padding=1), nn.ReLU()]
+    def __init__(self, latent_channels: int, width: int = _PUBLISHED_WIDTH) -> None:
+        layers: list[nn.Module] = [_Bound(), Conv2d(latent_channels, width, 3, padding=1), nn.ReLU()]
         for _ in range(3):
-            layers.extend(_Block() for _ in range(3))
+            layers.extend(_Block(width) for _ in range(3))
             layers.append(nn.Upsample(scale_factor=2.0))
-            layers.append(Conv2d(_WIDTH, _WIDTH, 3, padding=1, bias=False))
-        super().__init__(*layers, _Block(), Conv2d(_WIDTH, 3, 3, padding=1))
+            layers.append(Conv2d(width, width, 3, padding=1, bias=False))
+        super().__init__(*layers, _Block(width), Conv2d(width, 3, 3, padding=1))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +18,7 @@ from engine.training.data.collate import Batch
 from engine.training.diffusion_module import DiffusionModule
 from engine.training.ema import Ema
 from engine.training.metrics import MetricsLog
+from engine.training.picture_module import PictureModule
 from engine.training.progress import Meter
 from engine.training.recipe import TrainingRecipe
 from engine.training.run_folder import RunFolder
@@ -29,13 +31,15 @@ class RunHooks:
     """What a run tells and asks while it goes on.
 
     show: a line that replaces the one before. note: a line that stays. should_stop: end the run after this step.
-    draw: make a grid of samples; called with the averaged weights in place. started: the first step is about to begin.
+    draw: make a grid of samples; called with the averaged weights in place. validate: figures for held-out pictures,
+    called likewise. started: the first step is about to begin.
     """
 
     show: Callable[[str], None] = field(default=lambda text: None)
     note: Callable[[str], None] = field(default=lambda text: None)
     should_stop: Callable[[], bool] = field(default=lambda: False)
     draw: Callable[[int], None] = field(default=lambda step: None)
+    validate: Callable[[int], Mapping[str, float]] = field(default=lambda step: {})
     started: Callable[[], None] = field(default=lambda: None)
 
 
@@ -47,7 +51,7 @@ class TrainingRun(pl.LightningModule):
 
     def __init__(
         self,
-        module: DiffusionModule,
+        module: DiffusionModule | PictureModule,
         recipe: TrainingRecipe,
         folder: RunFolder,
         hooks: RunHooks,
@@ -83,7 +87,21 @@ class TrainingRun(pl.LightningModule):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW over what is learned."""
+        if isinstance(self.module, PictureModule):
+            return self.recipe.optimizer.build_for(self.module.parameter_sets())
         return self.recipe.optimizer.build(self.module.trained_parameters().values())
+
+    def configure_gradient_clipping(
+        self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
+    ) -> None:
+        """Scale down the gradients of each set of parameters by itself."""
+        if gradient_clip_val is None:
+            return
+        if not isinstance(self.module, PictureModule):
+            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+            return
+        for parameters in self.module.parameter_sets():
+            torch.nn.utils.clip_grad_norm_(parameters.parameters, gradient_clip_val)
 
     def optimizer_step(
         self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Callable[[], Any] | None = None
@@ -91,7 +109,7 @@ class TrainingRun(pl.LightningModule):
         """Update the weights at this step's rate, then their average."""
         rate = self.recipe.optimizer.rate(self.step, self.recipe.trainer.max_steps)
         for group in optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group.get("rate_factor", 1.0)
         optimizer.step(closure=optimizer_closure)
         if self.ema is not None:
             self.ema.update(self.step)
@@ -132,6 +150,8 @@ class TrainingRun(pl.LightningModule):
             self._log()
         if self.recipe.samples is not None and (is_last or step % self.recipe.samples.every_steps == 0):
             self._draw()
+        if self.recipe.validation is not None and (is_last or step % self.recipe.validation.every_steps == 0):
+            self._validate()
         if is_last or step % recipe.checkpoint_every == 0:
             self.save()
         if (self.trainer.world_size == 1 or is_logged) and self._wants_to_stop():
@@ -173,17 +193,28 @@ class TrainingRun(pl.LightningModule):
         rate = self.recipe.optimizer.rate(self.step - 1, self.recipe.trainer.max_steps)
         reading = self._meter.read(self.step, loss, rate)
         if self._metrics is not None:
-            self._metrics.write(self.step, reading.metrics)
+            parts = self.module.measurements if isinstance(self.module, PictureModule) else {}
+            self._metrics.write(self.step, {**reading.metrics, **{name: float(part) for name, part in parts.items()}})
             self.hooks.show(reading.line)
 
+    def averaged(self) -> AbstractContextManager[None]:
+        """Inside, the module has its averaged weights, if there is an average."""
+        return nullcontext() if self.ema is None else self.ema.swapped_in()
+
     def _draw(self) -> None:
+        if self.trainer.is_global_zero:
+            with self.averaged():
+                self.hooks.draw(self.step)
+
+    def _validate(self) -> None:
         if not self.trainer.is_global_zero:
             return
-        if self.ema is None:
-            self.hooks.draw(self.step)
-        else:
-            with self.ema.swapped_in():
-                self.hooks.draw(self.step)
+        with self.averaged():
+            figures = self.hooks.validate(self.step)
+        if self._metrics is not None:
+            self._metrics.write(self.step, figures)
+        words = "  ".join(f"{name.removeprefix('validation_')} {value:.2f}" for name, value in figures.items())
+        self.hooks.note(f"step {self.step}  {words}")
 
     def _wants_to_stop(self) -> bool:
         limit = self.recipe.trainer.max_seconds

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 from torch import nn
 
-__all__ = ["ConstantSchedule", "CosineSchedule", "LinearSchedule", "OptimizerRecipe"]
+__all__ = ["ConstantSchedule", "CosineSchedule", "LinearSchedule", "OptimizerRecipe", "ParameterSet"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,14 @@ class LinearSchedule:
 
 
 @dataclass(frozen=True, slots=True)
+class ParameterSet:
+    """Weights whose gradients are clipped together. rate_factor: on the learning rate."""
+
+    parameters: tuple[nn.Parameter, ...]
+    rate_factor: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
 class OptimizerRecipe:
     """AdamW. Source: Loshchilov & Hutter 2019, arXiv:1711.05101.
 
@@ -84,16 +92,19 @@ class OptimizerRecipe:
 
     def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         """The optimizer of these parameters; one fused kernel on an accelerator."""
-        decayed, plain = [], []
-        for parameter in parameters:
-            (decayed if parameter.ndim > 1 else plain).append(parameter)
-        groups: list[dict[str, Any]] = [
-            {"params": decayed, "weight_decay": self.weight_decay},
-            {"params": plain, "weight_decay": 0.0},
-        ]
-        is_fused = any(p.is_cuda for p in decayed + plain)
+        return self.build_for([ParameterSet(tuple(parameters))])
+
+    def build_for(self, sets: Sequence[ParameterSet]) -> torch.optim.Optimizer:
+        """One optimizer of several sets. Its groups say their `rate_factor`; whoever sets rates multiplies by it."""
+        groups: list[dict[str, Any]] = []
+        for parameters in sets:
+            for is_matrix, decay in ((True, self.weight_decay), (False, 0.0)):
+                chosen = [parameter for parameter in parameters.parameters if (parameter.ndim > 1) == is_matrix]
+                if chosen:
+                    groups.append({"params": chosen, "weight_decay": decay, "rate_factor": parameters.rate_factor})
+        is_fused = any(parameter.is_cuda for group in groups for parameter in group["params"])
         return torch.optim.AdamW(
-            [group for group in groups if group["params"]],
+            groups,
             lr=self.learning_rate,
             betas=self.betas,
             eps=self.eps,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -39,14 +39,19 @@ class StepChance:
         step, first = divmod(first_draw, total)
         return cls(seed, step, first, count, max(total, first + count), device)
 
+    @property
+    def on_host(self) -> StepChance:
+        """The same rows drawn on the CPU, the same numbers whatever device the step runs on."""
+        return replace(self, device=torch.device("cpu"))
+
     def normal(self, purpose: str, shape: Sequence[int]) -> Tensor:
         """Standard normal values, float32 [count, *shape]."""
         drawn = torch.randn((self.total, *shape), generator=self._generator(purpose), device=self.device)
         return drawn[self.first : self.first + self.count]
 
-    def uniform(self, purpose: str) -> Tensor:
-        """Values in [0, 1), float32 [count]."""
-        drawn = torch.rand(self.total, generator=self._generator(purpose), device=self.device)
+    def uniform(self, purpose: str, shape: Sequence[int] = ()) -> Tensor:
+        """Values in [0, 1), float32 [count, *shape]."""
+        drawn = torch.rand((self.total, *shape), generator=self._generator(purpose), device=self.device)
         return drawn[self.first : self.first + self.count]
 
     def _generator(self, purpose: str) -> torch.Generator:

@@ -20,14 +20,14 @@ from engine.training.config.merge import read_config
 __all__ = ["RunFolder"]
 
 _CONFIG = "config.yaml"
-_FREE_TO_CHANGE = ("trainer", "samples", "export", "data.num_workers")
+_FREE_TO_CHANGE = ("trainer", "samples", "validation", "export", "data.num_workers")
 """What a resumed run may do differently without becoming another run."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunFolder:
-    """config.yaml (every default written out) · run.jsonl (starts: versions, data digest) · metrics.jsonl · log.txt ·
-    checkpoints/ · samples/ · tensorboard/."""
+    """config.yaml (every default written out) · run.jsonl (starts: versions, data digest) · metrics.jsonl ·
+    report.json (what was measured at the end) · log.txt · checkpoints/ · samples/ · tensorboard/."""
 
     path: Path
 
@@ -85,6 +85,14 @@ class RunFolder:
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
         """Note measurements after this many steps."""
         self._append("metrics.jsonl", {"step": step, **values})
+
+    def report(self, facts: Mapping[str, Any]) -> None:
+        """Add facts about the finished run to report.json."""
+        path = self.path / "report.json"
+        known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        partial = self.path / ".report.json.partial"
+        partial.write_text(json.dumps({**known, **facts}, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        os.replace(partial, path)
 
     def note(self, text: str) -> None:
         """A line of the log."""

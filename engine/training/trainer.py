@@ -24,10 +24,13 @@ from engine.training.data.recipe import Data
 from engine.training.data.source import OpenContext
 from engine.training.diffusion_module import DiffusionModule, build_diffusion_module
 from engine.training.first_stage import AutoencoderStage
+from engine.training.network_export import NetworkExportRecipe, export_network
+from engine.training.picture_module import PictureModule
 from engine.training.prefetch import Prefetched
-from engine.training.recipe import TrainingRecipe
+from engine.training.recipe import PictureModelRecipe, TrainingRecipe
 from engine.training.run_folder import RunFolder
 from engine.training.samples import draw_samples, save_grid
+from engine.training.validation import Validation
 
 if TYPE_CHECKING:
     import pytorch_lightning as pl
@@ -35,6 +38,8 @@ if TYPE_CHECKING:
     from engine.training.lightning_module import RunHooks
 
 __all__ = ["RunResult", "export_run", "train"]
+
+Module = DiffusionModule | PictureModule
 
 _PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed"}
 _KNOWN_NOISE = (
@@ -83,7 +88,7 @@ def train(
         if trainer.is_global_zero:
             folder.begin(to_plain(recipe), resumes=resumes)
         state = newest_state(folder.checkpoints) if resumes else None
-        module = build_diffusion_module(recipe.model, BuildContext(root, recipe.seed))
+        module = _build(recipe, root)
         _load(module, state)
         data = _open_data(recipe, module, root, device, hooks)
         step = 0 if state is None else state.step
@@ -94,13 +99,20 @@ def train(
             module.use_channels_last()
         if recipe.trainer.compiles:
             module.compile()
-        drawing = replace(hooks, draw=_Drawing(recipe, folder, module, data, _dtype(recipe, device)))
+        validation = _open_validation(recipe, data)
+        showing = replace(hooks, **_pictures(recipe, folder, module, data, validation, _dtype(recipe, device)))
         num_step_examples = recipe.data.batch_size * recipe.trainer.accumulate * world
-        run = TrainingRun(module, recipe, folder, drawing, num_step_examples, state)
+        run = TrainingRun(module, recipe, folder, showing, num_step_examples, state)
         if step < recipe.trainer.max_steps:
             trainer.fit_loop.epoch_loop.max_steps = recipe.trainer.max_steps - step
             trainer.fit(run, _batches(recipe, module, data, step, trainer))
-        exported = _export(recipe, folder, run.module, run) if run.step >= recipe.trainer.max_steps else None
+        elif state is not None:
+            _load(module, _averaged(state))
+        exported = None
+        if run.step >= recipe.trainer.max_steps and recipe.export is not None and trainer.is_global_zero:
+            exported = folder.path / recipe.export.file
+            with run.averaged():
+                _write(recipe, folder, module, exported, run.step, data, validation)
     return RunResult(run.step, run.step >= recipe.trainer.max_steps, run.last_loss, exported, data.reports.counts())
 
 
@@ -113,10 +125,19 @@ def export_run(recipe: TrainingRecipe, folder: RunFolder, root: Path, path: Path
         raise ConfigError(
             "The recipe says nothing of an export.", hint="Add export.kind=sd1, lora, embedding or checkpoint."
         )
-    module = build_diffusion_module(recipe.model, BuildContext(root, recipe.seed))
-    _load(module, state if state.ema is None else replace(state, weights=state.ema))
-    recipe.export.write(module, path, _facts(recipe, state.step))
+    module = _build(recipe, root)
+    _load(module, _averaged(state))
+    data = recipe.data.open(OpenContext(root, recipe.seed)) if isinstance(module, PictureModule) else None
+    _write(recipe, folder, module, path, state.step, data, _open_validation(recipe, data))
     return state.step
+
+
+def _build(recipe: TrainingRecipe, root: Path) -> Module:
+    """The module with its first weights, on the CPU."""
+    context = BuildContext(root, recipe.seed)
+    if isinstance(recipe.model, PictureModelRecipe):
+        return recipe.model.build(context)
+    return build_diffusion_module(recipe.model, context)
 
 
 class _Drawing:
@@ -169,11 +190,31 @@ def _lightning_trainer(recipe: TrainingRecipe) -> pl.Trainer:
     )
 
 
-def _open_data(
-    recipe: TrainingRecipe, module: DiffusionModule, root: Path, device: torch.device, hooks: RunHooks
-) -> Data:
+def _pictures(
+    recipe: TrainingRecipe,
+    folder: RunFolder,
+    module: Module,
+    data: Data,
+    validation: Validation | None,
+    dtype: torch.dtype,
+) -> dict[str, Any]:
+    """What makes pictures during the run, by the name of its hook."""
+    if isinstance(module, DiffusionModule):
+        return {"draw": _Drawing(recipe, folder, module, data, dtype)}
+    if validation is None:
+        return {}
+    return {"validate": lambda step: validation(module, folder.samples / f"step-{step:09d}.png")}
+
+
+def _open_validation(recipe: TrainingRecipe, data: Data | None) -> Validation | None:
+    if recipe.validation is None or data is None:
+        return None
+    return Validation(recipe.validation, data.context)
+
+
+def _open_data(recipe: TrainingRecipe, module: Module, root: Path, device: torch.device, hooks: RunHooks) -> Data:
     """The opened data; a cache of latents is encoded with the module's first stage on the device."""
-    stage = module.first_stage
+    stage = module.first_stage if isinstance(module, DiffusionModule) else None
     encoder = None
     if isinstance(stage, AutoencoderStage):
         stage.to(device)
@@ -186,7 +227,7 @@ def _open_data(
     return recipe.data.open(OpenContext(root, recipe.seed, encoder=encoder, progress=progress), device)
 
 
-def _batches(recipe: TrainingRecipe, module: DiffusionModule, data: Data, step: int, trainer: pl.Trainer) -> Prefetched:
+def _batches(recipe: TrainingRecipe, module: Module, data: Data, step: int, trainer: pl.Trainer) -> Prefetched:
     """This rank's batches from the step on."""
     source = data.batches(
         step * recipe.trainer.accumulate,
@@ -198,7 +239,7 @@ def _batches(recipe: TrainingRecipe, module: DiffusionModule, data: Data, step: 
 
 
 @torch.no_grad()
-def _load(module: DiffusionModule, state: TrainingState | None) -> None:
+def _load(module: Module, state: TrainingState | None) -> None:
     """The saved weights into the module. Raises ConfigError when they are of another model."""
     if state is None:
         return
@@ -211,16 +252,32 @@ def _load(module: DiffusionModule, state: TrainingState | None) -> None:
         parameter.copy_(state.weights[name])
 
 
-def _export(recipe: TrainingRecipe, folder: RunFolder, module: DiffusionModule, run: Any) -> Path | None:
-    if recipe.export is None or not run.trainer.is_global_zero:
-        return None
-    path = folder.path / recipe.export.file
-    if run.ema is None:
-        recipe.export.write(module, path, _facts(recipe, run.step))
+def _averaged(state: TrainingState) -> TrainingState:
+    """The state with its averaged weights as its weights, if there is an average."""
+    return state if state.ema is None else replace(state, weights=state.ema)
+
+
+def _write(
+    recipe: TrainingRecipe,
+    folder: RunFolder,
+    module: Module,
+    path: Path,
+    step: int,
+    data: Data | None,
+    validation: Validation | None,
+) -> None:
+    """Export the module as it is; what is measured on the way goes to the run's report."""
+    assert recipe.export is not None
+    facts = _facts(recipe, step)
+    if isinstance(recipe.export, NetworkExportRecipe):
+        assert isinstance(module, PictureModule)
+        assert data is not None
+        batches = data.batches() if validation is None else validation.batches(recipe.export.num_measured)
+        measured = export_network(module, recipe.export, path, facts, batches)
+        folder.report({"step": step, "exported": path.name, **measured})
     else:
-        with run.ema.swapped_in():
-            recipe.export.write(module, path, _facts(recipe, run.step))
-    return path
+        assert isinstance(module, DiffusionModule)
+        recipe.export.write(module, path, facts)
 
 
 def _facts(recipe: TrainingRecipe, step: int) -> dict[str, str]:

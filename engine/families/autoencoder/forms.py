@@ -54,24 +54,29 @@ class KlForm:
 class TinyAutoencoder(nn.Module):
     """Both halves of a tiny autoencoder."""
 
-    def __init__(self, latent_channels: int) -> None:
+    def __init__(self, latent_channels: int, encoder_width: int = 64, decoder_width: int = 64) -> None:
         super().__init__()
-        self.encoder = TinyEncoder(latent_channels)
-        self.decoder = TinyDecoder(latent_channels)
+        self.encoder = TinyEncoder(latent_channels, encoder_width)
+        self.decoder = TinyDecoder(latent_channels, decoder_width)
 
 
 @dataclass(frozen=True, slots=True)
 class TinyForm:
-    """The tiny autoencoder; `scale` and `shift` turn the sockets' latents into the network scale it was made for."""
+    """The tiny autoencoder; `scale` and `shift` turn the sockets' latents into the network scale it was made for.
+
+    encoder_width, decoder_width: channels of its halves, 64 in the published files.
+    """
 
     latent_channels: int
     scale: float
     shift: float = 0.0
     downscale: int = 8
+    encoder_width: int = 64
+    decoder_width: int = 64
 
     def build(self) -> nn.Module:
         """The network."""
-        return TinyAutoencoder(self.latent_channels)
+        return TinyAutoencoder(self.latent_channels, self.encoder_width, self.decoder_width)
 
     def encode(self, module: nn.Module, pixels: Tensor) -> Tensor:
         """Pixels in [0, 1] → latent."""
@@ -82,8 +87,8 @@ class TinyForm:
         return _tiny(module).decoder((latent - self.shift) * self.scale)
 
     def activation_bytes(self, pixels: int, bytes_per_value: int) -> int:
-        """A few maps of 64 channels at full resolution."""
-        return pixels * bytes_per_value * 64 * 4
+        """A few maps of full width at full resolution."""
+        return pixels * bytes_per_value * max(self.encoder_width, self.decoder_width) * 4
 
 
 def _kl(module: nn.Module) -> Autoencoder:

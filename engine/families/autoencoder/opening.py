@@ -121,37 +121,42 @@ def open_tiny_pair(
     encoder: Checkpoint, decoder: Checkpoint, host: NetworkHost, digest: Callable[[], str]
 ) -> NetworkAutoencoder:
     """The tiny autoencoder of two files of bare layer numbers. Raises CheckpointError."""
-    first = decoder.shapes.get("1.weight")
-    if first is None or "0.weight" not in encoder.shapes:
+    first, inner = decoder.shapes.get("1.weight"), encoder.shapes.get("0.weight")
+    if first is None or inner is None:
         raise CheckpointError(
             f"{encoder.path.name} and {decoder.path.name} are not a tiny autoencoder's encoder and decoder.",
             code="unknown_autoencoder",
         )
-    channels = first[1]
+    channels, widths = first[1], (inner[0], first[0])
     with torch.device("meta"):
-        halves = {"encoder": shapes_of(TinyEncoder(channels)), "decoder": shapes_of(TinyDecoder(channels))}
+        halves = {
+            "encoder": shapes_of(TinyEncoder(channels, widths[0])),
+            "decoder": shapes_of(TinyDecoder(channels, widths[1])),
+        }
     readers = {
         "encoder.": read_part(encoder, "", halves["encoder"], what="tiny encoder"),
         "decoder.": read_part(decoder, "", halves["decoder"], what="tiny decoder"),
     }
-    return _tiny_handle(decoder, channels, _JoinedReader(readers), host, digest, encoder.identity)
+    return _tiny_handle(decoder, channels, widths, _JoinedReader(readers), host, digest, encoder.identity)
 
 
 def _open_tiny_file(checkpoint: Checkpoint, host: NetworkHost, digest: Callable[[], str]) -> NetworkAutoencoder:
     """The diffusers form: both halves in one file; its decoder does not count the layer without weights."""
-    channels = checkpoint.shapes["decoder.layers.0.weight"][1]
+    first = checkpoint.shapes["decoder.layers.0.weight"]
+    channels, widths = first[1], (checkpoint.shapes["encoder.layers.0.weight"][0], first[0])
     rules = [KeyRule(rf"decoder\.layers\.{n}\.(.*)", (rf"decoder.{n + 1}.\1",)) for n in range(19)]
     rules.append(KeyRule(r"encoder\.layers\.(.*)", (r"encoder.\1",)))
     with torch.device("meta"):
-        expected = shapes_of(TinyForm(channels, 1.0).build())
+        expected = shapes_of(TinyForm(channels, 1.0, encoder_width=widths[0], decoder_width=widths[1]).build())
     return _tiny_handle(
-        checkpoint, channels, read_part(checkpoint, "", expected, rules, "tiny autoencoder"), host, digest
+        checkpoint, channels, widths, read_part(checkpoint, "", expected, rules, "tiny autoencoder"), host, digest
     )
 
 
 def _tiny_handle(
     named: Checkpoint,
     channels: int,
+    widths: tuple[int, int],
     weights: WeightReader | _JoinedReader,
     host: NetworkHost,
     digest: Callable[[], str],
@@ -159,7 +164,8 @@ def _tiny_handle(
 ) -> NetworkAutoencoder:
     stem = named.path.name.lower()
     name = next((name for name in _TINY_SCALES if stem.startswith(name)), "taesd" if channels == 4 else "taesd3")
-    form = TinyForm(channels, *_TINY_SCALES[name])
+    scale, shift = _TINY_SCALES[name]
+    form = TinyForm(channels, scale, shift, encoder_width=widths[0], decoder_width=widths[1])
     identity = digest_bytes(named.identity.encode(), other_identity.encode(), b"tiny")
     return NetworkAutoencoder(form, NetworkSource(identity, "vae", form.build, weights), host, digest)
 

@@ -16,9 +16,17 @@ from torch.nn import functional
 
 from engine.training.autoencoder.discriminator import DiscriminatorRecipe
 
-__all__ = ["AutoencoderLossRecipe", "adaptive_weight", "reconstruction_loss"]
+__all__ = ["AutoencoderLossRecipe", "PictureLossRecipe", "adaptive_weight", "picture_loss", "reconstruction_loss"]
 
 Distance = Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class PictureLossRecipe:
+    """The terms of `AutoencoderLossRecipe` that compare pixels and edges."""
+
+    reconstruction: Literal["l1", "l2"] = "l1"
+    edge_weight: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +52,21 @@ def reconstruction_loss(
     recipe: AutoencoderLossRecipe, made: Tensor, pixels: Tensor, distance: Distance | None
 ) -> Tensor:
     """Mean over pixels of all terms that compare a made picture with the real one, both [b 3 h w] in [-1, 1]."""
-    measure = functional.l1_loss if recipe.reconstruction == "l1" else functional.mse_loss
-    total = recipe.reconstruction_weight * measure(made, pixels)
-    if recipe.edge_weight:
-        total = total + recipe.edge_weight * _edge_loss(made, pixels, measure)
+    total = _picture_loss(recipe.reconstruction, recipe.reconstruction_weight, recipe.edge_weight, made, pixels)
     if distance is not None and recipe.perceptual_weight:
         total = total + recipe.perceptual_weight * distance(made, pixels).mean()
     return total
+
+
+def picture_loss(recipe: PictureLossRecipe, made: Tensor, pixels: Tensor) -> Tensor:
+    """Mean over pixels of the differences of two pictures [b 3 h w] and of their edges."""
+    return _picture_loss(recipe.reconstruction, 1.0, recipe.edge_weight, made, pixels)
+
+
+def _picture_loss(kind: str, weight: float, edge_weight: float, made: Tensor, pixels: Tensor) -> Tensor:
+    measure = functional.l1_loss if kind == "l1" else functional.mse_loss
+    total = weight * measure(made, pixels)
+    return total + edge_weight * _edge_loss(made, pixels, measure) if edge_weight else total
 
 
 def _edge_loss(made: Tensor, pixels: Tensor, measure: Distance) -> Tensor:

@@ -25,7 +25,8 @@ def initialise(network: nn.Module, seed: int, part: str) -> None:
     """Give every layer its first weights; `part` tells the parts of one model apart.
 
     Matrices and kernels are uniform within ±1/sqrt(fan-in), as torch's own; tables are normal with deviation 0.02;
-    norms pass through. A text transformer's branch ends are scaled down by its depth (Radford et al. 2019).
+    norms pass through, PReLU keeps a quarter of what is negative. A text transformer's branch ends are scaled down by
+    its depth (Radford et al. 2019).
     """
     num_layers = max(1, sum(1 for name, _ in network.named_modules() if name.endswith(".mlp.fc2")))
     for name, layer in network.named_modules():
@@ -37,7 +38,7 @@ def initialise(network: nn.Module, seed: int, part: str) -> None:
             _normal(layer.weight, 0.02, seed, part, name)
         elif isinstance(layer, nn.Linear | nn.Conv2d | nn.Conv3d):
             _map(layer, name, seed, part, 1.0 / math.sqrt(2 * num_layers))
-        elif own:
+        elif own and not isinstance(layer, nn.PReLU):
             raise TypeError(f"nothing is known about first weights of {type(layer).__name__} ({name})")
 
 
