@@ -17,6 +17,7 @@ from engine.core.errors import SettingsError
 if TYPE_CHECKING:
     from engine.training.recipe import TrainingRecipe
     from engine.training.run_folder import RunFolder
+    from engine.training.trainer import RunResult
 
 __all__ = ["main"]
 
@@ -26,7 +27,7 @@ _RUN_OF_RANKS = "ATELIER_TRAINING_RUN"
 
 def main(root: Path, arguments: list[str]) -> int:
     """Train; returns 0 when the run is finished, 3 when it was stopped and can be continued."""
-    flags = _parser().parse_args(arguments)
+    flags = _parser().parse_intermixed_args(arguments)
     words = [*flags.base, *flags.words]
     configs = [word for word in words if "=" not in word]
     overrides = [word for word in words if "=" in word]
@@ -39,7 +40,7 @@ def main(root: Path, arguments: list[str]) -> int:
         return _export(recipe, folder, root, flags.export)
     os.environ[_RUN_OF_RANKS] = str(folder.path)
     try:
-        return _train(recipe, folder, root, resumes=flags.resume or is_rank)
+        return _train(recipe, folder, root, resumes=flags.resume or is_rank, is_quiet=is_rank)
     finally:
         del os.environ[_RUN_OF_RANKS]
 
@@ -104,13 +105,14 @@ def _run_path(root: Path, named: Path | None, configs: list[str]) -> Path:
     return path
 
 
-def _train(recipe: TrainingRecipe, folder: RunFolder, root: Path, *, resumes: bool) -> int:
+def _train(recipe: TrainingRecipe, folder: RunFolder, root: Path, *, resumes: bool, is_quiet: bool) -> int:
     from engine.training.lightning_module import RunHooks
     from engine.training.trainer import train
 
     line = ProgressLine(sys.stderr)
     stop = _StopSignals()
-    line.note(f"run {folder.path}")
+    if not is_quiet:
+        line.note(f"run {folder.path}")
     started = time.monotonic()
     try:
         hooks = RunHooks(show=line.show, note=line.note, should_stop=stop.is_asked, started=stop.install)
@@ -118,13 +120,18 @@ def _train(recipe: TrainingRecipe, folder: RunFolder, root: Path, *, resumes: bo
     finally:
         stop.restore()
         line.close()
+    if not is_quiet:
+        _report(result, folder, time.monotonic() - started)
+    return 0 if result.is_finished else 3
+
+
+def _report(result: RunResult, folder: RunFolder, seconds: float) -> None:
     for kind, count in result.problems.items():
         print(f"{count} × {kind.replace('_', ' ')} in the data; see the warnings above", file=sys.stderr)
     state = "finished" if result.is_finished else "stopped; continue it with --resume"
-    print(f"{folder.path}: step {result.step}, {state} ({time.monotonic() - started:.0f} s)")
+    print(f"{folder.path}: step {result.step}, {state} ({seconds:.0f} s)")
     if result.exported is not None:
         print(result.exported)
-    return 0 if result.is_finished else 3
 
 
 def _export(recipe: TrainingRecipe, folder: RunFolder, root: Path, path: Path) -> int:

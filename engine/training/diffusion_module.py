@@ -29,6 +29,7 @@ class DiffusionModule(nn.Module):
         super().__init__()
         self.recipe = recipe
         self.memory_format: torch.memory_format | None = None
+        self.is_compiled = False
         self.seed = context.seed
         self.parameterization = recipe.parameterization.build()
         self.network = recipe.network.build(context)
@@ -46,6 +47,7 @@ class DiffusionModule(nn.Module):
 
     def compile(self, *arguments: Any, **options: Any) -> None:
         """Let torch compile the parts that are learned; names of weights stay."""
+        self.is_compiled = True
         self.network.compile(*arguments, **options)
         for embedder in self.conditioner.parts:
             if embedder.is_trainable and (text := getattr(embedder, "transformer", None)) is not None:
@@ -56,7 +58,9 @@ class DiffusionModule(nn.Module):
         text = self.conditioner.text
         if text is None or text.input_key not in batch or f"{text.input_key}_tokens" in batch:
             return batch
-        return {**batch, f"{text.input_key}_tokens": text.tokenize(batch[text.input_key])}
+        tokens = text.tokenize(batch[text.input_key])
+        # From page-locked memory they are copied without waiting for the device.
+        return {**batch, f"{text.input_key}_tokens": tokens.pin_memory() if self.device.type == "cuda" else tokens}
 
     def loss(self, batch: Mapping[str, Any], num_step_examples: int) -> Tensor:
         """The mean loss of a batch that is a part of a step over `num_step_examples` examples."""

@@ -35,13 +35,15 @@ class Ema:
         self.recipe = recipe
         self._parameters = dict(parameters)
         self._shadow = {name: p.detach().float().clone() for name, p in self._parameters.items()}
+        self._shadows = list(self._shadow.values())
+        self._current = list(self._parameters.values())
 
     @torch.no_grad()
     def update(self, step: int) -> None:
         """Take in the weights after step number `step` (from 0)."""
         weight = 1.0 - self.recipe.decay_at(step)
-        current = [p.detach().float() for p in self._parameters.values()]
-        torch._foreach_lerp_(list(self._shadow.values()), current, weight)
+        current = [p if p.dtype == torch.float32 else p.float() for p in self._current]
+        torch._foreach_lerp_(self._shadows, current, weight)
 
     @contextmanager
     def swapped_in(self) -> Iterator[None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -132,13 +133,18 @@ def draw_samples(
     device = module.device
     rows: Batch = {key: batch[key][: recipe.num] for key in recipe.missing(module)} | recipe.given()
     try:
-        with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+        with _eagerly(module), torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
             positive = module.conditioner.conditional(rows, device)
             negative = module.conditioner.unconditional(rows, recipe.num, device)
             latent = _sampled(ModuleDenoiser(module), recipe, positive, negative)
         return module.first_stage.decode(latent.to(device)).float().cpu().add(1).div(2).clamp(0, 1)
     finally:
         module.train(was_training)
+
+
+def _eagerly(module: DiffusionModule) -> AbstractContextManager[Any]:
+    """A few pictures of another batch size are not worth compiling for."""
+    return torch.compiler.set_stance("force_eager") if module.is_compiled else nullcontext()
 
 
 def _sampled(

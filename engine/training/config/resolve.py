@@ -1,7 +1,8 @@
 """From plain data to frozen dataclasses by their type annotations, strictly; and back.
 
 Understood: int, float, bool, str, Path, Literal, tuple[X, ...], tuple[X, Y], Mapping[str, X], dataclasses, and unions:
-with None, of scalars, and of dataclasses told apart by a field `kind: Literal["…"]`.
+with None, of scalars, and of dataclasses told apart by a field `kind: Literal["…"]`, which may be left out where one of
+them alone has a default for it.
 """
 
 from __future__ import annotations
@@ -131,13 +132,16 @@ def _union(wanted: Any, data: Any, place: str) -> Any:
 
 
 def _choose(recipes: Sequence[Any], data: Mapping[str, Any], place: str) -> Any:
-    """The dataclass whose `kind` the data names."""
+    """The dataclass whose `kind` the data names; without a name the only one that has a usual kind."""
     if len(recipes) == 1:
         return recipes[0]
     kinds = {kind: recipe for recipe in recipes for kind in get_args(get_type_hints(recipe)["kind"])}
     kind = data.get("kind")
     if kind in kinds:
         return kinds[kind]
+    usual = [recipe for recipe in recipes if _field(recipe, "kind").default is not dataclasses.MISSING]
+    if kind is None and len(usual) == 1:
+        return usual[0]
     if kind is None:
         raise ConfigError(f"{_join(place, 'kind')} is missing.", hint=f"Known kinds: {', '.join(sorted(kinds))}.")
     near = difflib.get_close_matches(str(kind), kinds, n=1)
@@ -145,6 +149,10 @@ def _choose(recipes: Sequence[Any], data: Mapping[str, Any], place: str) -> Any:
     raise ConfigError(
         f"{_join(place, 'kind')} is {kind!r}, which is not known.", hint=f"{hint}Known: {', '.join(sorted(kinds))}."
     )
+
+
+def _field(recipe: Any, name: str) -> dataclasses.Field[Any]:
+    return next(field for field in dataclasses.fields(recipe) if field.name == name)
 
 
 def _describe(wanted: Any) -> str:

@@ -85,6 +85,21 @@ def test_resolved_dataclasses_hold_the_values_in_their_types() -> None:
     assert type(drawing.shapes[0].edge) is float
 
 
+@dataclass(frozen=True, slots=True)
+class Usual:
+    kind: Literal["usual"] = "usual"
+    size: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Chooser:
+    one: Usual | Square
+
+
+def test_a_kind_may_be_left_out_where_just_one_is_usual() -> None:
+    assert resolve(Chooser, {"one": {"size": 3}}) == Chooser(Usual(size=3))
+
+
 def test_what_is_written_out_resolves_to_the_same() -> None:
     drawing = resolve(Drawing, {"shapes": [SQUARE, {"kind": "circle", "fill": "red"}], "file": "x"})
     assert resolve(Drawing, to_plain(drawing)) == drawing

@@ -43,6 +43,17 @@ def test_the_average_follows_the_weights_with_its_decay() -> None:
     assert torch.allclose(ema.state()["w"], torch.full((3,), 1 - 0.9**3))
 
 
+def test_the_average_of_half_precision_weights_is_float32() -> None:
+    weight = nn.Parameter(torch.ones(3, dtype=torch.bfloat16))
+    ema = Ema(EmaRecipe(decay=0.9999, warms_up=False), {"w": weight})
+    with torch.no_grad():
+        weight.fill_(2.0)
+    ema.update(0)
+    assert torch.allclose(ema.state()["w"], torch.full((3,), 1.0001), atol=1e-7)
+    with ema.swapped_in():
+        assert weight.dtype == torch.bfloat16
+
+
 def test_a_warm_up_gives_the_first_steps_a_short_memory() -> None:
     recipe = EmaRecipe(decay=0.999)
     assert [round(recipe.decay_at(step), 3) for step in (0, 9, 10**6)] == [0.1, 0.526, 0.999]
