@@ -29,6 +29,8 @@ _MARGIN_PX = 2
 _SCALE_STEP = 1.115
 _SCORE_FLOOR = 0.66
 _BODY_FLOOR = 0.62
+_BODY_TRUST = 0.93
+"""A disc is a plain shape: an object that explains it nearly as well is preferred."""
 _MIN_MASS_PX = 40.0
 _MIRRORED = frozenset(("car", "cat", "boat", "bird", "castle"))
 _BODIES = ("disc", "crescent moon")
@@ -105,7 +107,7 @@ def _bodies(values: np.ndarray, time: str) -> Iterator[Detection]:
                 height, width = silhouette.area.shape
                 x, y = (column + width / 2) / SIDE_PX, (row + height / 2) / SIDE_PX
                 name = body if body != "disc" else "full moon" if time == "night" else "sun"
-                yield Detection(name, None, Box(x - radius, y - radius, x + radius, y + radius), likeness)
+                yield Detection(name, None, Box(x - radius, y - radius, x + radius, y + radius), _BODY_TRUST * likeness)
 
 
 def _agreement(

@@ -1,19 +1,19 @@
 """The judge: what of a caption a picture shows, by classical image analysis alone.
 
-It reads style, time, weather and land first, then finds objects, the sun and the moon, and compares. It has never
-seen a model's picture; all it knows is how the generator draws.
+It reads style, time and land first, then finds objects, the sun and the moon, then the weather, and compares. It has
+never seen a model's picture; all it knows is how the generator draws.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from engine.training.postcards.captions import Named, NamedObject, NamedRelation
 from engine.training.postcards.detection import Detection, find_all, read_picture
-from engine.training.postcards.scenery_reading import Scenery, read_scenery, read_style
+from engine.training.postcards.scenery_reading import Scenery, read_scenery, read_style, read_weather
 
 __all__ = ["Check", "Reading", "Verdict", "compare", "judge", "read"]
 
@@ -79,7 +79,9 @@ def read(picture: np.ndarray) -> Reading:
         raise ValueError(f"The judge reads square pictures; this one is {picture.shape[1]} by {picture.shape[0]} px.")
     style = read_style(picture)
     scenery = read_scenery(picture, style)
-    return Reading(style, scenery, find_all(read_picture(picture, style), scenery, style))
+    finds = find_all(read_picture(picture, style), scenery, style)
+    weather = read_weather(picture, scenery, style, [find.box for find in finds])
+    return Reading(style, replace(scenery, weather=weather), finds)
 
 
 def compare(reading: Reading, named: Named) -> Verdict:

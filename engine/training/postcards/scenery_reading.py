@@ -7,7 +7,7 @@ objects in front of the land do little harm.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType
@@ -20,16 +20,19 @@ from engine.training.postcards.colour_reading import in_style, lab
 from engine.training.postcards.morphology import closed, opened
 from engine.training.postcards.palette import light_of
 from engine.training.postcards.render import render
-from engine.training.postcards.scene import Scene, Sky
+from engine.training.postcards.scene import Box, Scene, Sky
 from engine.training.postcards.vocabulary import LANDS, TIMES, WEATHERS
 
-__all__ = ["Scenery", "background_rows", "read_scenery", "read_style"]
+__all__ = ["Scenery", "background_rows", "read_scenery", "read_style", "read_weather"]
 
 _SIDE_PX = 64
 _STYLE_SIDE_PX = 256
 _VARIANTS = 3
 _MARKED = 9
-_SPOTS: Mapping[str, int] = MappingProxyType({"flat": 14, "pixel art": 16, "watercolor": 27, "woodcut": 14})
+_SPOTS: Mapping[str, float] = MappingProxyType({"day": 17.0, "sunset": 19.0, "night": 24.0, "dawn": 16.0})
+"""How much paler than its surroundings a drop or a flake is; more in watercolor, whose paper has grain."""
+_GRAIN = 1.7
+_FALL_SHARE = 0.78
 _SLANT = 0.035
 _CLOUDED: Mapping[str, float] = MappingProxyType({"day": 0.095, "sunset": 0.16, "night": 0.24, "dawn": 0.165})
 _CLIP = 3.0
@@ -91,18 +94,24 @@ def _border_lines(image: Image.Image) -> float:
 
 
 def read_scenery(picture: np.ndarray, style: str) -> Scenery:
-    """Time, weather and land of a picture uint8 [h w 3] in this style.
-
-    Time and land are those of the nearest example; the weather is then the one whose sky fits best.
-    """
+    """Time and land of a picture uint8 [h w 3] in this style; its weather is only a first guess, see `read_weather`."""
     labels, means, spread = _examples(style)
     offset = np.minimum(np.abs(means - _features(picture)) / spread, _CLIP)
-    nearest = int(offset.mean(axis=1).argmin())
-    time, _, land = labels[nearest]
-    weather = _fall(picture, style)
-    if weather is None:
-        weather = "cloudy" if _cloud_cover(picture, time, land, style) > _CLOUDED[time] else "clear"
-    return Scenery(time, weather, land)
+    return Scenery(*labels[int(offset.mean(axis=1).argmin())])
+
+
+def read_weather(picture: np.ndarray, scenery: Scenery, style: str, taken: Sequence[Box]) -> str:
+    """The weather of a picture uint8 [h w 3]; what is inside the boxes, where objects are, is not looked at."""
+    small = _half_size(picture, style)
+    is_free = np.ones(small.shape[:2], dtype=bool)
+    for box in taken:
+        left, top, right, bottom = (round(edge * 2 * _SIDE_PX) for edge in (box.left, box.top, box.right, box.bottom))
+        is_free[max(0, top - 3) : bottom + 4, max(0, left - 3) : right + 3] = False
+    falling = _fall(small, is_free, scenery.time, style)
+    if falling is not None:
+        return falling
+    cover = _cloud_cover(small, is_free, scenery.time, scenery.land, style)
+    return "cloudy" if cover > _CLOUDED[scenery.time] else "clear"
 
 
 def background_rows(scenery: Scenery, style: str, rows: int) -> np.ndarray:
@@ -147,10 +156,11 @@ def _features(picture: np.ndarray) -> np.ndarray:
     return np.concatenate([quantiles.ravel(), bands, drops])
 
 
-def _cloud_cover(picture: np.ndarray, time: str, land: str, style: str) -> float:
-    """The share of the upper sky that has the clouds' colours and not the colours usual in its row."""
+def _cloud_cover(small: np.ndarray, is_free: np.ndarray, time: str, land: str, style: str) -> float:
+    """The share of the free upper sky that has the clouds' colours and not the colours usual in its row."""
     height = int(0.36 * _SIDE_PX)
-    sky = lab(_half_size(picture, style)).reshape(_SIDE_PX, 2, _SIDE_PX, 2, 3).mean(axis=(1, 3))[2:height, 2:-2]
+    sky = lab(small).reshape(_SIDE_PX, 2, _SIDE_PX, 2, 3).mean(axis=(1, 3))[2:height, 2:-2]
+    is_free = is_free[::2, ::2][2:height, 2:-2]
     light = light_of(time)
     tones = lab(in_style(np.array((light.cloud, light.cloud_shade), dtype=np.float32), style))
     to_cloud = np.sqrt(((sky[:, :, None] - tones) ** 2).sum(axis=-1)).min(axis=2)
@@ -158,19 +168,29 @@ def _cloud_cover(picture: np.ndarray, time: str, land: str, style: str) -> float
     for weather in ("clear", "cloudy"):
         usual = background_rows(Scenery(time, weather, land), style, _SIDE_PX)[1, 2:height, None]
         to_sky = np.minimum(to_sky, np.sqrt(((sky - usual) ** 2).sum(axis=-1)))
-    return float(((to_cloud < 11) & (to_cloud < to_sky)).mean())
+    return float(((to_cloud < 11) & (to_cloud < to_sky) & is_free).sum() / max(1, is_free.sum()))
 
 
-def _fall(picture: np.ndarray, style: str) -> str | None:
-    """ "rain" or "snow" where small bright spots lie all over the picture, slanted streaks or not; None otherwise."""
-    pale = _half_size(picture, style).min(axis=2).astype(np.int16)
-    spots = np.clip(pale - opened(pale, 7) - _SPOTS[style], 0, 40).astype(np.float32)
-    is_hit = (spots > 4).reshape(8, 16, 8, 16).sum(axis=(1, 3)) >= 2
-    if min(is_hit[:3].mean(), is_hit[6:].mean()) < 0.66 or is_hit.mean() < 0.8:
-        return None
+def _fall(small: np.ndarray, is_free: np.ndarray, time: str, style: str) -> str | None:
+    """ "rain" or "snow" where small pale spots lie all over the picture, slanted streaks or not; None otherwise."""
+    greatest, least = small.max(axis=2).astype(np.int16), small.min(axis=2).astype(np.int16)
+    pale = np.maximum(2 * least - greatest, 0)
+    floor = _SPOTS[time] * (_GRAIN if style == "watercolor" else 1.0)
+    spots = np.clip(pale - opened(pale, 7) - floor, 0, 60) * is_free
+    is_hit = _in_cells(spots > 4) >= 2
+    is_seen = _in_cells(is_free) > 0.6 * 256
+    for band in (slice(1, 4), slice(4, 7)):
+        seen = is_seen[band, 1:7]
+        if seen.sum() >= 3 and is_hit[band, 1:7][seen].mean() < _FALL_SHARE:
+            return None
     along = float((spots[4:, :-1] * spots[:-4, 1:]).mean())
     across = float((spots[4:, 1:] * spots[:-4, :-1]).mean())
     return "rain" if along - across > _SLANT * (float((spots**2).mean()) + 0.5) else "snow"
+
+
+def _in_cells(mask: np.ndarray) -> np.ndarray:
+    """How many pixels of each cell of 16 are set, [8 8]."""
+    return mask.reshape(8, 16, 8, 16).sum(axis=(1, 3))
 
 
 def _half_size(picture: np.ndarray, style: str) -> np.ndarray:

@@ -18,6 +18,7 @@ __all__ = ["body_tones", "crescent", "fall", "paint_sky"]
 
 _GREYING: Mapping[str, float] = MappingProxyType({"clear": 0.0, "cloudy": 0.30, "rain": 0.48, "snow": 0.30})
 _SUNS: Mapping[str, RGB] = MappingProxyType({"day": (255, 216, 84), "sunset": (255, 200, 96), "dawn": (255, 226, 150)})
+_RAIN_GREY: RGB = (84, 92, 122)
 _MOON: RGB = (252, 246, 222)
 _CRATER: RGB = (222, 214, 196)
 
@@ -26,6 +27,8 @@ def paint_sky(canvas: Canvas, sky: Sky, light: Light, chance: Chance) -> None:
     """Everything above the land, except what falls."""
     greying = _GREYING[sky.weather]
     grey = mixed(light.cloud_shade, light.sky[0], 0.25)
+    if sky.weather == "rain":
+        grey = mixed(grey, _RAIN_GREY, 0.40)
     top, middle, low = (mixed(colour, grey, greying) for colour in light.sky)
     canvas.gradient([(0.0, top), (0.32, middle), (0.60, low)])
     if sky.time == "night":
@@ -92,7 +95,7 @@ def _angle(point: tuple[float, float], middle: float) -> float:
 
 
 def _clouds(canvas: Canvas, sky: Sky, light: Light, chance: Chance) -> None:
-    """Heaps of discs with flat feet; they keep clear of the sun and the moon."""
+    """Heaps of discs with flat feet; they keep beside the sun and the moon."""
     count = {"cloudy": 4, "rain": 5, "snow": 3}[sky.weather]
     darkening = 0.55 if sky.weather == "rain" else 0.0
     body = mixed(light.cloud, light.cloud_shade, darkening)
@@ -102,10 +105,18 @@ def _clouds(canvas: Canvas, sky: Sky, light: Light, chance: Chance) -> None:
         x = ((number + chance.between(0.2, 0.8)) / count + offset) % 1.0
         y = chance.between(0.07, 0.20) + 0.15 * (number % 2)
         width = chance.between(0.22, 0.34)
-        near = sky.celestial
-        if near is not None and abs(near.x - x) < width / 2 + near.radius and abs(near.y - y) < near.radius + 0.09:
-            continue
+        x = _beside(sky.celestial, x, y, width)
         _cloud(canvas, x, y, width, body, foot, chance)
+
+
+def _beside(body: Celestial | None, x: float, y: float, width: float) -> float:
+    """Where a cloud of this width at (x, y) goes so that it hides neither the sun nor the moon."""
+    if body is None or abs(body.y - y) > body.radius + 0.09:
+        return x
+    reach = width / 2 + body.radius + 0.01
+    if abs(body.x - x) >= reach:
+        return x
+    return body.x + reach if body.x < 0.5 else body.x - reach
 
 
 def _cloud(canvas: Canvas, x: float, y: float, width: float, body: RGB, foot: RGB, chance: Chance) -> None:

@@ -108,10 +108,10 @@ def _woodcut(picture: np.ndarray, sheet: int) -> np.ndarray:
     grey = source.convert("L").filter(ImageFilter.BoxBlur(side / 256))
     level = np.asarray(grey, dtype=np.float32)
     edges = np.zeros_like(level)
-    reach = max(1, round(side / 128))
+    reach = max(1, round(side / 200))
     edges[:, reach:] += np.abs(level[:, reach:] - level[:, :-reach])
     edges[reach:] += np.abs(level[reach:] - level[:-reach])
-    lines = np.clip((edges - 16) / 18, 0, 1)
+    lines = np.clip((edges - 11) / 14, 0, 1)
     cut = _hatching(side, sheet)
     hatch = np.clip((cut * 105 + 8 - level) / 26, 0, 1) * 0.85
     ink = np.maximum(np.maximum(lines, hatch), _border_cuts(side, sheet))[..., None]
