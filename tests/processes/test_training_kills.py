@@ -5,6 +5,7 @@ Equal means bit-equal: same machine, same number of threads, CPU.
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -96,8 +97,19 @@ def test_a_run_that_is_asked_to_end_saves_its_step_and_says_how_to_go_on(tmp_pat
     assert process.returncode == 3, output
     assert "continue it with --resume" in output
     assert newest_state(folder / "checkpoints").step > 0
-    again = start(folder, str(recipe_file(tmp_path)))
-    output, _ = again.communicate(timeout=120)
-    assert again.returncode == 2
-    assert "holds a run already" in output
-    assert "--resume" in output
+
+
+@pytest.mark.thorough
+@pytest.mark.skipif(sys.platform == "win32", reason="gloo")
+def test_two_devices_share_a_batch_and_get_the_loss_of_one(tmp_path: Path) -> None:
+    recipe = str(recipe_file(tmp_path))
+    finish(start(tmp_path / "one", recipe, "trainer.max_steps=4"))
+    shared = ("trainer.devices=2", "trainer.strategy=ddp", "data.batch_size=2")
+    output = finish(start(tmp_path / "two", recipe, "trainer.max_steps=4", *shared))
+    assert output.count("finished") == 1
+    losses = [
+        [json.loads(line)["loss"] for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
+        for name in ("one", "two")
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+    assert newest_state(tmp_path / "two" / "checkpoints").step == 4
