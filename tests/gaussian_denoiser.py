@@ -18,10 +18,11 @@ from engine.diffusion.conditioning import ConditioningEntry
 from engine.diffusion.latent_format import LatentFormat
 from engine.diffusion.parameterization import Parameterization
 from engine.diffusion.prediction import EpsPrediction, FlowPrediction
-from engine.diffusion.requests import Flow, Guide, Latent
+from engine.diffusion.requests import Flow, FullGuide, Guide, Guided, Latent
+from engine.diffusion.samplers.registry import Sampler
 from engine.diffusion.sigma_table import DiscreteSigmaTable, FlowSigmaTable, scaled_linear_betas
 
-__all__ = ["EPS", "FLOW", "GaussianDenoiser", "entry", "exact_guide", "exact_path", "plain_guide"]
+__all__ = ["EPS", "FLOW", "GaussianDenoiser", "entry", "exact_guide", "exact_path", "guide_for", "plain_guide"]
 
 EPS = Parameterization(EpsPrediction(), DiscreteSigmaTable.from_betas(scaled_linear_betas()))
 FLOW = Parameterization(FlowPrediction(), FlowSigmaTable())
@@ -64,6 +65,16 @@ def exact_guide(std: float, *, is_flow: bool = False) -> Guide:
         return denoiser.denoise(x, torch.tensor([sigma], dtype=x.dtype), ConditionInputs())
 
     return guide
+
+
+def guide_for(sampler: Sampler, guide: Guide) -> Guide | FullGuide:
+    """The guide in the form a sampler takes; where it wants the unguided prediction too, that is the same one."""
+
+    def full(x: Latent, sigma: float) -> Flow[Guided]:
+        denoised = yield from guide(x, sigma)
+        return Guided(denoised, denoised)
+
+    return full if sampler.needs_unguided else guide
 
 
 def exact_path(x: Tensor, std: float, start: float, end: float, *, is_flow: bool = False) -> Tensor:

@@ -16,7 +16,19 @@ from torch import Tensor
 from engine.diffusion.condition_inputs import ConditionInputs
 from engine.diffusion.denoiser import Denoiser
 
-__all__ = ["DenoiseRequest", "Flow", "Guide", "Latent", "RequestGroup", "Sigmas", "answer", "drive"]
+__all__ = [
+    "DenoiseRequest",
+    "Flow",
+    "FullGuide",
+    "Guide",
+    "Guided",
+    "Latent",
+    "RequestGroup",
+    "Sigmas",
+    "answer",
+    "denoised_only",
+    "drive",
+]
 
 Latent = Tensor
 """Encoded picture, float32 [b c h w]; video [b c t h w]."""
@@ -72,6 +84,35 @@ class Guide(Protocol):
     def __call__(self, x: Latent, sigma: float) -> Flow[Latent]:
         """Start one evaluation at noise level sigma; x is not modified."""
         ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Guided:
+    """All that a guidance method tells of one point.
+
+    denoised: the guided prediction.
+    unguided: the prediction without the positive side; `denoised` where nothing guides or nobody wanted it.
+    """
+
+    denoised: Latent
+    unguided: Latent
+
+
+class FullGuide(Protocol):
+    """Like a Guide, but returns the unguided prediction as well."""
+
+    def __call__(self, x: Latent, sigma: float) -> Flow[Guided]:
+        """Start one evaluation at noise level sigma; x is not modified."""
+        ...
+
+
+def denoised_only(guide: FullGuide) -> Guide:
+    """The guide most methods need."""
+
+    def plain(x: Latent, sigma: float) -> Flow[Latent]:
+        return (yield from guide(x, sigma)).denoised
+
+    return plain
 
 
 def answer(group: RequestGroup) -> list[Latent]:

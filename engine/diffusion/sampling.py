@@ -13,7 +13,7 @@ from engine.diffusion.guiders.guider import Guider
 from engine.diffusion.latent import LatentInput
 from engine.diffusion.noise import initial_noise
 from engine.diffusion.prediction import Prediction
-from engine.diffusion.requests import Flow, Guide, Latent, Sigmas
+from engine.diffusion.requests import Flow, FullGuide, Guided, Latent, Sigmas, denoised_only
 from engine.diffusion.samplers.registry import Sampler
 
 __all__ = ["OnStep", "Step", "cut_sigmas", "sample"]
@@ -84,16 +84,17 @@ def sample(
     noise = noise.to(device, torch.float32)
     mask = None if latent.noise_mask is None else latent.noise_mask.to(device)
     prediction = denoiser.parameterization.prediction
-    guide = guider.bind(clean, mask)
+    guide = guider.bind(clean, mask, wants_unguided=sampler.needs_unguided)
     if mask is not None:
         kept_noise = initial_noise(samples.shape, (seed + 1) % 2**64).to(device) if sampler.draws_mask_noise else noise
         guide = _masked(guide, mask, clean, kept_noise, prediction)
     progress = _Progress(sigmas, on_step)
     guide = progress.watch(guide)
+    asked = guide if sampler.needs_unguided else denoised_only(guide)
     sigma_max = denoiser.parameterization.sigma_table.sigma_max
     is_maximal = sigmas[0] > sigma_max * (1 - 1e-5)
     x = prediction.add_noise(clean, noise, sigmas[0], is_maximal)
-    x = yield from sampler.start(x, sigmas, guide, denoiser.parameterization, seed)
+    x = yield from sampler.start(x, sigmas, asked, denoiser.parameterization, seed)
     progress.finish(x)
     if mask is not None and sigmas[-1] == 0:
         # Some methods stop just above 0; what may not change must be exact all the same.
@@ -101,13 +102,13 @@ def sample(
     return latent_format.from_network(prediction.finish(x, sigmas[-1])).float().cpu()
 
 
-def _masked(guide: Guide, mask: Tensor, clean: Latent, noise: Tensor, prediction: Prediction) -> Guide:
+def _masked(guide: FullGuide, mask: Tensor, clean: Latent, noise: Tensor, prediction: Prediction) -> FullGuide:
     """A guide that keeps the picture where the mask is 0: x there is the noised original, `denoised` the original."""
 
-    def masked(x: Latent, sigma: float) -> Flow[Latent]:
+    def masked(x: Latent, sigma: float) -> Flow[Guided]:
         x = x * mask + prediction.add_noise(clean, noise, sigma) * (1.0 - mask)
-        denoised = yield from guide(x, sigma)
-        return denoised * mask + clean * (1.0 - mask)
+        answer = yield from guide(x, sigma)
+        return Guided(answer.denoised * mask + clean * (1.0 - mask), answer.unguided)
 
     return masked
 
@@ -117,17 +118,18 @@ class _Progress:
 
     def __init__(self, sigmas: Sigmas, on_step: OnStep | None) -> None:
         self._total = len(sigmas) - 1
-        self._falling = [-sigma for sigma in sigmas[:-1]]
+        self._sign = -1.0 if sigmas[0] > sigmas[-1] else 1.0
+        self._levels = [self._sign * sigma for sigma in sigmas[:-1]]
         self._on_step = on_step
         self._reported = 0
 
-    def watch(self, guide: Guide) -> Guide:
+    def watch(self, guide: FullGuide) -> FullGuide:
         """A guide that reports every step whose level it is asked for."""
 
-        def watched(x: Latent, sigma: float) -> Flow[Latent]:
-            denoised = yield from guide(x, sigma)
-            self._reached(bisect_right(self._falling, -sigma), denoised)
-            return denoised
+        def watched(x: Latent, sigma: float) -> Flow[Guided]:
+            answer = yield from guide(x, sigma)
+            self._reached(bisect_right(self._levels, self._sign * sigma), answer.denoised)
+            return answer
 
         return watched
 

@@ -20,9 +20,9 @@ FIRST_ORDER = ("ddpm", "euler_ancestral", "er_sde", "res_multistep_ancestral")
 STOCHASTIC = sorted(
     name
     for name, sampler in SAMPLERS.items()
-    if sampler.noise != "none" and not name.endswith("_gpu") and name != "res_multistep"
+    if sampler.noise != "none" and not name.endswith(("_gpu", "_cfg_pp")) and name != "res_multistep"
 )
-"""res_multistep takes noise, but adds none in its plain form."""
+"""res_multistep takes noise, but adds none in its plain form; CFG++ forms are their plain ones where nothing guides."""
 
 
 @pytest.mark.parametrize("name", sorted(set(STOCHASTIC) - {"lcm"}))

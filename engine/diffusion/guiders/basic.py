@@ -9,7 +9,7 @@ from torch import Tensor
 from engine.diffusion.conditioning import ConditioningEntry
 from engine.diffusion.denoiser import Denoiser
 from engine.diffusion.regions import bind_regions, predict
-from engine.diffusion.requests import Flow, Guide, Latent
+from engine.diffusion.requests import Flow, FullGuide, Guided, Latent
 
 __all__ = ["Basic"]
 
@@ -21,12 +21,12 @@ class Basic:
     denoiser: Denoiser
     conditioning: tuple[ConditioningEntry, ...]
 
-    def bind(self, latent: Tensor, noise_mask: Tensor | None) -> Guide:
+    def bind(self, latent: Tensor, noise_mask: Tensor | None, *, wants_unguided: bool = False) -> FullGuide:
         """One request per step and region."""
         regions = bind_regions(self.denoiser, self.conditioning, latent, noise_mask)
 
-        def guide(x: Latent, sigma: float) -> Flow[Latent]:
+        def guide(x: Latent, sigma: float) -> Flow[Guided]:
             (denoised,) = yield from predict(self.denoiser, (regions,), x, sigma)
-            return denoised
+            return Guided(denoised, denoised)
 
         return guide

@@ -10,7 +10,7 @@ from torch import Tensor
 from engine.diffusion.conditioning import ConditioningEntry
 from engine.diffusion.denoiser import Denoiser
 from engine.diffusion.regions import bind_regions, predict, share_windows
-from engine.diffusion.requests import Flow, Guide, Latent
+from engine.diffusion.requests import Flow, FullGuide, Guided, Latent
 
 __all__ = ["Cfg"]
 
@@ -19,7 +19,7 @@ __all__ = ["Cfg"]
 class Cfg:
     """negative + (positive - negative) · scale. Source: Ho & Salimans 2022, arXiv:2207.12598.
 
-    At scale 1 the negative side cancels and is not asked for.
+    At scale 1 the negative side cancels and is not asked for, unless it is wanted for itself.
     """
 
     denoiser: Denoiser
@@ -27,18 +27,18 @@ class Cfg:
     negative: tuple[ConditioningEntry, ...]
     scale: float
 
-    def bind(self, latent: Tensor, noise_mask: Tensor | None) -> Guide:
+    def bind(self, latent: Tensor, noise_mask: Tensor | None, *, wants_unguided: bool = False) -> FullGuide:
         """Both sides are asked for in one group, so that they can share a forward."""
         positive = bind_regions(self.denoiser, self.positive, latent, noise_mask)
         negative = bind_regions(self.denoiser, self.negative, latent, noise_mask)
         negative = share_windows(negative, positive)
         positive = share_windows(positive, negative)
 
-        def guide(x: Latent, sigma: float) -> Flow[Latent]:
-            if math.isclose(self.scale, 1.0):
+        def guide(x: Latent, sigma: float) -> Flow[Guided]:
+            if math.isclose(self.scale, 1.0) and not wants_unguided:
                 (wanted,) = yield from predict(self.denoiser, (positive,), x, sigma)
-                return wanted
+                return Guided(wanted, wanted)
             wanted, unwanted = yield from predict(self.denoiser, (positive, negative), x, sigma)
-            return unwanted + (wanted - unwanted) * self.scale
+            return Guided(unwanted + (wanted - unwanted) * self.scale, unwanted)
 
         return guide

@@ -7,7 +7,7 @@ from typing import Protocol
 from torch import Tensor
 
 from engine.diffusion.denoiser import Denoiser
-from engine.diffusion.requests import Guide
+from engine.diffusion.requests import FullGuide
 
 __all__ = ["Guider"]
 
@@ -20,6 +20,9 @@ class Guider(Protocol):
         """Who makes the predictions."""
         ...
 
-    def bind(self, latent: Tensor, noise_mask: Tensor | None) -> Guide:
-        """The guide for a latent [b c h w] in network scale on the denoiser's device."""
+    def bind(self, latent: Tensor, noise_mask: Tensor | None, *, wants_unguided: bool = False) -> FullGuide:
+        """The guide for a latent [b c h w] in network scale on the denoiser's device.
+
+        Without `wants_unguided` a method may leave out the unguided prediction where it has no use for it.
+        """
         ...

@@ -8,6 +8,7 @@ from itertools import pairwise
 from engine.diffusion.noise import NoiseSource
 from engine.diffusion.noise_path import VARIANCE_EXPLODING, NoisePath
 from engine.diffusion.requests import Flow, Guide, Latent, Sigmas
+from engine.diffusion.samplers.evaluation import Evaluate, guided
 
 __all__ = ["dpmpp_2s_ancestral"]
 
@@ -21,20 +22,24 @@ def dpmpp_2s_ancestral(
     path: NoisePath = VARIANCE_EXPLODING,
     eta: float = 1.0,
     s_noise: float = 1.0,
+    evaluate: Evaluate = guided,
 ) -> Flow[Latent]:
     """A singlestep exponential integrator of the data prediction, then noise up to the next level.
 
     Two evaluations per step, one where the step goes down to 0. Order of convergence: 2 (eta = 0).
-    Source: Lu et al. 2022, arXiv:2211.01095, algorithm 1 with r = 1/2.
+    Source: Lu et al. 2022, arXiv:2211.01095, algorithm 1 with r = 1/2. Its CFG++ form starts the whole step with the
+    noise of the second evaluation.
     """
     for sigma, sigma_next in pairwise(sigmas):
-        denoised = yield from guide(x, sigma)
+        at = yield from evaluate(guide, x, sigma)
+        start, denoised = at.x, at.denoised
         step = path.ancestral_step(sigma, sigma_next, eta)
         if step.sigma_down > 0:
             sigma_middle = _middle(path, sigma, step.sigma_down)
-            x_middle = _exponential_step(path, x, denoised, sigma, sigma_middle)
-            denoised = yield from guide(x_middle, sigma_middle)
-        x = _exponential_step(path, x, denoised, sigma, step.sigma_down)
+            x_middle = _exponential_step(path, start, denoised, sigma, sigma_middle)
+            middle = yield from evaluate(guide, x_middle, sigma_middle)
+            start, denoised = middle.start_for(x, at.denoised), middle.denoised
+        x = _exponential_step(path, start, denoised, sigma, step.sigma_down)
         if step.sigma_up > 0:
             x = x * step.rescale + noise(sigma, sigma_next) * (s_noise * step.sigma_up)
     return x

@@ -7,6 +7,7 @@ from itertools import pairwise
 from engine.diffusion.noise import NoiseSource
 from engine.diffusion.noise_path import VARIANCE_EXPLODING, NoisePath
 from engine.diffusion.requests import Flow, Guide, Latent, Sigmas
+from engine.diffusion.samplers.evaluation import Evaluate, guided
 
 __all__ = ["euler_ancestral"]
 
@@ -20,6 +21,7 @@ def euler_ancestral(
     path: NoisePath = VARIANCE_EXPLODING,
     eta: float = 1.0,
     s_noise: float = 1.0,
+    evaluate: Evaluate = guided,
 ) -> Flow[Latent]:
     """Step below the next level with Euler, then add noise up to it.
 
@@ -27,9 +29,9 @@ def euler_ancestral(
     Source: Song et al. 2021, arXiv:2010.02502, equation 16; k-diffusion's `sample_euler_ancestral`.
     """
     for sigma, sigma_next in pairwise(sigmas):
-        denoised = yield from guide(x, sigma)
+        at = yield from evaluate(guide, x, sigma)
         step = path.ancestral_step(sigma, sigma_next, eta)
-        x = x + (x - denoised) / sigma * (step.sigma_down - sigma)
+        x = at.x + (at.x - at.denoised) / sigma * (step.sigma_down - sigma)
         if step.sigma_up > 0:
             x = x * step.rescale + noise(sigma, sigma_next) * (s_noise * step.sigma_up)
     return x

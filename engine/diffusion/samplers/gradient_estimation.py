@@ -5,11 +5,14 @@ from __future__ import annotations
 from itertools import pairwise
 
 from engine.diffusion.requests import Flow, Guide, Latent, Sigmas
+from engine.diffusion.samplers.evaluation import Evaluate, guided
 
 __all__ = ["gradient_estimation"]
 
 
-def gradient_estimation(x: Latent, sigmas: Sigmas, guide: Guide, *, gamma: float = 2.0) -> Flow[Latent]:
+def gradient_estimation(
+    x: Latent, sigmas: Sigmas, guide: Guide, *, gamma: float = 2.0, evaluate: Evaluate = guided
+) -> Flow[Latent]:
     """Step with slope + (gamma - 1)·(slope - last slope), an estimate of the direction to the data.
 
     One evaluation per step; the step onto sigma 0 returns `denoised`. Order of convergence: 1; gamma 1 is `euler`.
@@ -17,11 +20,11 @@ def gradient_estimation(x: Latent, sigmas: Sigmas, guide: Guide, *, gamma: float
     """
     slope_last = None
     for sigma, sigma_next in pairwise(sigmas):
-        denoised = yield from guide(x, sigma)
+        at = yield from evaluate(guide, x, sigma)
         if sigma_next == 0:
-            return denoised
-        slope = (x - denoised) / sigma
+            return at.denoised
+        slope = (at.x - at.denoised) / sigma
         direction = slope if slope_last is None else slope * gamma - slope_last * (gamma - 1.0)
-        x = x + direction * (sigma_next - sigma)
+        x = at.x + direction * (sigma_next - sigma)
         slope_last = slope
     return x

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from engine.core.errors import NodeError
 from engine.diffusion.noise import BrownianNoise, GaussianNoise
 from engine.diffusion.parameterization import Parameterization
-from engine.diffusion.requests import Flow, Guide, Latent, Sigmas
+from engine.diffusion.requests import Flow, FullGuide, Guide, Latent, Sigmas
 from engine.diffusion.samplers.ddpm import ddpm
 from engine.diffusion.samplers.deis import deis
 from engine.diffusion.samplers.dpm_2 import dpm_2
@@ -26,6 +26,7 @@ from engine.diffusion.samplers.dpmpp_sde import dpmpp_sde
 from engine.diffusion.samplers.er_sde import er_sde
 from engine.diffusion.samplers.euler import euler
 from engine.diffusion.samplers.euler_ancestral import euler_ancestral
+from engine.diffusion.samplers.evaluation import renoised
 from engine.diffusion.samplers.gradient_estimation import gradient_estimation
 from engine.diffusion.samplers.heun import heun
 from engine.diffusion.samplers.heunpp2 import heunpp2
@@ -52,6 +53,7 @@ class Sampler:
     needs_finite_snr: it steps in log(alpha/sigma), which a flow's first level, pure noise, does not have.
     drops_penultimate: its last evaluation lies between levels, so the smallest level above 0 is left out of a schedule.
     draws_mask_noise: kept parts of a masked picture get noise of their own instead of the initial noise.
+    needs_unguided: it is run with a guide that returns the unguided prediction as well (CFG++).
     options: further keyword arguments of the method.
     levels_at: keyword arguments that are noise levels, as fractions of the trajectory (0 noise, 1 clean).
     """
@@ -62,11 +64,12 @@ class Sampler:
     needs_finite_snr: bool = False
     drops_penultimate: bool = False
     draws_mask_noise: bool = False
+    needs_unguided: bool = False
     options: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     levels_at: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
 
     def start(
-        self, x: Latent, sigmas: Sigmas, guide: Guide, parameterization: Parameterization, seed: int
+        self, x: Latent, sigmas: Sigmas, guide: Guide | FullGuide, parameterization: Parameterization, seed: int
     ) -> Flow[Latent]:
         """The running flow of this sampler for a network of this parameterization; its randomness is that of `seed`."""
         if self.needs_finite_snr:
@@ -82,6 +85,10 @@ class Sampler:
         for name, fraction in self.levels_at.items():
             options[name] = parameterization.sigma_table.sigma_at_fraction(fraction)
         return self.method(*arguments, **options)
+
+    def with_unguided_noise(self) -> Sampler:
+        """The CFG++ form of a method that takes `evaluate`."""
+        return replace(self.with_options(evaluate=renoised), needs_unguided=True)
 
     def with_options(self, **options: Any) -> Sampler:
         """The same method with these settings changed."""
@@ -113,7 +120,9 @@ _SA_SOLVER = _exponential(sa_solver, "gaussian", levels_at=MappingProxyType({"no
 SAMPLERS: Mapping[str, Sampler] = MappingProxyType(
     {
         "euler": Sampler(euler),
+        "euler_cfg_pp": Sampler(euler).with_unguided_noise(),
         "euler_ancestral": _ancestral(euler_ancestral),
+        "euler_ancestral_cfg_pp": _ancestral(euler_ancestral).with_unguided_noise(),
         "heun": Sampler(heun),
         "heunpp2": Sampler(heunpp2),
         "dpm_2": Sampler(dpm_2, drops_penultimate=True),
@@ -122,9 +131,11 @@ SAMPLERS: Mapping[str, Sampler] = MappingProxyType(
         "dpm_fast": Sampler(dpm_fast),
         "dpm_adaptive": Sampler(dpm_adaptive),
         "dpmpp_2s_ancestral": _ancestral(dpmpp_2s_ancestral),
+        "dpmpp_2s_ancestral_cfg_pp": _ancestral(dpmpp_2s_ancestral).with_unguided_noise(),
         "dpmpp_sde": _exponential(dpmpp_sde, "brownian"),
         "dpmpp_sde_gpu": _exponential(dpmpp_sde, "brownian"),
         "dpmpp_2m": Sampler(dpmpp_2m),
+        "dpmpp_2m_cfg_pp": Sampler(dpmpp_2m).with_unguided_noise(),
         "dpmpp_2m_sde": _exponential(dpmpp_2m_sde, "brownian"),
         "dpmpp_2m_sde_gpu": _exponential(dpmpp_2m_sde, "brownian"),
         "dpmpp_2m_sde_heun": _exponential(dpmpp_2m_sde, "brownian", options=_HEUN),
@@ -137,8 +148,11 @@ SAMPLERS: Mapping[str, Sampler] = MappingProxyType(
         "ipndm_v": Sampler(ipndm_v),
         "deis": Sampler(deis),
         "res_multistep": _ancestral(res_multistep),
-        "res_multistep_ancestral": _ancestral(res_multistep, options=MappingProxyType({"eta": 1.0})),
+        "res_multistep_cfg_pp": _ancestral(res_multistep).with_unguided_noise(),
+        "res_multistep_ancestral": _ancestral(res_multistep).with_options(eta=1.0),
+        "res_multistep_ancestral_cfg_pp": _ancestral(res_multistep).with_options(eta=1.0).with_unguided_noise(),
         "gradient_estimation": Sampler(gradient_estimation),
+        "gradient_estimation_cfg_pp": Sampler(gradient_estimation).with_unguided_noise(),
         "er_sde": _exponential(er_sde, "gaussian"),
         "seeds_2": _exponential(seeds_2, "gaussian"),
         "seeds_3": _exponential(seeds_3, "gaussian"),

@@ -17,7 +17,7 @@ SIGMA = 1e-4
 def predicted(*entries: ConditioningEntry, height: int = 16, width: int = 24) -> torch.Tensor:
     denoiser = GaussianDenoiser(std=0.0)
     x = torch.zeros(1, 4, height, width)
-    return drive(Basic(denoiser, entries).bind(x, None)(x, SIGMA))
+    return drive(Basic(denoiser, entries).bind(x, None)(x, SIGMA)).denoised
 
 
 def test_entries_everywhere_are_averaged_by_strength() -> None:
@@ -99,7 +99,7 @@ def test_a_side_with_nothing_to_say_predicts_zeros_and_asks_nothing() -> None:
     denoiser = GaussianDenoiser()
     x = torch.ones(1, 4, 8, 8)
     result = drive(Basic(denoiser, ()).bind(x, None)(x, 1.0))
-    assert torch.equal(result, torch.zeros_like(x))
+    assert torch.equal(result.denoised, torch.zeros_like(x))
     assert denoiser.forwards == []
 
 
@@ -136,7 +136,7 @@ def test_the_twin_takes_its_inputs_from_the_smallest_region_around() -> None:
 def test_guidance_extrapolates_from_the_negative_side() -> None:
     denoiser = GaussianDenoiser(std=0.0)
     x = torch.zeros(1, 4, 8, 8)
-    result = drive(Cfg(denoiser, (entry(3.0),), (entry(1.0),), 4.0).bind(x, None)(x, SIGMA))
+    result = drive(Cfg(denoiser, (entry(3.0),), (entry(1.0),), 4.0).bind(x, None)(x, SIGMA)).denoised
     assert torch.allclose(result, torch.full_like(x, 9.0))
 
 
