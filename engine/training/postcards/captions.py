@@ -115,12 +115,14 @@ _LAND_ALONE: Mapping[str, str] = MappingProxyType(
 )
 _OPENINGS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "flat": ("a postcard of ", "a picture of ", "an illustration of "),
+        "flat": ("a flat illustration of ", "a flat picture of "),
         "watercolor": ("a watercolor of ", "a watercolor painting of "),
         "pixel art": ("pixel art of ", "a pixel art picture of "),
         "woodcut": ("a woodcut of ", "a woodcut print of "),
     }
 )
+_PLAIN_OPENINGS = ("a postcard of ", "a picture of ", "an illustration of ")
+_UNDER = ("under", "under", "under", "beneath", "below")
 _FULL_PARAPHRASE = 0
 
 
@@ -167,7 +169,7 @@ def _silenced(full: Named, style: str, chance: Chance) -> Named:
     objects, relation = list(full.objects), full.relation
     if is_partial and len(objects) == 2 and objects[0].kind != objects[1].kind and chance.happens(0.3):
         objects, relation = [chance.pick(objects)], None
-    if relation is not None and chance.happens(rate):
+    if relation is not None and chance.happens(rate if relation.target is not None else 0.5):
         relation = None
     must_tell_apart = len(objects) == 2 and objects[0].kind == objects[1].kind
     kept = [
@@ -186,7 +188,7 @@ def _silenced(full: Named, style: str, chance: Chance) -> Named:
         relation=relation,
         body=body if body is None or not chance.happens(rate) else NamedBody(body.body, None),
         time=None if chance.happens(rate * 0.8) else full.time,
-        weather=None if chance.happens(0.45 if full.weather == "clear" else rate * 0.8) else full.weather,
+        weather=None if chance.happens(0.6 if full.weather == "clear" else rate * 0.8) else full.weather,
         land=land,
         style=None if style == "flat" and chance.happens(0.75) else style,
     )
@@ -198,7 +200,7 @@ def _worded(named: Named, chance: Chance, *, is_plain: bool) -> str:
     style_opens = named.style is not None and not is_plain and chance.happens(0.4)
     opening = chance.pick(_OPENINGS[named.style]) if style_opens and named.style else ""
     if not named.style and not is_plain and chance.happens(0.12):
-        opening = chance.pick(_OPENINGS["flat"])
+        opening = chance.pick(_PLAIN_OPENINGS)
     text = _subject(named, chance, first)
     tails = []
     if named.time is not None:
@@ -276,7 +278,7 @@ def _under(named: Named, chance: Chance, first: int | None) -> str:
         return ""
     noun = f"{named.body.size} {named.body.body}" if named.body.size else named.body.body
     article = "the" if noun == "sun" else _article(noun)
-    return f"{_chosen(('under', 'beneath', 'below'), chance, first)} {article} {noun}"
+    return f"{_chosen(_UNDER, chance, first)} {article} {noun}"
 
 
 def _article(phrase: str) -> str:

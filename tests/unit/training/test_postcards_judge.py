@@ -1,0 +1,118 @@
+"""The judge of postcards: it agrees with true captions, disagrees with false ones, and is not easily disturbed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFilter
+
+from engine.training.postcards import Named, Reading, Scene, caption_of, compare, judge, read, render, scene_at
+from engine.training.postcards.vocabulary import KINDS, LANDS, STYLES, TIMES
+
+SCENES = [scene_at(index, exclude_styles=STYLES[1:], exclude_kinds=("windmill",)) for index in range(4000, 4009)]
+
+
+@pytest.fixture(scope="module")
+def readings() -> list[Reading]:
+    return [read(render(scene)) for scene in SCENES]
+
+
+def share(checks: list[bool]) -> float:
+    assert checks
+    return sum(checks) / len(checks)
+
+
+def worn(picture: np.ndarray) -> np.ndarray:
+    """Blurred, halved and enlarged, noisy and in steps of four levels."""
+    image = Image.fromarray(picture).filter(ImageFilter.GaussianBlur(1))
+    image = image.resize((128, 128), Image.Resampling.BILINEAR).resize((256, 256), Image.Resampling.BICUBIC)
+    noise = np.random.default_rng(5).normal(0, 4, picture.shape)
+    return (np.clip(np.rint((np.asarray(image) + noise) / 4) * 4, 0, 255)).astype(np.uint8)
+
+
+def test_true_captions_hold(readings: list[Reading]) -> None:
+    verdicts = [compare(reading, caption_of(scene).named) for scene, reading in zip(SCENES, readings)]
+    assert share([check.holds for verdict in verdicts for check in verdict.checks]) >= 0.97
+
+
+def test_true_captions_hold_for_worn_pictures() -> None:
+    verdicts = [judge(worn(render(scene)), caption_of(scene).named) for scene in SCENES[:6]]
+    assert share([check.holds for verdict in verdicts for check in verdict.checks]) >= 0.93
+
+
+def changed(scene: Scene, change: Callable[[object], object]) -> Named:
+    named = caption_of(scene).named
+    return replace(named, objects=tuple(change(item) for item in named.objects))  # type: ignore[misc]
+
+
+def other_colour(item) -> object:  # type: ignore[no-untyped-def]
+    return replace(item, colour="blue" if item.colour != "blue" else "yellow")
+
+
+def other_kind(item) -> object:  # type: ignore[no-untyped-def]
+    return replace(item, kind="flower" if item.kind != "flower" else "castle")
+
+
+def other_count(item) -> object:  # type: ignore[no-untyped-def]
+    return replace(item, count=item.count % 4 + 1)
+
+
+@pytest.mark.parametrize(
+    ("attribute", "change"), [("colour", other_colour), ("object", other_kind), ("count", other_count)]
+)
+def test_false_words_are_refused(readings: list[Reading], attribute: str, change: Callable[[object], object]) -> None:
+    refused = []
+    for scene, reading in zip(SCENES, readings):
+        if len({group.kind for group in scene.groups}) < len(scene.groups):
+            continue
+        shown = {group.kind for group in scene.groups} | {(group.kind, group.colour) for group in scene.groups}
+        for item, check in zip(
+            changed(scene, change).objects,
+            [check for check in compare(reading, changed(scene, change)).checks if check.attribute == attribute],
+        ):
+            if not (attribute == "object" and item.kind in shown):
+                refused.append(not check.holds)
+    assert share(refused) >= 0.9
+
+
+def test_false_relations_times_and_lands_are_refused(readings: list[Reading]) -> None:
+    refused = []
+    for scene, reading in zip(SCENES, readings):
+        named = caption_of(scene).named
+        opposite = {"left of": "right of", "right of": "left of", "above": "left of"}
+        if named.relation is not None and named.relation.word in opposite:
+            named = replace(named, relation=replace(named.relation, word=opposite[named.relation.word]))
+        named = replace(
+            named,
+            time=TIMES[(TIMES.index(scene.sky.time) + 1) % 4],
+            land=LANDS[(LANDS.index(scene.land) + 1) % 6],
+        )
+        claims = compare(reading, named).checks
+        refused += [not check.holds for check in claims if check.attribute in ("time", "land")]
+        if named.relation is not None and named.relation.word in ("left of", "right of"):
+            refused += [not check.holds for check in claims if check.attribute == "relation"]
+    assert share(refused) >= 0.9
+
+
+def test_an_empty_picture_shows_no_object() -> None:
+    blank = np.full((256, 256, 3), 128, dtype=np.uint8)
+    assert read(blank).finds == ()
+
+
+def test_a_reading_says_what_it_saw() -> None:
+    scene = next(scene for scene in SCENES if len(scene.groups) == 1)
+    group = scene.groups[0]
+    verdict = judge(render(scene), Named(objects=changed(scene, other_kind).objects, time=scene.sky.time))
+    missing = verdict.checks[0]
+    assert not verdict.holds
+    assert 0 < verdict.score < 1
+    assert (missing.attribute, missing.claimed in KINDS, missing.shown) == ("object", True, group.kind)
+
+
+@pytest.mark.parametrize("shape", [(256, 200, 3), (256, 256), (256, 256, 4)])
+def test_other_arrays_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="The judge reads"):
+        read(np.zeros(shape, dtype=np.uint8))
