@@ -113,26 +113,33 @@ class Canvas:
         self._side = size_px * OVERSAMPLING
         self._image = Image.new("RGB", (self._side, self._side))
 
-    def gradient(self, stops: Sequence[tuple[float, RGB]], outline: Sequence[Point] | None = None) -> None:
-        """Fill the outline (everything, without one) with a vertical gradient; stops are (y, colour), y ascending."""
-        heights = (np.arange(self._side) + 0.5) / self._side
-        places = [place for place, _ in stops]
-        ramp = np.stack([np.interp(heights, places, [colour[band] for _, colour in stops]) for band in range(3)], -1)
-        strip = Image.fromarray(np.rint(ramp[:, None]).astype(np.uint8))
-        if outline is None:
-            self._image.paste(strip.resize((self._side, self._side), Image.Resampling.NEAREST))
+    def gradient(self, stops: Sequence[tuple[float, RGB]], *outlines: Sequence[Point]) -> None:
+        """Fill the outlines (everything, without one) with a vertical gradient; stops are (y, colour), y ascending."""
+        if not outlines:
+            self._image.paste(
+                self._ramp(stops, 0, self._side).resize((self._side, self._side), Image.Resampling.NEAREST)
+            )
             return
-        top = max(0, int(min(y for _, y in outline) * self._side))
-        bottom = min(self._side, int(max(y for _, y in outline) * self._side) + 2)
-        left = max(0, int(min(x for x, _ in outline) * self._side))
-        right = min(self._side, int(max(x for x, _ in outline) * self._side) + 2)
+        points = [point for outline in outlines for point in outline]
+        top = max(0, int(min(y for _, y in points) * self._side))
+        bottom = min(self._side, int(max(y for _, y in points) * self._side) + 2)
+        left = max(0, int(min(x for x, _ in points) * self._side))
+        right = min(self._side, int(max(x for x, _ in points) * self._side) + 2)
         if top >= bottom or left >= right:
             return
         mask = Image.new("L", (right - left, bottom - top))
-        path = [(x * self._side - left, y * self._side - top) for x, y in outline]
-        ImageDraw.Draw(mask).polygon(path, fill=255)
-        fill = strip.crop((0, top, 1, bottom)).resize(mask.size, Image.Resampling.NEAREST)
+        pen = ImageDraw.Draw(mask)
+        for outline in outlines:
+            pen.polygon([(x * self._side - left, y * self._side - top) for x, y in outline], fill=255)
+        fill = self._ramp(stops, top, bottom).resize(mask.size, Image.Resampling.NEAREST)
         self._image.paste(fill, (left, top), mask)
+
+    def _ramp(self, stops: Sequence[tuple[float, RGB]], top: int, bottom: int) -> Image.Image:
+        """One column of the gradient, from row to row of the enlarged sheet."""
+        heights = (np.arange(top, bottom) + 0.5) / self._side
+        places = [place for place, _ in stops]
+        bands = [np.interp(heights, places, [colour[band] for _, colour in stops]) for band in range(3)]
+        return Image.fromarray(np.rint(np.stack(bands, axis=-1)[:, None]).astype(np.uint8))
 
     def pen(self) -> ImageDraw.ImageDraw:
         """A pen that blends; its unit is the enlarged pixel, see `px`."""

@@ -282,22 +282,22 @@ def _forest(canvas: Canvas, scenery: _Scenery, chance: Chance) -> None:
             [(foot - 0.12, main), (foot + 0.02, haze)],
             [(-0.05, foot - 0.07), (1.05, foot - 0.07), (1.05, foot + 0.03), (-0.05, foot + 0.03)],
         )
-        x = -0.04
+        pines, x = [], -0.04
         while x < 1.04:
-            _pine(canvas, x, top + chance.between(0.0, 0.09), foot, pitch * chance.between(0.62, 0.78), main, haze)
+            pines.append(_pine(x, top + chance.between(0.0, 0.09), foot, pitch * chance.between(0.62, 0.78)))
             x += pitch * chance.between(0.8, 1.1)
+        canvas.gradient([(top, main), (foot, haze)], *pines)
     _filled(canvas, _waves(chance, 0.735, 0.012), ground((164, 182, 140)), ground((140, 160, 118)))
 
 
-def _pine(canvas: Canvas, x: float, top: float, foot: float, half: float, main: RGB, haze: RGB) -> None:
+def _pine(x: float, top: float, foot: float, half: float) -> list[Point]:
+    """The outline of a pine in three tiers."""
     height = foot - top
-    outline = [(x, top)]
     right: list[Point] = []
     for tier, share in enumerate((0.40, 0.70, 1.0)):
         y = top + height * (0.34 + 0.31 * tier)
         right += [(x + half * share, y), (x + half * share * 0.52, y - height * 0.03)]
-    outline += right[:-1] + [(2 * x - a, b) for a, b in reversed(right[:-1])]
-    canvas.gradient([(top, main), (foot, haze)], outline)
+    return [(x, top), *right[:-1], *((2 * x - a, b) for a, b in reversed(right[:-1]))]
 
 
 _LANDS: Mapping[str, Callable[[Canvas, _Scenery, Chance], None]] = MappingProxyType(
