@@ -17,7 +17,7 @@ from engine.diffusion.prediction import EdmPrediction, Prediction, VPrediction
 from engine.families.denoiser import NetworkDenoiser
 from engine.families.text.clip_encoder import TextTools
 from engine.memory.device import cpu_device
-from engine.training.adapters.direct_host import DirectHost, network_sources, retargeted
+from engine.training.adapters.direct_host import DirectHost, retargeted, text_encoders
 from engine.training.adapters.frozen import load_network
 from engine.training.adapters.loaded_text import LoadedText
 from engine.training.conditioner import Conditioner
@@ -98,10 +98,10 @@ class BaseModel:
         """The text encoders' networks by the identity of their sources."""
         held = None if is_trained else self.recipe.held_dtype
         return {
-            source.identity: load_network(
-                source, cpu_device(), compute=torch.float32, held=held, is_trained=is_trained
+            encoder.source.identity: load_network(
+                encoder.source, cpu_device(), compute=torch.float32, held=held, is_trained=is_trained
             ).eval()
-            for source in network_sources(self.clip)
+            for encoder in text_encoders(self.clip)
         }
 
 

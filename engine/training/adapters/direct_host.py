@@ -9,13 +9,13 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
-from engine.families.text.clip_encoder import TextTools
+from engine.families.text.clip_encoder import ClipTextEncoder, TextTools
 from engine.memory.device import Device, cpu_device
 from engine.memory.network import NetworkHost, NetworkSource
 from engine.memory.precision import PrecisionPolicy
 from engine.weights.patches import NO_PATCHES, PatchSet
 
-__all__ = ["DirectHost", "network_sources", "retargeted"]
+__all__ = ["DirectHost", "retargeted", "text_encoders"]
 
 T = TypeVar("T")
 
@@ -47,14 +47,15 @@ class DirectHost(NetworkHost):
         return forward(self._given[source.identity])
 
 
-def network_sources(handle: Any) -> Iterator[NetworkSource]:
-    """The networks behind a handle, those of handles within it included."""
+def text_encoders(handle: Any) -> Iterator[ClipTextEncoder]:
+    """The encoders a CLIP handle consists of, in order."""
+    if isinstance(handle, ClipTextEncoder):
+        yield handle
+        return
     for field in dataclasses.fields(handle):
         value = getattr(handle, field.name)
-        if isinstance(value, NetworkSource):
-            yield value
-        elif _is_handle(value):
-            yield from network_sources(value)
+        if _is_handle(value):
+            yield from text_encoders(value)
 
 
 def retargeted(handle: T, host: NetworkHost, tools: Callable[[TextTools], TextTools] | None = None) -> T:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from engine.memory.network import NetworkSource
 from engine.training.adapters.base_model import BaseModel, BaseModelRecipe, LossRecipe, assemble, learned_by
-from engine.training.adapters.direct_host import network_sources
+from engine.training.adapters.direct_host import text_encoders
 from engine.training.config.error import ConfigError
 from engine.training.context import BuildContext
 from engine.training.diffusion_module import DiffusionModule
@@ -67,7 +67,8 @@ class FineTuneRecipe:
     ) -> tuple[tuple[NetworkSource, nn.Module], ...]:
         trained = [(base.model.source, network)]
         if self.text_encoder:
-            trained += [(source, texts[source.identity]) for source in network_sources(base.clip)]
+            sources = [encoder.source for encoder in text_encoders(base.clip)]
+            trained += [(source, texts[source.identity]) for source in sources]
         return tuple(trained)
 
 

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from engine.training.adapters.base_model import BaseModel, BaseModelRecipe, LossRecipe, assemble, learned_by
+from engine.training.adapters.direct_host import text_encoders
 from engine.training.adapters.files import write_adapter
 from engine.training.adapters.injection import AdapterForm, InjectedAdapter, inject
 from engine.training.adapters.targets import NetworkTargets, file_names, text_targets
-from engine.training.config.error import ConfigError
 from engine.training.context import BuildContext
 from engine.training.diffusion_module import DiffusionModule
 from engine.weights.adapters.keys import read_modules
@@ -28,7 +28,7 @@ _DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
 
 @dataclass(frozen=True, slots=True)
 class LearnedAdapters:
-    """The adapters of a run: of the denoising network, and of the text encoder if that has one."""
+    """The adapters of a run: of the denoising network, and of the text encoders if they have any."""
 
     adapters: tuple[InjectedAdapter, ...]
 
@@ -41,7 +41,7 @@ class LearnedAdapters:
 class LoraRecipe:
     """rank, alpha, conv_rank, conv_alpha: see `AdapterForm`; alpha divided by rank scales the change.
 
-    targets: which layers of the denoising network. text_encoder: also those of the text encoder's layers.
+    targets: which layers of the denoising network. text_encoder: also those of the text encoders' layers.
     begin_with: a LoRA to go on with. ucg_rate: part of the examples trained with the empty text.
     """
 
@@ -74,13 +74,9 @@ class LoraRecipe:
         network, texts = base.network(), base.texts()
         adapters = [self._injected(network, base.model.adapter_modules, self._layers(base), stored, context.seed)]
         if self.text_encoder:
-            if len(texts) != 1:
-                raise ConfigError(
-                    "The text encoders of this family cannot be adapted together.", hint="Set model.text_encoder=false."
-                )
-            chosen = text_targets(base.clip.weight_shapes)
-            (text,) = texts.values()
-            adapters.append(self._injected(text, base.clip.adapter_modules, chosen, stored, context.seed))
+            for encoder in text_encoders(base.clip):
+                text, chosen = texts[encoder.source.identity], text_targets(encoder.weight_shapes)
+                adapters.append(self._injected(text, encoder.adapter_modules, chosen, stored, context.seed))
         return assemble(
             base,
             network,

@@ -16,9 +16,8 @@ from torch import Tensor, nn
 from engine.families.contract import Warn
 from engine.families.text.clip_encoder import TextTools
 from engine.families.text.textual_inversion import EmbeddingFiles, FoundEmbedding
-from engine.memory.network import NetworkSource
 from engine.training.adapters.base_model import BaseModel, BaseModelRecipe, LossRecipe, assemble, learned_by
-from engine.training.adapters.direct_host import network_sources
+from engine.training.adapters.direct_host import text_encoders
 from engine.training.config.error import ConfigError
 from engine.training.context import BuildContext
 from engine.training.diffusion_module import DiffusionModule
@@ -27,6 +26,9 @@ from engine.weights.writer import write_safetensors
 __all__ = ["EmbeddingExportRecipe", "LearnedWord", "TextualInversionRecipe"]
 
 _TABLE = "text_model.embeddings.token_embedding.weight"
+_USUAL_KEY = "clip_l"
+_FILE_KEYS = {"g": "clip_g"}
+"""Encoder → key of its vectors in files and in `EmbeddingFiles.find`, where that is not the usual one."""
 _TEMPLATES = ("a picture of {word}", "{word}", "a rendering of {word}", "a close-up of {word}", "one {word}, centred")
 
 
@@ -110,14 +112,11 @@ class TextualInversionRecipe:
     def _first_vectors(self, base: BaseModel) -> dict[str, Tensor]:
         """Rows of each encoder's token table."""
         found: dict[str, Tensor] = {}
-        sources = list(network_sources(base.clip))
-        keys = [f"clip_{key}" for key in base.clip.tokenize("")]
-        if len(keys) != len(sources):
-            raise ConfigError("The text encoders of this family have no token tables to begin with.")
-        for key, source in zip(keys, sources, strict=True):
-            table = _table(source)
-            ids = self._tokens(base, key.removeprefix("clip_"), len(table))
-            found[key] = table[[ids[number % len(ids)] for number in range(self.num_vectors)]].float().clone()
+        for encoder in text_encoders(base.clip):
+            table = encoder.source.weights.read(_TABLE)
+            ids = self._tokens(base, encoder.key, len(table))
+            rows = table[[ids[number % len(ids)] for number in range(self.num_vectors)]]
+            found[_FILE_KEYS.get(encoder.key, _USUAL_KEY)] = rows.float().clone()
         return found
 
     def _tokens(self, base: BaseModel, key: str, num_rows: int) -> list[int]:
@@ -163,12 +162,6 @@ def _web_ui_form(word: str, vectors: Mapping[str, Tensor], steps: int) -> dict[s
         "sd_checkpoint": None,
         "sd_checkpoint_name": None,
     }
-
-
-def _table(source: NetworkSource) -> Tensor:
-    if _TABLE not in source.weights.specs:
-        raise ConfigError("The text encoder has no token table to begin with.")
-    return source.weights.read(_TABLE)
 
 
 def _no_file(path: Path) -> Any:
