@@ -84,7 +84,7 @@ def test_a_step_means_the_same_in_one_batch_and_in_two() -> None:
 
 def test_a_wanted_perceptual_distance_without_weights_is_refused_before_training(tmp_path: Path) -> None:
     wanted = recipe(loss=AutoencoderLossRecipe(perceptual_weight=1.0))
-    with pytest.raises(CheckpointError, match="not at .*lpips") as caught:
+    with pytest.raises(CheckpointError, match=r"not at .*lpips") as caught:
         wanted.build(BuildContext(tmp_path, 0))
     assert "perceptual_weight to 0" in (caught.value.hint or "")
 
