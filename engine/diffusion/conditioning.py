@@ -6,7 +6,7 @@ The socket's value stays a plain list of pairs because existing node packs read 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -14,7 +14,15 @@ from torch import Tensor
 
 from engine.core.errors import NodeError
 
-__all__ = ["Area", "ConditioningEntry", "ConditioningPairs", "PercentArea", "parse_conditioning", "to_pairs"]
+__all__ = [
+    "Area",
+    "ConditioningEntry",
+    "ConditioningPairs",
+    "PercentArea",
+    "as_negative",
+    "parse_conditioning",
+    "to_pairs",
+]
 
 ConditioningPairs = list[list[Any]]
 """[[context [b n d], {"pooled_output": ..., "area": ..., ...}], ...]"""
@@ -56,6 +64,7 @@ class ConditioningEntry:
     is_bounded_by_mask: predict only inside the box around the mask.
     start_fraction, end_fraction: part of the sampling trajectory it applies to, 0 = pure noise, 1 = clean.
     extras: every further key of the pair (sizes, concatenated latents, controls …), for families that know them.
+    is_negative: what is to be avoided; some networks are told another default for it.
     """
 
     context: Tensor
@@ -68,6 +77,7 @@ class ConditioningEntry:
     start_fraction: float = 0.0
     end_fraction: float = 1.0
     extras: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    is_negative: bool = False
 
 
 def parse_conditioning(pairs: Iterable[Any]) -> tuple[ConditioningEntry, ...]:
@@ -77,6 +87,11 @@ def parse_conditioning(pairs: Iterable[Any]) -> tuple[ConditioningEntry, ...]:
         NodeError: an item is no [tensor, dict] pair, or asks for something sampling cannot do.
     """
     return tuple(_parse_pair(pair) for pair in pairs)
+
+
+def as_negative(entries: Iterable[ConditioningEntry]) -> tuple[ConditioningEntry, ...]:
+    """The same entries as what is to be avoided."""
+    return tuple(replace(entry, is_negative=True) for entry in entries)
 
 
 def to_pairs(entries: Iterable[ConditioningEntry]) -> ConditioningPairs:

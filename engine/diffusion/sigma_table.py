@@ -13,7 +13,17 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-__all__ = ["DiscreteSigmaTable", "EdmSigmaTable", "FlowSigmaTable", "SigmaTable", "scaled_linear_betas"]
+__all__ = [
+    "DiscreteSigmaTable",
+    "EdmSigmaTable",
+    "FlowSigmaTable",
+    "SigmaTable",
+    "scaled_linear_betas",
+    "zero_terminal",
+]
+
+_LAST_SHARE = 4.8973451890853435e-08
+"""Share of the signal in the last level of a zero-terminal table; published networks are sampled from it."""
 
 
 class SigmaTable(Protocol):
@@ -118,6 +128,20 @@ class DiscreteSigmaTable:
         if fraction >= 1.0:
             return 0.0
         return self.sigma_at((1.0 - fraction) * (len(self.sigmas) - 1.0))
+
+
+def zero_terminal(table: DiscreteSigmaTable) -> DiscreteSigmaTable:
+    """The table of a network trained until nothing but noise is left.
+
+    The roots of the signal's share are shifted to end at 0 and stretched to begin where they did. The last level would
+    be infinite; instead it is the one published networks are sampled from. Source: Lin et al. 2023,
+    arXiv:2305.08891, algorithm 1.
+    """
+    roots = (table.sigmas.double() ** 2 + 1.0).rsqrt()
+    roots = (roots - roots[-1]) * roots[0] / (roots[0] - roots[-1])
+    shares = roots**2
+    shares[-1] = _LAST_SHARE
+    return DiscreteSigmaTable.from_sigmas(((1.0 - shares) / shares).sqrt())
 
 
 @dataclass(frozen=True, slots=True)

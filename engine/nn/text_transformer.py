@@ -23,7 +23,8 @@ __all__ = ["TextConfig", "TextStates", "TextTransformer"]
 class TextConfig:
     """Sizes of a text transformer. `activation` is quick_gelu (OpenAI) or gelu (OpenCLIP).
 
-    projection_width: width of the pooled output's projection, None when the file has none.
+    projection_width: width of the pooled output's projection, None when the file has none. norms_hidden: whether an
+    earlier layer's output goes through the final norm.
     """
 
     width: int
@@ -34,11 +35,15 @@ class TextConfig:
     max_tokens: int = 77
     activation: str = "quick_gelu"
     projection_width: int | None = None
+    norms_hidden: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class TextStates:
-    """hidden [b n d]: output of the chosen layer after the final norm. pooled [b k]: last layer at the end token."""
+    """hidden [b n d]: output of the chosen layer, normed if the network does so. pooled [b k]: the end token's vector.
+
+    The pooled vector is always the last layer's after the final norm, projected if there is a projection.
+    """
 
     hidden: Tensor
     pooled: Tensor
@@ -134,12 +139,14 @@ class TextTransformer(nn.Module):
         Args:
             tokens: [b n] ids.
             end_places: [b] place of the end token, where the text's own vector is read.
-            last_layer: layer whose output is `hidden`, counted from the end; one beyond the first means the last.
+            last_layer: layer whose output is `hidden`, counted from the end; one beyond the first means the last after
+                the final norm.
             vectors: (row, place) → [d] vectors that replace token embeddings.
         """
         model = self.text_model
         layers = model.encoder.layers
-        wanted = len(layers) + last_layer if -len(layers) <= last_layer < 0 else len(layers) - 1
+        is_there = -len(layers) <= last_layer < 0
+        wanted = len(layers) + last_layer if is_there else len(layers) - 1
         x = hidden = model.embeddings(tokens, vectors or {})
         for index, layer in enumerate(layers):
             x = layer(x)
@@ -149,4 +156,6 @@ class TextTransformer(nn.Module):
         pooled = last[torch.arange(len(last), device=last.device), end_places]
         if self.config.projection_width is not None:
             pooled = self.text_projection(pooled)
+        if is_there and not self.config.norms_hidden:
+            return TextStates(hidden, pooled)
         return TextStates(last if hidden is x else model.final_layer_norm(hidden), pooled)

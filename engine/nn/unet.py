@@ -27,6 +27,10 @@ class UNetConfig:
     spatial transformer of a level, 0 for none; middle_depth likewise. context_width: of the tokens attended to; 0 when
     there are none, transformers then attend to the picture alone. head_channels: width of one attention head, or None
     for a fixed num_heads. vector_width: width of the pooled vector added to the time embedding, None for none.
+
+    Pruned networks have fewer transformer blocks in some places: `block_depths` gives those of each residual block on
+    the way down, `output_depths` on the way up, both by level and in the order they are run within it. `middle_parts`:
+    residual blocks in the middle, 2 with the transformer between them, 1 alone or 0.
     """
 
     in_channels: int
@@ -41,10 +45,23 @@ class UNetConfig:
     head_channels: int | None = None
     uses_linear: bool = False
     vector_width: int | None = None
+    block_depths: tuple[tuple[int, ...], ...] | None = None
+    output_depths: tuple[tuple[int, ...], ...] | None = None
+    middle_parts: int = 2
 
     def heads(self, channels: int) -> int:
         """Attention heads at a width."""
-        return self.num_heads if self.head_channels is None else channels // self.head_channels
+        return self.num_heads if self.head_channels is None else max(1, channels // self.head_channels)
+
+    @property
+    def depths_down(self) -> tuple[tuple[int, ...], ...]:
+        """Transformer blocks behind each residual block on the way down, by level."""
+        return self.block_depths or tuple((depth,) * self.num_res_blocks for depth in self.transformer_depth)
+
+    @property
+    def depths_up(self) -> tuple[tuple[int, ...], ...]:
+        """Transformer blocks behind each residual block on the way up, by level (0 is the finest)."""
+        return self.output_depths or tuple((depth,) * (self.num_res_blocks + 1) for depth in self.transformer_depth)
 
 
 class _ResBlock(nn.Module):
@@ -136,12 +153,7 @@ class UNet(nn.Module):
                 )
             )
         self.input_blocks, skips = self._input_blocks()
-        top = width * config.channel_mult[-1]
-        self.middle_block = _Block(
-            _ResBlock(top, self.time_width, top),
-            *self._attention(top, config.middle_depth),
-            _ResBlock(top, self.time_width, top),
-        )
+        self.middle_block = _Block(*self._middle_layers(width * config.channel_mult[-1]))
         self.output_blocks = self._output_blocks(skips)
         self.out = nn.Sequential(GroupNorm(32, width), nn.SiLU(), Conv2d(width, config.out_channels, 3, padding=1))
 
@@ -180,6 +192,14 @@ class UNet(nn.Module):
             SpatialTransformer(channels, context_width, config.heads(channels), depth, uses_linear=config.uses_linear)
         ]
 
+    def _middle_layers(self, channels: int) -> list[nn.Module]:
+        parts = self.config.middle_parts
+        layers: list[nn.Module] = [_ResBlock(channels, self.time_width, channels)] if parts else []
+        if parts == 2:
+            layers += [*self._attention(channels, self.config.middle_depth)]
+            layers.append(_ResBlock(channels, self.time_width, channels))
+        return layers
+
     def _input_blocks(self) -> tuple[nn.ModuleList, list[int]]:
         """The blocks on the way down, and the channels each leaves for the way up."""
         config = self.config
@@ -188,9 +208,9 @@ class UNet(nn.Module):
         skips = [channels]
         last = len(config.channel_mult) - 1
         for level, mult in enumerate(config.channel_mult):
-            for _ in range(config.num_res_blocks):
+            for depth in config.depths_down[level]:
                 wanted = mult * config.model_channels
-                attention = self._attention(wanted, config.transformer_depth[level])
+                attention = self._attention(wanted, depth)
                 blocks.append(_Block(_ResBlock(channels, self.time_width, wanted), *attention))
                 channels = wanted
                 skips.append(channels)
@@ -205,9 +225,9 @@ class UNet(nn.Module):
         channels = config.model_channels * config.channel_mult[-1]
         for level in reversed(range(len(config.channel_mult))):
             wanted = config.model_channels * config.channel_mult[level]
-            for index in range(config.num_res_blocks + 1):
+            for index, depth in enumerate(config.depths_up[level]):
                 layers: list[nn.Module] = [_ResBlock(channels + skips.pop(), self.time_width, wanted)]
-                layers += self._attention(wanted, config.transformer_depth[level])
+                layers += self._attention(wanted, depth)
                 if level and index == config.num_res_blocks:
                     layers.append(_Upsample(wanted))
                 blocks.append(_Block(*layers))

@@ -14,9 +14,10 @@ from engine.core.errors import CheckpointError, NodeError, OutOfMemory
 from engine.diffusion.condition_inputs import ConditionInputs
 from engine.diffusion.conditioning import ConditioningEntry
 from engine.diffusion.prediction import EpsPrediction, VPrediction
-from engine.families.sd1.keys import ema_keys
-from engine.families.sd1.network import LATENT_FORMAT, Sd1Form
+from engine.families.sd1.network import LATENT_FORMAT
 from engine.families.sd1.untrained import write_untrained_checkpoint
+from engine.families.unet.form import UNetForm
+from engine.families.unet.keys import ema_keys
 from engine.weights.patches import PatchSet
 from tests.tiny_sd1 import host_with, store_on, tiny_checkpoint
 
@@ -317,8 +318,8 @@ def test_patches_change_the_handle_they_are_added_to_and_no_other(parts) -> None
 # ------------------------------------------------------------------ variants of the network
 
 
-def form(parts, in_channels: int) -> Sd1Form:
-    return Sd1Form(replace(parts[0].form.config, in_channels=in_channels))
+def form(parts, in_channels: int) -> UNetForm:
+    return UNetForm(replace(parts[0].form.config, in_channels=in_channels), LATENT_FORMAT)
 
 
 def context_entry(**extras: torch.Tensor) -> ConditioningEntry:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from engine.diffusion.conditioning import ConditioningEntry
+from engine.diffusion.conditioning import ConditioningEntry, as_negative
 from engine.diffusion.denoiser import Denoiser
 from engine.diffusion.regions import bind_regions, predict, share_windows
 from engine.diffusion.requests import Flow, FullGuide, Guided, Latent
@@ -30,7 +30,7 @@ class Cfg:
     def bind(self, latent: Tensor, noise_mask: Tensor | None, *, wants_unguided: bool = False) -> FullGuide:
         """Both sides are asked for in one group, so that they can share a forward."""
         positive = bind_regions(self.denoiser, self.positive, latent, noise_mask)
-        negative = bind_regions(self.denoiser, self.negative, latent, noise_mask)
+        negative = bind_regions(self.denoiser, as_negative(self.negative), latent, noise_mask)
         negative = share_windows(negative, positive)
         positive = share_windows(positive, negative)
 

@@ -61,8 +61,8 @@ def diffusers_places(config: UNetConfig) -> dict[str, str]:
     places = dict(_OUTSIDE)
     last = len(config.channel_mult) - 1
     number = 1
-    for level, depth in enumerate(config.transformer_depth):
-        for index in range(config.num_res_blocks):
+    for level, depths in enumerate(config.depths_down):
+        for index, depth in enumerate(depths):
             _add_pair(places, f"input_blocks.{number}", f"down_blocks.{level}", index, depth)
             number += 1
         if level != last:
@@ -71,8 +71,8 @@ def diffusers_places(config: UNetConfig) -> dict[str, str]:
     _add_pair(places, "middle_block", "mid_block", 0, config.middle_depth)
     places[f"middle_block.{2 if config.middle_depth else 1}"] = "mid_block.resnets.1"
     number = 0
-    for place, depth in enumerate(reversed(config.transformer_depth)):
-        for index in range(config.num_res_blocks + 1):
+    for place, depths in enumerate(reversed(config.depths_up)):
+        for index, depth in enumerate(depths):
             _add_pair(places, f"output_blocks.{number}", f"up_blocks.{place}", index, depth)
             if place != last and index == config.num_res_blocks:
                 conv = f"output_blocks.{number}.{2 if depth else 1}.conv"

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 
 from engine.families.contract import FamilyMatch
 from engine.families.sd1.config import Sd1Config, read_config
+from engine.families.unet.form import UNET_KINDS
+from engine.families.unet.sizes import unet_prefix
 
 __all__ = ["FAMILY", "detect"]
 
 FAMILY = "sd1"
 
-_UNET_PREFIXES = ("model.diffusion_model.", "")
 _TEXT_PREFIXES = ("cond_stage_model.transformer.text_model.", "cond_stage_model.transformer.")
-_KINDS = {4: "text to image", 8: "instructed editing", 9: "inpainting"}
 _CONTEXT_WIDTH = 768
 
 
@@ -23,20 +23,20 @@ def detect(shapes: Mapping[str, tuple[int, ...]]) -> FamilyMatch | None:
     What tells it from its relatives: SD2 and SDXL have matrices for proj_in, SDXL and unCLIP a label embedding, SVD
     layers over time, the first latent-diffusion model another text encoder.
     """
-    unet_prefix = next((p for p in _UNET_PREFIXES if f"{p}input_blocks.0.0.weight" in shapes), None)
-    if unet_prefix is None:
+    prefix = unet_prefix(shapes)
+    if prefix is None:
         return None
-    projection = shapes.get(f"{unet_prefix}input_blocks.1.1.proj_in.weight", ())
-    has_labels = any(key.startswith(f"{unet_prefix}label_emb.") for key in shapes)
+    projection = shapes.get(f"{prefix}input_blocks.1.1.proj_in.weight", ())
+    has_labels = any(key.startswith(f"{prefix}label_emb.") for key in shapes)
     if len(projection) != 4 or has_labels or any(".time_stack." in key for key in shapes):
         return None
     text_prefix = next((p for p in _TEXT_PREFIXES if f"{p}embeddings.token_embedding.weight" in shapes), "")
-    config = read_config(shapes, unet_prefix, text_prefix) if text_prefix else read_config(shapes, unet_prefix, "?")
-    if config is None or config.unet.out_channels != 4 or config.unet.in_channels not in _KINDS:
+    config = read_config(shapes, prefix, text_prefix or "?")
+    if config is None or config.unet.out_channels != 4 or config.unet.in_channels not in UNET_KINDS:
         return None
     if not _text_fits(config, shapes):
         return None
-    kind = _KINDS[config.unet.in_channels]
+    kind = UNET_KINDS[config.unet.in_channels]
     return FamilyMatch(FAMILY, config, f"Stable Diffusion 1 ({kind}), context width {config.unet.context_width}")
 
 

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-import torch
-
-from engine.core.digest import digest_bytes
 from engine.families.autoencoder.handle import NetworkAutoencoder
-from engine.families.autoencoder.opening import open_kl_part, shapes_of
+from engine.families.autoencoder.opening import open_kl_part
 from engine.families.contract import FamilyMatch, FamilyServices, OpenedCheckpoint
-from engine.families.denoiser import NetworkDenoiser
 from engine.families.sd1.config import Sd1Config
 from engine.families.sd1.detect import FAMILY, detect
-from engine.families.sd1.keys import HARMLESS_KEYS, TEXT_RULES, ema_keys
-from engine.families.sd1.network import LATENT_FORMAT, Sd1Form, parameterization
-from engine.families.sd1.text import ADAPTER_NAMES, CHUNKS, ENCODER_KEY
+from engine.families.sd1.keys import HARMLESS_KEYS, TEXT_PREFIX
+from engine.families.sd1.network import LATENT_FORMAT, parameterization
+from engine.families.sd1.text import TEXT_KIND
 from engine.families.text.clip_encoder import ClipTextEncoder
-from engine.memory.network import NetworkSource
-from engine.nn.text_transformer import TextTransformer
+from engine.families.text.opening import open_clip_part
+from engine.families.unet.form import UNetForm
+from engine.families.unet.keys import ema_keys
+from engine.families.unet.opening import open_unet_part
 from engine.weights.checkpoint import Checkpoint
-from engine.weights.remap import WeightReader, read_part, refuse_unknown_keys
+from engine.weights.remap import WeightReader, refuse_unknown_keys
 
 __all__ = ["Sd1Family", "family"]
 
@@ -43,8 +41,15 @@ class Sd1Family:
         def digest() -> str:
             return services.digest(checkpoint.path)
 
-        model, unet_reader = _open_unet(checkpoint, config, services, digest)
-        clip, text_reader = _open_text(checkpoint, config, services, digest)
+        form = UNetForm(config.unet, LATENT_FORMAT)
+        noise = parameterization(config.predicts_v)
+        model, unet_reader = open_unet_part(checkpoint, config.unet_prefix, FAMILY, form, noise, services, digest)
+        clip: ClipTextEncoder | None = None
+        text_reader: WeightReader | None = None
+        if config.text is not None:
+            clip, text_reader = open_clip_part(
+                checkpoint, TEXT_PREFIX, FAMILY, TEXT_KIND, config.text, services, digest
+            )
         vae: NetworkAutoencoder | None = None
         vae_reader: WeightReader | None = None
         if config.autoencoder is not None:
@@ -59,38 +64,3 @@ class Sd1Family:
 def family() -> Sd1Family:
     """The family, for the registry."""
     return Sd1Family()
-
-
-def _open_unet(
-    checkpoint: Checkpoint, config: Sd1Config, services: FamilyServices, digest: Callable[[], str]
-) -> tuple[NetworkDenoiser, WeightReader]:
-    form = Sd1Form(config.unet)
-    with torch.device("meta"):
-        expected = shapes_of(form.build())
-    reader = read_part(checkpoint, config.unet_prefix, expected, what="U-Net")
-    source = NetworkSource(_part_identity(checkpoint, "unet"), "network", form.build, reader, repeats=True)
-    handle = NetworkDenoiser(
-        FAMILY, form, LATENT_FORMAT, parameterization(config.predicts_v), source, services.host("network"), digest
-    )
-    return handle, reader
-
-
-def _open_text(
-    checkpoint: Checkpoint, config: Sd1Config, services: FamilyServices, digest: Callable[[], str]
-) -> tuple[ClipTextEncoder | None, WeightReader | None]:
-    text = config.text
-    if text is None:
-        return None, None
-    with torch.device("meta"):
-        expected = shapes_of(TextTransformer(text))
-    reader = read_part(checkpoint, "cond_stage_model.transformer.", expected, TEXT_RULES, "text encoder")
-    source = NetworkSource(_part_identity(checkpoint, "text"), "text_encoder", lambda: TextTransformer(text), reader)
-    host = services.host("text_encoder")
-    encoder = ClipTextEncoder(
-        FAMILY, ENCODER_KEY, text, CHUNKS, source, host, services.text, digest, adapter_names=ADAPTER_NAMES
-    )
-    return encoder, reader
-
-
-def _part_identity(checkpoint: Checkpoint, part: str) -> str:
-    return digest_bytes(checkpoint.identity.encode(), part.encode())

@@ -1,127 +1,16 @@
-"""What is particular to the Stable Diffusion 1 network: its inputs, its call, its latents and its noise levels."""
+"""What is particular to the Stable Diffusion 1 network: its latents and its noise levels."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-
-import torch
-from torch import Tensor, nn
-from torch.nn import functional
-
-from engine.core.errors import NodeError
-from engine.diffusion.condition_inputs import ConditionInputs
-from engine.diffusion.conditioning import ConditioningEntry
-from engine.diffusion.latent_format import LatentFormat
 from engine.diffusion.parameterization import Parameterization
 from engine.diffusion.prediction import EpsPrediction, VPrediction
-from engine.diffusion.sigma_table import DiscreteSigmaTable, scaled_linear_betas
-from engine.families.adapters.unet_names import unet_module_names
-from engine.nn.unet import UNet, UNetConfig
+from engine.families.unet.latents import SD_LATENTS, thousand_steps
 
-__all__ = ["LATENT_FORMAT", "Sd1Form", "parameterization"]
+__all__ = ["LATENT_FORMAT", "parameterization"]
 
-LATENT_FORMAT = LatentFormat(
-    name="sd1",
-    num_channels=4,
-    downscale=8,
-    scale=0.18215,
-    # Least-squares fit of pixels to latents; source: Kevin Turner, diffusers forum, "Decoding latents to RGB".
-    rgb_factors=((0.298, 0.207, 0.208), (0.187, 0.286, 0.173), (-0.158, 0.189, 0.264), (-0.184, -0.271, -0.473)),
-)
-
-_INPAINTING_CHANNELS = 9
-_EDITING_CHANNELS = 8
-_GREY_LATENT = (0.8223, -0.6876, 0.6364, 0.1380)
-"""A grey picture at network scale: what an inpainting network is shown where nothing is known."""
+LATENT_FORMAT = SD_LATENTS
 
 
 def parameterization(predicts_v: bool) -> Parameterization:
-    """1000 training steps with betas from 0.00085 to 0.012, linear in their roots; eps unless the file is marked."""
-    table = DiscreteSigmaTable.from_betas(scaled_linear_betas())
-    return Parameterization(VPrediction() if predicts_v else EpsPrediction(), table)
-
-
-@dataclass(frozen=True, slots=True)
-class Sd1Form:
-    """Inputs and call of the U-Net."""
-
-    config: UNetConfig
-
-    @property
-    def in_channels(self) -> int:
-        """4 for text to image, 8 for instructed editing, 9 for inpainting."""
-        return self.config.in_channels
-
-    @property
-    def context_width(self) -> int:
-        """Width of the text encoder's output."""
-        return self.config.context_width
-
-    def build(self) -> nn.Module:
-        """The network."""
-        return UNet(self.config)
-
-    def condition(self, entry: ConditioningEntry, latent: Tensor, noise_mask: Tensor | None) -> ConditionInputs:
-        """The text, and for the two variants the channels they see beside the noisy latent.
-
-        Raises NodeError for a context of another width.
-        """
-        context = entry.context
-        if context.ndim != 3 or context.shape[2] != self.context_width:
-            raise NodeError(
-                f"This model takes text of width {self.context_width}, got {list(context.shape)}.",
-                code="context_mismatch",
-                hint="Encode the text with the CLIP of the same checkpoint.",
-            )
-        if self.in_channels == _INPAINTING_CHANNELS:
-            return ConditionInputs(context=context, concat=_inpainting_channels(entry, latent, noise_mask))
-        if self.in_channels == _EDITING_CHANNELS:
-            given = entry.extras.get("concat_latent_image")
-            # The picture to edit is shown at the autoencoder's own scale.
-            concat = torch.zeros_like(latent) if given is None else _fit(given, latent)
-            return ConditionInputs(context=context, concat=concat)
-        return ConditionInputs(context=context)
-
-    def call(self, module: nn.Module, x: Tensor, c_noise: Tensor, inputs: ConditionInputs) -> Tensor:
-        """Predict for x [b 4 h w] at training steps c_noise [b]."""
-        if inputs.concat is not None:
-            x = torch.cat([x, inputs.concat], dim=1)
-        return module(x, c_noise, inputs.context)
-
-    def adapter_modules(self, modules: Iterable[str]) -> Mapping[str, str]:
-        """Names of published files and of diffusers."""
-        return unet_module_names(self.config, modules)
-
-    def activation_bytes(self, batch_size: int, height: int, width: int, bytes_per_value: int) -> int:
-        """Skips of all levels, and the widest maps of the first (concatenated input, two halves of the gate)."""
-        config = self.config
-        cells = batch_size * height * width
-        skips = sum(config.num_res_blocks * mult * cells / 4**level for level, mult in enumerate(config.channel_mult))
-        return int(config.model_channels * (skips + 20 * cells) * bytes_per_value)
-
-
-def _inpainting_channels(entry: ConditioningEntry, latent: Tensor, noise_mask: Tensor | None) -> Tensor:
-    """[b 5 h w]: mask (1 where the picture is to be made), then the latent of the masked picture at network scale."""
-    mask = entry.extras.get("concat_mask", noise_mask)
-    if mask is None:
-        grey = latent.new_tensor(_GREY_LATENT).view(1, 4, 1, 1).expand(latent.shape[0], 4, *latent.shape[2:])
-        return torch.cat([torch.ones_like(latent[:, :1]), grey], dim=1)
-    given = entry.extras.get("concat_latent_image")
-    picture = latent if given is None else _fit(LATENT_FORMAT.to_network(given), latent)
-    mask = mask[:, :1] if mask.ndim == 4 else mask.reshape(-1, 1, *mask.shape[-2:])
-    return torch.cat([_fit(mask, latent).round(), picture], dim=1)
-
-
-def _fit(tensor: Tensor, latent: Tensor) -> Tensor:
-    """Scale [n c h w] to the latent's height and width, cutting centrally what its shape has not, and to its batch."""
-    tensor = tensor.to(latent)
-    height, width = latent.shape[2:]
-    if tensor.shape[2:] != latent.shape[2:]:
-        old_height, old_width = tensor.shape[2:]
-        cut_x = round((old_width - old_height * width / height) / 2) if old_width * height > old_height * width else 0
-        cut_y = round((old_height - old_width * height / width) / 2) if old_width * height < old_height * width else 0
-        tensor = tensor[:, :, cut_y : old_height - cut_y, cut_x : old_width - cut_x]
-        tensor = functional.interpolate(tensor, size=(height, width), mode="bilinear")
-    repeats = -(-latent.shape[0] // tensor.shape[0])
-    return tensor.repeat(repeats, 1, 1, 1)[: latent.shape[0]]
+    """Eps over the thousand steps of training, v if the file is marked."""
+    return Parameterization(VPrediction() if predicts_v else EpsPrediction(), thousand_steps())

@@ -20,13 +20,17 @@ _BEFORE_EMBEDDING = re.compile(rf"[ \n](?={_EMBEDDING})")
 
 @dataclass(frozen=True, slots=True)
 class ChunkForm:
-    """Length and special tokens of a chunk; groups shorter than `min_split` tokens stay in one chunk."""
+    """Length and special tokens of a chunk; groups shorter than `min_split` tokens stay in one chunk.
+
+    embedding_key: under which key a file of embeddings for several encoders holds those of this one.
+    """
 
     length: int = 77
     start: int = START_TOKEN
     end: int = END_TOKEN
     padding: int = END_TOKEN
     min_split: int = 8
+    embedding_key: str = "clip_l"
 
     def for_vocabulary(self, vocabulary: int) -> ChunkForm:
         """The same form for a token table of this many rows: in a small one start and end are the last two."""
@@ -64,7 +68,7 @@ def tokenize_chunks(
         for word in _BEFORE_EMBEDDING.split(part.text):
             rest = word
             if word.startswith(_EMBEDDING):
-                found = embeddings.find(word[len(_EMBEDDING) :].strip("\n"), width, warn)
+                found = embeddings.find(word[len(_EMBEDDING) :].strip("\n"), width, warn, form.embedding_key)
                 if found.vectors is not None:
                     groups.append([(vector, part.weight) for vector in found.vectors])
                 rest = found.rest

@@ -40,7 +40,7 @@ class ClipTextEncoder:
     """One CLIP text transformer behind the CLIP socket.
 
     key: its name in token batches ("l", "g"). digest: reads the content hash of the file when asked. adapter_names:
-    what adapter files put before the names of its modules.
+    what adapter files put before the names of its modules. default_layer: used unless another is asked for.
     """
 
     family: str
@@ -54,6 +54,7 @@ class ClipTextEncoder:
     last_layer: int | None = None
     patches: PatchSet = NO_PATCHES
     adapter_names: TextNames = NO_NAMES
+    default_layer: int = -1
 
     @property
     def identity(self) -> str:
@@ -133,9 +134,10 @@ class ClipTextEncoder:
         for row, place in vectors:
             is_end[row, place] = False
         ends = torch.where(is_end.any(dim=1), is_end.int().argmax(dim=1), ids.shape[1] - 1)
+        layer = self.last_layer or self.default_layer
         states = self.host.run(
             self.source,
-            lambda module: module(ids.to(device), ends.to(device), last_layer=self.last_layer or -1, vectors=vectors),
+            lambda module: module(ids.to(device), ends.to(device), last_layer=layer, vectors=vectors),
             activation_bytes=ids.numel() * self.config.width * _BYTES_PER_CELL,
             patches=self.patches,
         )

@@ -1,0 +1,49 @@
+"""Opening the text encoders of a file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from engine.core.digest import digest_bytes
+from engine.families.autoencoder.opening import shapes_of
+from engine.families.contract import FamilyServices
+from engine.families.text.clip_encoder import ClipTextEncoder
+from engine.families.text.clip_form import CLIP_RULES, ClipKind
+from engine.memory.network import NetworkSource
+from engine.nn.text_transformer import TextConfig, TextTransformer
+from engine.weights.checkpoint import Checkpoint
+from engine.weights.remap import WeightReader, read_part
+
+__all__ = ["open_clip_part"]
+
+
+def open_clip_part(
+    checkpoint: Checkpoint,
+    prefix: str,
+    family: str,
+    kind: ClipKind,
+    config: TextConfig,
+    services: FamilyServices,
+    digest: Callable[[], str],
+) -> tuple[ClipTextEncoder, WeightReader]:
+    """The text encoder below `prefix` and the reader that knows its keys. Raises CheckpointError."""
+    with torch.device("meta"):
+        expected = shapes_of(TextTransformer(config))
+    reader = read_part(checkpoint, prefix, expected, CLIP_RULES, "text encoder")
+    identity = digest_bytes(checkpoint.identity.encode(), b"text", prefix.encode(), repr((kind, config)).encode())
+    source = NetworkSource(identity, "text_encoder", lambda: TextTransformer(config), reader)
+    encoder = ClipTextEncoder(
+        family,
+        kind.key,
+        config,
+        kind.form,
+        source,
+        services.host("text_encoder"),
+        services.text,
+        digest,
+        adapter_names=kind.adapter_names,
+        default_layer=kind.default_layer,
+    )
+    return encoder, reader
