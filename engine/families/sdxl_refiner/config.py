@@ -1,0 +1,38 @@
+"""Sizes of an XL refiner checkpoint, read from the shapes of its tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from engine.families.autoencoder.opening import autoencoder_config
+from engine.families.sdxl_refiner.text import TEXT_KIND, TEXT_PREFIX
+from engine.families.text.clip_form import read_clip_config
+from engine.families.unet.sizes import read_unet_config
+from engine.nn.autoencoder import AutoencoderConfig
+from engine.nn.text_transformer import TextConfig
+from engine.nn.unet import UNetConfig
+
+__all__ = ["RefinerConfig", "read_config"]
+
+_HEAD_CHANNELS = 64
+"""Width of one attention head of the U-Net; files do not tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class RefinerConfig:
+    """The parts of a file: sizes of each, None for a part it lacks, and the U-Net's key prefix."""
+
+    unet: UNetConfig
+    unet_prefix: str
+    text: TextConfig | None
+    autoencoder: AutoencoderConfig | None
+
+
+def read_config(shapes: Mapping[str, tuple[int, ...]], unet_prefix: str) -> RefinerConfig | None:
+    """Sizes of all parts; None when there is no U-Net with transformers."""
+    unet = read_unet_config(shapes, unet_prefix, _HEAD_CHANNELS)
+    if unet is None:
+        return None
+    text = read_clip_config(shapes, TEXT_PREFIX, TEXT_KIND)
+    return RefinerConfig(unet, unet_prefix, text, autoencoder_config(shapes, "first_stage_model."))
