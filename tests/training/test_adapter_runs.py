@@ -164,6 +164,16 @@ def test_weights_may_be_held_narrow_and_activations_recomputed(checkpoint: Path)
     assert torch.bfloat16 in sizes
 
 
+def test_layers_of_the_text_encoder_that_are_not_used_are_not_learned(checkpoint: Path) -> None:
+    model = {"text_encoder": True, "base": {"last_layer": -2}, "targets": {"layers": "attention"}}
+    module = lora(checkpoint, model=model).model.build(BuildContext(checkpoint.parent))
+    module.loss(example_batch(), 2).backward()
+    learned = module.trained_parameters()
+    assert all(parameter.grad is not None for parameter in learned.values())
+    assert any(".layers.0." in name for name in learned)
+    assert not any(".layers.1." in name for name in learned)
+
+
 def test_a_lora_is_gone_on_with(checkpoint: Path, tmp_path: Path) -> None:
     first = run(tmp_path / "a", lora(checkpoint)).exported
     recipe = lora(checkpoint, model={"begin_with": str(first), "rank": 5})

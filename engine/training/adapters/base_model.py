@@ -205,6 +205,7 @@ def assemble(
     embedder = LoadedText(
         model, clip, host, list(texts.values()), ucg_rate=ucg_rate, is_trainable=trains_texts, rewrite=rewrite
     )
+    _freeze_unreached(embedder)
     form, prediction = base.model.latent_format, base.model.parameterization.prediction
     parts = LoadedParts(
         network=_LoadedNetwork(model, network),
@@ -219,6 +220,18 @@ def assemble(
     )
     # The module asks its recipe for exactly these parts.
     return DiffusionModule(cast(DiffusionRecipe, parts), context)
+
+
+def _freeze_unreached(embedder: LoadedText) -> None:
+    """Fix weights no output hangs on, such as layers behind the one that is used: several devices wait for gradients
+    of everything that is learned."""
+    learned = [parameter for parameter in embedder.parameters() if parameter.requires_grad]
+    if not learned:
+        return
+    total = sum(output.sum() for output in embedder({embedder.input_key: [""]}, None, torch.device("cpu")))
+    gradients = torch.autograd.grad(cast(Tensor, total), learned, allow_unused=True)
+    for parameter, gradient in zip(learned, gradients, strict=True):
+        parameter.requires_grad_(gradient is not None)
 
 
 def _usual_sampling(prediction: Prediction) -> SigmaSamplingRecipe:
