@@ -37,6 +37,14 @@ class AutoencoderConfig:
     has_middle_attention: bool = True
 
     @property
+    def num_groups(self) -> int:
+        """Groups of the norms: 32 at the published width of 128, and of no fewer than four channels at smaller ones.
+
+        Files do not tell it. With a channel to a group, a norm takes away what each channel says about a whole picture.
+        """
+        return min(32, max(1, self.channels // 4))
+
+    @property
     def encoded_channels(self) -> int:
         """Channels the encoder gives: mean and log variance, or the latent alone."""
         return self.latent_channels * (2 if self.codebook_size is None else 1)
@@ -48,11 +56,11 @@ class AutoencoderConfig:
 
 
 class _ResBlock(nn.Module):
-    def __init__(self, channels: int, out_channels: int) -> None:
+    def __init__(self, channels: int, out_channels: int, num_groups: int) -> None:
         super().__init__()
-        self.norm1 = GroupNorm(32, channels, eps=1e-6)
+        self.norm1 = GroupNorm(num_groups, channels, eps=1e-6)
         self.conv1 = Conv2d(channels, out_channels, 3, padding=1)
-        self.norm2 = GroupNorm(32, out_channels, eps=1e-6)
+        self.norm2 = GroupNorm(num_groups, out_channels, eps=1e-6)
         self.conv2 = Conv2d(out_channels, out_channels, 3, padding=1)
         if channels != out_channels:
             self.nin_shortcut = Conv2d(channels, out_channels, 1)
@@ -67,9 +75,9 @@ class _ResBlock(nn.Module):
 class _Attention(nn.Module):
     """Attention of every cell to every cell, one head."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, num_groups: int) -> None:
         super().__init__()
-        self.norm = GroupNorm(32, channels, eps=1e-6)
+        self.norm = GroupNorm(num_groups, channels, eps=1e-6)
         self.q = Conv2d(channels, channels, 1)
         self.k = Conv2d(channels, channels, 1)
         self.v = Conv2d(channels, channels, 1)
@@ -101,11 +109,12 @@ class _Upsample(nn.Module):
 
 
 class _Middle(nn.Module):
-    def __init__(self, channels: int, has_attention: bool) -> None:
+    def __init__(self, channels: int, config: AutoencoderConfig) -> None:
         super().__init__()
-        self.block_1 = _ResBlock(channels, channels)
-        self.attn_1 = _Attention(channels) if has_attention else nn.Identity()
-        self.block_2 = _ResBlock(channels, channels)
+        groups = config.num_groups
+        self.block_1 = _ResBlock(channels, channels, groups)
+        self.attn_1 = _Attention(channels, groups) if config.has_middle_attention else nn.Identity()
+        self.block_2 = _ResBlock(channels, channels, groups)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.block_2(self.attn_1(self.block_1(x)))
@@ -140,14 +149,14 @@ class _Encoder(nn.Module):
             wanted = config.channels * mult
             blocks: list[nn.Module] = []
             for _ in range(config.num_res_blocks):
-                blocks.append(_ResBlock(channels, wanted))
+                blocks.append(_ResBlock(channels, wanted, config.num_groups))
                 channels = wanted
             is_last = level == len(config.channel_mult) - 1
             resample: dict[str, nn.Module] = {} if is_last else {"downsample": _Downsample(channels)}
             levels.append(_Level(blocks, _attention(config, level, config.num_res_blocks), **resample))
         self.down = nn.ModuleList(levels)
-        self.mid = _Middle(channels, config.has_middle_attention)
-        self.norm_out = GroupNorm(32, channels, eps=1e-6)
+        self.mid = _Middle(channels, config)
+        self.norm_out = GroupNorm(config.num_groups, channels, eps=1e-6)
         self.conv_out = Conv2d(channels, config.encoded_channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -162,18 +171,18 @@ class _Decoder(nn.Module):
         super().__init__()
         channels = config.channels * config.channel_mult[-1]
         self.conv_in = Conv2d(config.latent_channels, channels, 3, padding=1)
-        self.mid = _Middle(channels, config.has_middle_attention)
+        self.mid = _Middle(channels, config)
         levels: list[nn.Module] = []
         for level in reversed(range(len(config.channel_mult))):
             wanted = config.channels * config.channel_mult[level]
             blocks: list[nn.Module] = []
             for _ in range(config.num_res_blocks + 1):
-                blocks.append(_ResBlock(channels, wanted))
+                blocks.append(_ResBlock(channels, wanted, config.num_groups))
                 channels = wanted
             resample: dict[str, nn.Module] = {"upsample": _Upsample(channels)} if level else {}
             levels.insert(0, _Level(blocks, _attention(config, level, config.num_res_blocks + 1), **resample))
         self.up = nn.ModuleList(levels)
-        self.norm_out = GroupNorm(32, channels, eps=1e-6)
+        self.norm_out = GroupNorm(config.num_groups, channels, eps=1e-6)
         self.conv_out = Conv2d(channels, config.pixel_channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -186,7 +195,7 @@ class _Decoder(nn.Module):
 def _attention(config: AutoencoderConfig, level: int, num_blocks: int) -> list[nn.Module]:
     if level not in config.attention_levels:
         return []
-    return [_Attention(config.channels * config.channel_mult[level]) for _ in range(num_blocks)]
+    return [_Attention(config.channels * config.channel_mult[level], config.num_groups) for _ in range(num_blocks)]
 
 
 class Autoencoder(nn.Module):

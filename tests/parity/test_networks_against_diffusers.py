@@ -108,6 +108,7 @@ def test_the_autoencoder_computes_what_diffusers_computes(latent_channels: int) 
         block_out_channels=[32, 64, 64],
         layers_per_block=2,
         latent_channels=latent_channels,
+        norm_num_groups=config.num_groups,
         use_quant_conv=config.has_quant_convs,
         use_post_quant_conv=config.has_quant_convs,
     )

@@ -38,7 +38,7 @@ class AutoencoderRecipe:
 
     def __post_init__(self) -> None:
         if self.channels < 1 or self.channels % 32:
-            raise ValueError("channels must be a multiple of 32, the number of groups of its norms")
+            raise ValueError("channels must be a multiple of 32")
         if not self.channel_mult or min(self.channel_mult) < 1:
             raise ValueError("channel_mult needs a positive number for each level")
         for crop in self.crops:
