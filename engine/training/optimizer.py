@@ -13,6 +13,9 @@ from torch import nn
 __all__ = ["ConstantSchedule", "CosineSchedule", "LinearSchedule", "OptimizerRecipe", "ParameterSet"]
 
 
+_FUSED_ON = frozenset(("cpu", "cuda", "xpu", "mps"))
+
+
 @dataclass(frozen=True, slots=True)
 class ConstantSchedule:
     """The full rate after the warm-up."""
@@ -91,7 +94,7 @@ class OptimizerRecipe:
         return self.learning_rate * self.schedule.factor(step, max_steps)
 
     def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        """The optimizer of these parameters; one fused kernel on an accelerator."""
+        """The optimizer of these parameters; one fused kernel where torch has it."""
         return self.build_for([ParameterSet(tuple(parameters))])
 
     def build_for(self, sets: Sequence[ParameterSet]) -> torch.optim.Optimizer:
@@ -102,13 +105,13 @@ class OptimizerRecipe:
                 chosen = [parameter for parameter in parameters.parameters if (parameter.ndim > 1) == is_matrix]
                 if chosen:
                     groups.append({"params": chosen, "weight_decay": decay, "rate_factor": parameters.rate_factor})
-        is_fused = any(parameter.is_cuda for group in groups for parameter in group["params"])
+        devices = {parameter.device.type for group in groups for parameter in group["params"]}
         return torch.optim.AdamW(
             groups,
             lr=self.learning_rate,
             betas=self.betas,
             eps=self.eps,
-            fused=is_fused,
+            fused=devices <= _FUSED_ON,
         )
 
 

@@ -14,6 +14,8 @@ from engine.core.errors import AtelierError
 from engine.training.checkpoints import newest_state
 from engine.training.config.error import ConfigError
 from engine.training.config.resolve import to_plain
+from engine.training.context import BuildContext
+from engine.training.diffusion_module import DiffusionModule
 from engine.training.run_folder import RunFolder
 from tests.training.tiny_recipes import recipe, run
 
@@ -142,6 +144,21 @@ def test_bf16_computes_close_to_fp32_and_keeps_float32_weights(finished: Path, t
     differences = [float((found.weights[name] - w).abs().max()) for name, w in wanted.weights.items()]
     assert {w.dtype for w in found.weights.values()} == {torch.float32}
     assert 0 < max(differences) < 0.01
+
+
+def test_gradients_are_scaled_down_to_the_largest_norm_in_bf16_too(tmp_path: Path) -> None:
+    # With this eps a step is the rate times the gradient over eps.
+    optimizer = {
+        "learning_rate": 1e3,
+        "eps": 1e3,
+        "weight_decay": 0.0,
+        "max_norm": 1e-3,
+        "schedule": {"kind": "constant"},
+    }
+    run(tmp_path, recipe("trainer.max_steps=1", "trainer.precision=bf16", over={"optimizer": optimizer}))
+    start = DiffusionModule(recipe().model, BuildContext(tmp_path, 3)).trained_parameters()
+    moved = [(start[name].detach() - weight).square().sum() for name, weight in final(tmp_path).weights.items()]
+    assert float(sum(moved) ** 0.5) == pytest.approx(1e-3, rel=0.02)
 
 
 def test_recomputed_activations_change_nothing(finished: Path, tmp_path: Path) -> None:
