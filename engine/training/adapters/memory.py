@@ -15,8 +15,9 @@ __all__ = ["make_room", "training_bytes"]
 
 _BYTES_PER_TRAINED_VALUE = 16
 """The value, its gradient and two moments of the optimizer, float32 each."""
-_KEPT_FORWARDS = 12
-"""Activations kept for the way back, in units of a forward's estimated peak: those of every block …"""
+_KEPT_FORWARDS = 14
+"""Activations kept for the way back, in units of a forward's estimated peak: those of every block (13 were measured) …
+"""
 _KEPT_FORWARDS_RECOMPUTED = 3
 """… or what blocks begin with, and one block's while it is computed again."""
 
@@ -40,8 +41,12 @@ def training_bytes(
     trained = sum(2 * form.rank_for(shape) * (shape[0] + math.prod(shape[1:])) for shape in shapes)
     batch, _, height, width = batch_shape
     forward = model.form.activation_bytes(batch, height, width, compute.itemsize)
-    kept = _KEPT_FORWARDS_RECOMPUTED if uses_checkpointing else _KEPT_FORWARDS
-    return frozen + trained * _BYTES_PER_TRAINED_VALUE + forward * kept
+    if uses_checkpointing:
+        kept = forward * _KEPT_FORWARDS_RECOMPUTED
+    else:
+        # The changed weights are kept for the way back, too.
+        kept = forward * _KEPT_FORWARDS + sum(math.prod(shape) for shape in shapes) * compute.itemsize
+    return frozen + trained * _BYTES_PER_TRAINED_VALUE + kept
 
 
 def make_room(model: NetworkDenoiser, needed_bytes: int) -> None:

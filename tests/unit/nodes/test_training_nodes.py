@@ -168,6 +168,14 @@ def test_a_lora_is_gone_on_with_and_what_it_has_for_texts_stays(model, ctx) -> N
     assert torch.equal(more[next(iter(text))], text[next(iter(text))])
 
 
+def test_a_model_with_adapters_is_trained_with_them(model, ctx) -> None:
+    changed, lora, _, _ = trained(model, ctx, learning_rate=3e-2)
+    on_top, more, loss, _ = trained(changed, ctx, learning_rate=3e-2)
+    assert loss["loss"][0] != trained(model, ctx)[2]["loss"][0]
+    both = load_lora_model(load_lora_model(model, lora, ctx), more, ctx)
+    assert torch.equal(predict(on_top), predict(both))
+
+
 def test_training_stops_between_steps_when_it_is_cancelled(model, ctx) -> None:
     ctx.cancel_at = 1
     with pytest.raises(Cancelled):
