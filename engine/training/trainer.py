@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -29,6 +29,7 @@ from engine.training.picture_module import PictureModule
 from engine.training.prefetch import Prefetched
 from engine.training.recipe import PictureModelRecipe, TrainingRecipe
 from engine.training.run_folder import RunFolder
+from engine.training.run_lock import held_alone
 from engine.training.samples import draw_samples, save_grid
 from engine.training.validation import Validation
 
@@ -82,10 +83,11 @@ def train(
     from engine.training.lightning_module import TrainingRun
 
     _check_strategy(recipe)
-    with _quiet(), _fast_matmul():
+    with _quiet(), _fast_matmul(), ExitStack() as held:
         trainer = _lightning_trainer(recipe)
         device = trainer.strategy.root_device
         if trainer.is_global_zero:
+            held.enter_context(held_alone(folder.path))
             folder.begin(to_plain(recipe), resumes=resumes)
         state = newest_state(folder.checkpoints) if resumes else None
         module = _build(recipe, root)

@@ -127,6 +127,19 @@ def test_a_folder_that_holds_a_run_is_not_overwritten(finished: Path) -> None:
     assert "--resume" in caught.value.hint
 
 
+def test_two_processes_do_not_train_in_one_folder(tmp_path: Path) -> None:
+    refused = []
+
+    def try_again() -> None:
+        with pytest.raises(ConfigError, match="Another process is training") as caught:
+            run(tmp_path, recipe(), resumes=True)
+        refused.append(caught.value.code)
+
+    run(tmp_path, recipe("trainer.max_steps=1"), started=try_again)
+    assert refused == ["bad_config"]
+    assert run(tmp_path, recipe("trainer.max_steps=1"), resumes=True).is_finished
+
+
 def test_a_run_is_not_continued_with_another_model_or_rate(finished: Path) -> None:
     with pytest.raises(ConfigError, match=r"optimizer\.learning_rate"):
         run(finished, recipe("optimizer.learning_rate=0.5"), resumes=True)
