@@ -5,9 +5,25 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from typing import Annotated, Any, Literal
 
-from engine.api import Choice, Conditioning, Context, Latent, Model, NodeError, Range, Seed, diffusion, node
+from engine.api import (
+    Bool,
+    Choice,
+    Conditioning,
+    Context,
+    Guider,
+    Latent,
+    Model,
+    NodeError,
+    Noise,
+    Range,
+    Sampler,
+    Seed,
+    Sigmas,
+    diffusion,
+    node,
+)
 
-__all__ = ["ksampler", "ksampler_advanced"]
+__all__ = ["ksampler", "ksampler_advanced", "sample_custom", "sample_with_guider"]
 
 Steps = Annotated[int, Range(1, 10000)]
 StepNumber = Annotated[int, Range(0, 10000)]
@@ -17,6 +33,8 @@ SchedulerName = Annotated[str, Choice(tuple(diffusion.DISCRETIZATIONS))]
 Switch = Literal["enable", "disable"]
 
 LatentFlow = Generator[Any, Any, Latent]
+LatentsFlow = Generator[Any, Any, tuple[Latent, Latent]]
+BOTH_OUTPUTS = ("output", "denoised_output")
 
 
 @node("KSampler", category="sampling")
@@ -77,9 +95,70 @@ def ksampler_advanced(
     return (yield from _run(ctx, model, positive, negative, cfg, sampler, sigmas, latent_image, noise_seed, adds_noise))
 
 
-def _sigmas(
-    model: Any, scheduler: str, steps: int, sampler: diffusion.Sampler, denoise: float = 1.0
-) -> tuple[float, ...]:
+@node("SamplerCustom", category="sampling/custom_sampling", output_names=BOTH_OUTPUTS)
+def sample_custom(
+    *,
+    model: Model,
+    add_noise: Bool = True,
+    noise_seed: Seed = 0,
+    cfg: GuidanceScale = 8.0,
+    positive: Conditioning,
+    negative: Conditioning,
+    sampler: Sampler,
+    sigmas: Sigmas,
+    latent_image: Latent,
+    ctx: Context,
+) -> LatentsFlow:
+    """Run a sampler over given levels under classifier-free guidance.
+
+    The second output is the last prediction of the clean latent, which differs from the first where noise is left.
+    """
+    _require_model(model)
+    guider = diffusion.Cfg(model, diffusion.parse_conditioning(positive), diffusion.parse_conditioning(negative), cfg)
+    noise = diffusion.SeedNoise(noise_seed) if add_noise else diffusion.NoNoise(noise_seed)
+    return (yield from _run_custom(ctx, noise, guider, sampler, sigmas, latent_image))
+
+
+@node("SamplerCustomAdvanced", category="sampling/custom_sampling", output_names=BOTH_OUTPUTS)
+def sample_with_guider(
+    noise: Noise, guider: Guider, sampler: Sampler, sigmas: Sigmas, latent_image: Latent, ctx: Context
+) -> LatentsFlow:
+    """Run a sampler over given levels with any guider and any noise.
+
+    The second output is the last prediction of the clean latent, which differs from the first where noise is left.
+    """
+    return (yield from _run_custom(ctx, noise, guider, sampler, sigmas, latent_image))
+
+
+def _run_custom(
+    ctx: Context, noise: Any, guider: diffusion.Guider, sampler: diffusion.Sampler, sigmas: Any, latent: dict[str, Any]
+) -> Generator[Any, Any, tuple[dict[str, Any], dict[str, Any]]]:
+    latent_format = guider.denoiser.latent_format
+    prepared = {**latent, "samples": latent_format.with_channels(latent["samples"])}
+    report = _step_reporter(ctx, guider.denoiser)
+    last: diffusion.Step | None = None
+
+    def on_step(step: diffusion.Step) -> None:
+        nonlocal last
+        last = step
+        report(step)
+
+    samples = yield from diffusion.sample(
+        guider,
+        sampler,
+        tuple(sigmas.tolist()),
+        diffusion.parse_latent(latent),
+        seed=noise.seed,
+        noise=noise.generate_noise(prepared),
+        on_step=on_step,
+    )
+    output = diffusion.with_samples(latent, samples)
+    if last is None:
+        return output, output
+    return output, diffusion.with_samples(latent, latent_format.from_network(last.denoised).float().cpu())
+
+
+def _require_model(model: Any) -> None:
     if model is None:
         raise NodeError(
             "The model input is empty.",
@@ -87,6 +166,12 @@ def _sigmas(
             hint="The checkpoint has no diffusion network; pick another one.",
             input="model",
         )
+
+
+def _sigmas(
+    model: Any, scheduler: str, steps: int, sampler: diffusion.Sampler, denoise: float = 1.0
+) -> tuple[float, ...]:
+    _require_model(model)
     return diffusion.discretize(
         scheduler,
         model.parameterization.sigma_table,

@@ -8,13 +8,14 @@ sqrt(V). Conditioning shifts the mean of the data by the context's first value.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
 from engine.diffusion.condition_inputs import ConditionInputs
 from engine.diffusion.conditioning import ConditioningEntry
+from engine.diffusion.guidance.guidance import PLAIN, Guidance
 from engine.diffusion.latent_format import LatentFormat
 from engine.diffusion.parameterization import Parameterization
 from engine.diffusion.prediction import EpsPrediction, FlowPrediction
@@ -35,10 +36,14 @@ class GaussianDenoiser:
 
     std: float = 1.0
     is_flow: bool = False
+    guidance: Guidance = PLAIN
     identity: str = "gaussian"
     latent_format: LatentFormat = PLAIN_FORMAT
     forwards: list[int] = field(default_factory=list)
     device: torch.device = torch.device("cpu")  # noqa: RUF009 - immutable
+
+    def with_guidance(self, guidance: Guidance) -> GaussianDenoiser:
+        return replace(self, guidance=guidance)
 
     @property
     def parameterization(self) -> Parameterization:

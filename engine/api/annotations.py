@@ -22,6 +22,7 @@ __all__ = [
     "Dimension",
     "ExtraPngInfo",
     "Float",
+    "Guider",
     "Hidden",
     "Image",
     "InputFile",
@@ -34,10 +35,13 @@ __all__ = [
     "Mask",
     "Model",
     "ModelFile",
+    "Noise",
     "Options",
     "PromptJson",
     "Range",
+    "Sampler",
     "Seed",
+    "Sigmas",
     "Socket",
     "String",
     "Svg",
@@ -148,6 +152,12 @@ Vae = Annotated[Any, Socket("VAE")]
 UpscaleModel = Annotated[Any, Socket("UPSCALE_MODEL")]
 Conditioning = Annotated[list[Any], Socket("CONDITIONING")]
 """List of [cross-attention tensor [b n d], dict of further entries] pairs."""
+Guider = Annotated[Any, Socket("GUIDER")]
+Sampler = Annotated[Any, Socket("SAMPLER")]
+Sigmas = Annotated[torch.Tensor, Socket("SIGMAS")]
+"""Noise levels, float32 [n]."""
+Noise = Annotated[Any, Socket("NOISE")]
+"""Has a `seed` and `generate_noise(latent)`, which gives a tensor like the latent's samples."""
 AnyValue = Annotated[Any, Socket(ANY_TYPE, is_wildcard=True)]
 Svg = Annotated[list[str], Socket("SVG")]
 """SVG documents, each as its XML text."""

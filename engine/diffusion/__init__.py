@@ -6,34 +6,85 @@ batcher, a test) evaluates the requests with their `Denoiser` and sends the answ
 """
 
 from engine.diffusion.conditioning import parse_conditioning, to_pairs
+from engine.diffusion.discretization.align_your_steps import align_your_steps_levels
+from engine.diffusion.discretization.beta import beta_levels
+from engine.diffusion.discretization.exponential import exponential_levels
+from engine.diffusion.discretization.karras import karras_levels
+from engine.diffusion.discretization.laplace import laplace_levels
+from engine.diffusion.discretization.polyexponential import polyexponential_levels
 from engine.diffusion.discretization.registry import DISCRETIZATIONS, discretize
+from engine.diffusion.discretization.turbo import turbo_levels
+from engine.diffusion.discretization.variance_preserving import variance_preserving_levels
+from engine.diffusion.guidance.differential import DifferentialMask
+from engine.diffusion.guidance.epsilon_scaling import EpsilonScaling
+from engine.diffusion.guidance.guidance import Guidance
+from engine.diffusion.guidance.latent_operation import OperationOnDifference
+from engine.diffusion.guidance.norm import NormLimit
+from engine.diffusion.guidance.projected import AdaptiveProjection
+from engine.diffusion.guidance.rescale import Rescale
+from engine.diffusion.guidance.tangential import TangentialDamping
+from engine.diffusion.guidance.zero_star import ZeroStar
 from engine.diffusion.guiders.basic import Basic
 from engine.diffusion.guiders.cfg import Cfg
+from engine.diffusion.guiders.dual_cfg import DualCfg
 from engine.diffusion.guiders.guider import Guider
+from engine.diffusion.guiders.perp_neg import PerpNeg
 from engine.diffusion.latent import LatentInput, parse_latent, with_samples
-from engine.diffusion.noise import initial_noise
+from engine.diffusion.noise import NoNoise, SeedNoise, initial_noise
+from engine.diffusion.reparameterize import (
+    continuous_parameterization,
+    discrete_parameterization,
+    velocity_parameterization,
+)
 from engine.diffusion.requests import Flow
-from engine.diffusion.samplers.registry import SAMPLERS, Sampler, find_sampler
+from engine.diffusion.samplers.er_sde import reverse_time_noise_scale
+from engine.diffusion.samplers.registry import PLMS, SAMPLERS, Sampler, find_sampler
 from engine.diffusion.sampling import OnStep, Step, cut_sigmas, sample
 
 __all__ = [
     "DISCRETIZATIONS",
+    "PLMS",
     "SAMPLERS",
+    "AdaptiveProjection",
     "Basic",
     "Cfg",
+    "DifferentialMask",
+    "DualCfg",
+    "EpsilonScaling",
     "Flow",
+    "Guidance",
     "Guider",
     "LatentInput",
+    "NoNoise",
+    "NormLimit",
     "OnStep",
+    "OperationOnDifference",
+    "PerpNeg",
+    "Rescale",
     "Sampler",
+    "SeedNoise",
     "Step",
+    "TangentialDamping",
+    "ZeroStar",
+    "align_your_steps_levels",
+    "beta_levels",
+    "continuous_parameterization",
     "cut_sigmas",
+    "discrete_parameterization",
     "discretize",
+    "exponential_levels",
     "find_sampler",
     "initial_noise",
+    "karras_levels",
+    "laplace_levels",
     "parse_conditioning",
     "parse_latent",
+    "polyexponential_levels",
+    "reverse_time_noise_scale",
     "sample",
     "to_pairs",
+    "turbo_levels",
+    "variance_preserving_levels",
+    "velocity_parameterization",
     "with_samples",
 ]

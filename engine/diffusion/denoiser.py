@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor
@@ -11,6 +11,9 @@ from engine.diffusion.condition_inputs import ConditionInputs
 from engine.diffusion.conditioning import ConditioningEntry
 from engine.diffusion.latent_format import LatentFormat
 from engine.diffusion.parameterization import Parameterization
+
+if TYPE_CHECKING:
+    from engine.diffusion.guidance.guidance import Guidance
 
 __all__ = ["Denoiser"]
 
@@ -36,6 +39,11 @@ class Denoiser(Protocol):
     @property
     def parameterization(self) -> Parameterization:
         """What the network predicts, with its sigma table."""
+        ...
+
+    @property
+    def guidance(self) -> Guidance:
+        """Rules for guiders; they do not change `denoise` and are no part of `identity`."""
         ...
 
     def condition(self, entry: ConditioningEntry, latent: Tensor, noise_mask: Tensor | None) -> ConditionInputs:

@@ -6,16 +6,17 @@ is in the batch and on every device.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from engine.diffusion.brownian import BrownianPath
 
-__all__ = ["BrownianNoise", "GaussianNoise", "NoiseSource", "initial_noise"]
+__all__ = ["BrownianNoise", "GaussianNoise", "NoNoise", "NoiseSource", "SeedNoise", "initial_noise"]
 
 
 class NoiseSource(Protocol):
@@ -41,6 +42,28 @@ def initial_noise(shape: Sequence[int], seed: int, batch_index: Sequence[int] | 
     item_shape = (1, *shape[1:])
     drawn = [torch.randn(item_shape, generator=generator) for _ in range(max(batch_index) + 1)]
     return torch.cat([drawn[index] for index in batch_index])
+
+
+@dataclass(frozen=True, slots=True)
+class SeedNoise:
+    """The initial noise of a seed; the value of a NOISE socket."""
+
+    seed: int
+
+    def generate_noise(self, latent: Mapping[str, Any]) -> Tensor:
+        """`initial_noise` for the items of a LATENT value."""
+        return initial_noise(latent["samples"].shape, self.seed, latent.get("batch_index"))
+
+
+@dataclass(frozen=True, slots=True)
+class NoNoise:
+    """No initial noise; samplers that add their own take it from this seed."""
+
+    seed: int = 0
+
+    def generate_noise(self, latent: Mapping[str, Any]) -> Tensor:
+        """Zeros like the samples of a LATENT value."""
+        return torch.zeros(latent["samples"].shape, dtype=torch.float32)
 
 
 class GaussianNoise:

@@ -6,7 +6,7 @@ levels. The prediction of a side is the weighted mean of its active regions.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -17,7 +17,7 @@ from engine.diffusion.conditioning import Area, ConditioningEntry, PercentArea
 from engine.diffusion.denoiser import Denoiser
 from engine.diffusion.requests import DenoiseRequest, Flow, Latent, RequestGroup
 
-__all__ = ["Region", "bind_regions", "predict", "share_windows"]
+__all__ = ["Region", "asker", "bind_regions", "predict", "share_windows"]
 
 MAX_FADE_CELLS = 8
 """Widest band, in latent cells, over which a rectangle fades at edges inside the picture; never over a quarter."""
@@ -108,6 +108,16 @@ def predict(denoiser: Denoiser, sides: Sequence[Sequence[Region]], x: Latent, si
     requests = tuple(region.request(denoiser, x, sigma) for side in active for region in side)
     answers = iter((yield RequestGroup(requests)) if requests else ())
     return [_combine(side, [next(answers) for _ in side], x) for side in active]
+
+
+def asker(side: Sequence[Region], x: Latent, sigma: float) -> Callable[[Denoiser], Flow[Latent]]:
+    """ask(denoiser): the prediction of a side at this point by another denoiser of equal inputs."""
+
+    def ask(denoiser: Denoiser) -> Flow[Latent]:
+        (answer,) = yield from predict(denoiser, (side,), x, sigma)
+        return answer
+
+    return ask
 
 
 def _combine(regions: Sequence[Region], answers: Sequence[Latent], x: Latent) -> Latent:

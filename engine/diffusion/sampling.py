@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from engine.diffusion.denoiser import Denoiser
 from engine.diffusion.guiders.guider import Guider
 from engine.diffusion.latent import LatentInput
 from engine.diffusion.noise import initial_noise
@@ -87,7 +88,7 @@ def sample(
     guide = guider.bind(clean, mask, wants_unguided=sampler.needs_unguided)
     if mask is not None:
         kept_noise = initial_noise(samples.shape, (seed + 1) % 2**64).to(device) if sampler.draws_mask_noise else noise
-        guide = _masked(guide, mask, clean, kept_noise, prediction)
+        guide = _masked(guide, _mask_over(denoiser, mask, sigmas), clean, kept_noise, prediction)
     progress = _Progress(sigmas, on_step)
     guide = progress.watch(guide)
     asked = guide if sampler.needs_unguided else denoised_only(guide)
@@ -102,10 +103,23 @@ def sample(
     return latent_format.from_network(prediction.finish(x, sigmas[-1])).float().cpu()
 
 
-def _masked(guide: FullGuide, mask: Tensor, clean: Latent, noise: Tensor, prediction: Prediction) -> FullGuide:
+def _mask_over(denoiser: Denoiser, mask: Tensor, sigmas: Sigmas) -> Callable[[float], Tensor]:
+    """The mask at each level, by the denoiser's rule if it has one."""
+    rule, table = denoiser.guidance.mask_rule, denoiser.parameterization.sigma_table
+    if rule is None:
+        return lambda sigma: mask
+    first, last = table.timestep(sigmas[0]), table.timestep(max(sigmas[-1], table.sigma_min))
+    span = (first - last) or 1.0
+    return lambda sigma: rule.mask_at(mask, (table.timestep(sigma) - last) / span)
+
+
+def _masked(
+    guide: FullGuide, mask_at: Callable[[float], Tensor], clean: Latent, noise: Tensor, prediction: Prediction
+) -> FullGuide:
     """A guide that keeps the picture where the mask is 0: x there is the noised original, `denoised` the original."""
 
     def masked(x: Latent, sigma: float) -> Flow[Guided]:
+        mask = mask_at(sigma)
         x = x * mask + prediction.add_noise(clean, noise, sigma) * (1.0 - mask)
         answer = yield from guide(x, sigma)
         return Guided(answer.denoised * mask + clean * (1.0 - mask), answer.unguided)

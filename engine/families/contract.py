@@ -16,6 +16,7 @@ import torch
 
 from engine.diffusion.condition_inputs import ConditionInputs
 from engine.diffusion.denoiser import Denoiser
+from engine.diffusion.guidance.guidance import Guidance
 from engine.diffusion.latent_format import LatentFormat
 
 if TYPE_CHECKING:
@@ -105,6 +106,10 @@ class ModelHandle(Denoiser, Protocol):
 
     def with_patches(self, patches: PatchSet) -> ModelHandle:
         """The same network with weight patches added to those it has."""
+        ...
+
+    def with_guidance(self, guidance: Guidance) -> ModelHandle:
+        """The same network with these rules for guiders instead of its own (`guidance`)."""
         ...
 
 

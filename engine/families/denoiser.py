@@ -13,6 +13,7 @@ from engine.core.digest import digest_value
 from engine.core.errors import OutOfMemory
 from engine.diffusion.condition_inputs import ConditionInputs
 from engine.diffusion.conditioning import ConditioningEntry
+from engine.diffusion.guidance.guidance import PLAIN, Guidance
 from engine.diffusion.latent_format import LatentFormat
 from engine.diffusion.parameterization import Parameterization
 from engine.memory.network import NetworkHost, NetworkSource
@@ -63,6 +64,7 @@ class NetworkDenoiser:
     host: NetworkHost = field(repr=False)
     digest: Callable[[], str] = field(repr=False)
     patches: PatchSet = NO_PATCHES
+    guidance: Guidance = PLAIN
 
     @property
     def identity(self) -> str:
@@ -109,6 +111,10 @@ class NetworkDenoiser:
     def with_patches(self, patches: PatchSet) -> NetworkDenoiser:
         """The same network with weight patches added."""
         return replace(self, patches=self.patches.plus(patches))
+
+    def with_guidance(self, guidance: Guidance) -> NetworkDenoiser:
+        """The same network with these rules for guiders instead of its own."""
+        return replace(self, guidance=guidance)
 
     def activation_bytes(self, batch_size: int, height: int, width: int) -> int:
         """Estimated peak memory of a forward, weights excluded, for a latent of this height and width."""

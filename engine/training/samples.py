@@ -16,6 +16,7 @@ from torch import Tensor
 from engine.diffusion.condition_inputs import ConditionInputs
 from engine.diffusion.conditioning import ConditioningEntry
 from engine.diffusion.discretization.registry import DISCRETIZATIONS, discretize
+from engine.diffusion.guidance.guidance import PLAIN, Guidance
 from engine.diffusion.guiders.basic import Basic
 from engine.diffusion.guiders.cfg import Cfg
 from engine.diffusion.guiders.guider import Guider
@@ -105,6 +106,11 @@ class ModuleDenoiser:
     def parameterization(self) -> Parameterization:
         """What the network is trained to predict."""
         return self.module.parameterization
+
+    @property
+    def guidance(self) -> Guidance:
+        """No rules of its own."""
+        return PLAIN
 
     def condition(self, entry: ConditioningEntry, latent: Tensor, noise_mask: Tensor | None) -> ConditionInputs:
         """The inputs the entry carries."""

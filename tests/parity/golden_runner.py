@@ -151,15 +151,16 @@ class GoldenRunner:
     def _submit_last(self, case: str, results: dict[str, Any]) -> None:
         prompt = CASES[case]["prompt"]
         save = next(item for item in prompt.values() if item["class_type"] == "SaveLatent")
-        source = prompt[save["inputs"]["samples"][0]]
+        name, slot = save["inputs"]["samples"]
+        source = prompt[name]
         definition = definitions()[source["class_type"]]
         arguments = self._arguments(prompt, source, definition)
         if not definition.is_generator:
             results[case] = definition.function(**arguments)["samples"]
             return
 
-        def done(value: dict[str, Any]) -> None:
-            results[case] = value["samples"]
+        def done(value: Any) -> None:
+            results[case] = (value[slot] if isinstance(value, tuple) else value)["samples"]
 
         self.batcher.submit(case, definition.function(**arguments), done, partial(results.__setitem__, case))
 

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from engine.diffusion.conditioning import ConditioningEntry
 from engine.diffusion.denoiser import Denoiser
-from engine.diffusion.regions import bind_regions, predict
+from engine.diffusion.guidance.guidance import Sides
+from engine.diffusion.regions import asker, bind_regions, predict
 from engine.diffusion.requests import Flow, FullGuide, Guided, Latent
 
 __all__ = ["Basic"]
@@ -23,10 +24,11 @@ class Basic:
 
     def bind(self, latent: Tensor, noise_mask: Tensor | None, *, wants_unguided: bool = False) -> FullGuide:
         """One request per step and region."""
+        run = self.denoiser.guidance.start()
         regions = bind_regions(self.denoiser, self.conditioning, latent, noise_mask)
 
         def guide(x: Latent, sigma: float) -> Flow[Guided]:
             (denoised,) = yield from predict(self.denoiser, (regions,), x, sigma)
-            return Guided(denoised, denoised)
+            return (yield from run(Sides(x, sigma, 1.0, denoised, denoised, asker(regions, x, sigma))))
 
         return guide

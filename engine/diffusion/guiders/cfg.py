@@ -9,7 +9,8 @@ from torch import Tensor
 
 from engine.diffusion.conditioning import ConditioningEntry, as_negative
 from engine.diffusion.denoiser import Denoiser
-from engine.diffusion.regions import bind_regions, predict, share_windows
+from engine.diffusion.guidance.guidance import Sides
+from engine.diffusion.regions import asker, bind_regions, predict, share_windows
 from engine.diffusion.requests import Flow, FullGuide, Guided, Latent
 
 __all__ = ["Cfg"]
@@ -17,9 +18,10 @@ __all__ = ["Cfg"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Cfg:
-    """negative + (positive - negative) · scale. Source: Ho & Salimans 2022, arXiv:2207.12598.
+    """negative + (positive - negative) · scale, or what the denoiser's guidance makes of the two.
 
     At scale 1 the negative side cancels and is not asked for, unless it is wanted for itself.
+    Source: Ho & Salimans 2022, arXiv:2207.12598.
     """
 
     denoiser: Denoiser
@@ -34,11 +36,14 @@ class Cfg:
         negative = share_windows(negative, positive)
         positive = share_windows(positive, negative)
 
+        run = self.denoiser.guidance.start()
+
         def guide(x: Latent, sigma: float) -> Flow[Guided]:
             if math.isclose(self.scale, 1.0) and not wants_unguided:
                 (wanted,) = yield from predict(self.denoiser, (positive,), x, sigma)
-                return Guided(wanted, wanted)
-            wanted, unwanted = yield from predict(self.denoiser, (positive, negative), x, sigma)
-            return Guided(unwanted + (wanted - unwanted) * self.scale, unwanted)
+                unwanted = wanted
+            else:
+                wanted, unwanted = yield from predict(self.denoiser, (positive, negative), x, sigma)
+            return (yield from run(Sides(x, sigma, self.scale, wanted, unwanted, asker(positive, x, sigma))))
 
         return guide

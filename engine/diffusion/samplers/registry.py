@@ -34,13 +34,14 @@ from engine.diffusion.samplers.ipndm import ipndm
 from engine.diffusion.samplers.ipndm_v import ipndm_v
 from engine.diffusion.samplers.lcm import lcm
 from engine.diffusion.samplers.lms import lms
+from engine.diffusion.samplers.plms import plms
 from engine.diffusion.samplers.res_multistep import res_multistep
 from engine.diffusion.samplers.sa_solver import sa_solver
 from engine.diffusion.samplers.seeds_2 import seeds_2
 from engine.diffusion.samplers.seeds_3 import seeds_3
 from engine.diffusion.samplers.uni_pc import uni_pc
 
-__all__ = ["SAMPLERS", "Sampler", "find_sampler"]
+__all__ = ["PLMS", "SAMPLERS", "Sampler", "find_sampler"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +164,9 @@ SAMPLERS: Mapping[str, Sampler] = MappingProxyType(
         "uni_pc_bh2": Sampler(uni_pc, drops_penultimate=True, options=MappingProxyType({"variant": "bh2"})),
     }
 )
+
+PLMS = Sampler(plms, draws_mask_noise=True)
+"""Not among the names of workflow files; a node of its own gives it."""
 
 
 def find_sampler(name: str) -> Sampler:

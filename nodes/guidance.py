@@ -1,0 +1,85 @@
+"""Rules that a MODEL carries for whatever guides with it. The network itself stays as it is."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from engine.api import LatentOperation, Model, Options, Range, diffusion, node
+
+__all__ = [
+    "adaptive_projected_guidance",
+    "apply_operation_to_guidance",
+    "cfg_norm",
+    "cfg_zero_star",
+    "differential_diffusion",
+    "epsilon_scaling",
+    "rescale_cfg",
+    "tangential_damping",
+]
+
+GUIDANCE = "advanced/guidance"
+PATCHED = ("patched_model",)
+
+
+@node("RescaleCFG", category="advanced/model")
+def rescale_cfg(model: Model, multiplier: Annotated[float, Range(0.0, 1.0, step=0.01)] = 0.7) -> Model:
+    """Guidance brought back, by this part, to the contrast of the positive side; against washed-out v-prediction."""
+    return model.with_guidance(model.guidance.with_combination(diffusion.Rescale(multiplier)))
+
+
+@node("CFGZeroStar", category=GUIDANCE, output_names=PATCHED, schema_form=True)
+def cfg_zero_star(model: Model) -> Model:
+    """CFG-Zero*: the negative side is scaled to the positive one before they are compared."""
+    return model.with_guidance(model.guidance.with_correction(diffusion.ZeroStar()))
+
+
+@node("CFGNorm", category=GUIDANCE, output_names=PATCHED, experimental=True, schema_form=True)
+def cfg_norm(model: Model, strength: Annotated[float, Range(0.0, 100.0, step=0.01)] = 1.0) -> Model:
+    """Guidance that may not raise the norm of the prediction anywhere in the picture."""
+    return model.with_guidance(model.guidance.with_correction(diffusion.NormLimit(strength)))
+
+
+@node("TCFG", title="Tangential Damping CFG", category=GUIDANCE, output_names=PATCHED, schema_form=True)
+def tangential_damping(model: Model) -> Model:
+    """Of the negative side, only the direction it shares with the positive one counts."""
+    return model.with_guidance(model.guidance.with_preparation(diffusion.TangentialDamping()))
+
+
+@node("APG", title="Adaptive Projected Guidance", category="sampling/custom_sampling", schema_form=True)
+def adaptive_projected_guidance(
+    model: Model,
+    eta: Annotated[float, Range(-10.0, 10.0, step=0.01)] = 1.0,
+    norm_threshold: Annotated[float, Range(0.0, 50.0, step=0.1)] = 5.0,
+    momentum: Annotated[float, Range(-5.0, 1.0, step=0.01)] = 0.0,
+) -> Model:
+    """Guidance with a bounded difference of which the part along the prediction counts by eta."""
+    rule = diffusion.AdaptiveProjection(eta, norm_threshold, momentum)
+    return model.with_guidance(model.guidance.with_preparation(rule))
+
+
+@node("Epsilon Scaling", category="model_patches/unet", schema_form=True)
+def epsilon_scaling(
+    model: Model,
+    scaling_factor: Annotated[float, Range(0.5, 1.5, step=0.001), Options(display="number")] = 1.005,
+) -> Model:
+    """Divide the predicted noise by a factor, against the error that builds up over the steps."""
+    return model.with_guidance(model.guidance.with_correction(diffusion.EpsilonScaling(scaling_factor)))
+
+
+@node("LatentApplyOperationCFG", category="latent/advanced/operations", experimental=True, schema_form=True)
+def apply_operation_to_guidance(model: Model, operation: LatentOperation) -> Model:
+    """Guide with the operation's result on the difference of both sides."""
+    return model.with_guidance(model.guidance.with_preparation(diffusion.OperationOnDifference(operation)))
+
+
+@node(
+    "DifferentialDiffusion",
+    title="Differential Diffusion",
+    category="_for_testing",
+    experimental=True,
+    schema_form=True,
+    optional=("strength",),
+)
+def differential_diffusion(model: Model, strength: Annotated[float, Range(0.0, 1.0, step=0.01)] = 1.0) -> Model:
+    """Read a grey noise mask as the time from which a place may change."""
+    return model.with_guidance(model.guidance.with_mask_rule(diffusion.DifferentialMask(strength)))
