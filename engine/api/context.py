@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -62,6 +62,17 @@ class ModelLibrary(Protocol):
 
     def open_checkpoint(self, path: Path) -> tuple[Any, Any, Any]:
         """(MODEL, CLIP, VAE) of a checkpoint; CLIP or VAE None when the file has none. Raises CheckpointError."""
+        ...
+
+    def open_diffusion_model(self, path: Path, weight_dtype: str = "default") -> Any:
+        """The MODEL of a file with a network alone, or of a checkpoint; a `weight_dtype` such as "float8_e4m3fn".
+
+        Raises CheckpointError, and SettingsError for a dtype the device does not have.
+        """
+        ...
+
+    def open_text_encoders(self, paths: Sequence[Path], *, on_cpu: bool = False) -> Any:
+        """The CLIP of one file or of two that belong together, in either order. Raises CheckpointError."""
         ...
 
     def open_vae(self, path: Path) -> Any:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from engine.families.autoencoder.handle import NetworkAutoencoder
 from engine.families.autoencoder.opening import open_autoencoder, open_tiny_pair
 from engine.families.autoencoder.pixel_space import PixelSpaceAutoencoder
 from engine.families.contract import FamilyServices, OpenedCheckpoint
+from engine.families.loose_parts import open_network, open_text_encoders
 from engine.families.registry import FamilyRegistry, find_families
 from engine.families.text.clip_encoder import TextTools
 from engine.families.text.textual_inversion import EmbeddingFiles
@@ -63,6 +64,7 @@ class ModelStore:
         self._conversion = conversion
         self._digests = digests or MemoryDigestStore()
         self._opened: dict[tuple[str, ...], _Opened] = {}
+        self._cpu: NetworkHost | None = None
         self._lock = threading.RLock()
         text = TextTools(
             _made_once(lambda vocabulary: ClipTokenizer(vocabulary_path(), vocabulary)),
@@ -73,7 +75,8 @@ class ModelStore:
     @property
     def hosts(self) -> tuple[NetworkHost, ...]:
         """The distinct hosts networks run on."""
-        return tuple({id(host): host for host in self._hosts.values()}.values())
+        more = () if self._cpu is None else (self._cpu,)
+        return tuple({id(host): host for host in (*self._hosts.values(), *more)}.values())
 
     def open_checkpoint(self, path: Path) -> tuple[Any, Any, Any]:
         """(MODEL, CLIP, VAE) of a checkpoint; a part it lacks is None. Reads headers only.
@@ -87,6 +90,28 @@ class ModelStore:
             return opened.model, opened.clip, opened.vae
 
         return self._remember("checkpoint", (path,), read)
+
+    def open_diffusion_model(self, path: Path, weight_dtype: str = "default") -> Any:
+        """The MODEL of a file with a network, in published or diffusers form.
+
+        weight_dtype: torch's name of the one-byte float its weights are held in, "default" for what the settings say.
+        Raises CheckpointError as `open_checkpoint`; SettingsError for a dtype the device does not have.
+        """
+        storage = None if weight_dtype == "default" else parse_dtype(weight_dtype)
+        if storage is not None:
+            PrecisionPolicy(network=storage).refuse_unsupported(self._host("network").device)
+        return self._remember(
+            f"network/{weight_dtype}",
+            (path,),
+            lambda files: open_network(files[0], self._registry, self._services, storage),
+        )
+
+    def open_text_encoders(self, paths: Sequence[Path], *, on_cpu: bool = False) -> Any:
+        """The CLIP of one file or of two that belong together, in either order. Raises CheckpointError."""
+        services = replace(self._services, host=lambda part: self._cpu_host()) if on_cpu else self._services
+        return self._remember(
+            f"text/{on_cpu}", tuple(paths), lambda files: open_text_encoders(files, self._registry, services)
+        )
 
     def open_vae(self, path: Path) -> NetworkAutoencoder:
         """The autoencoder of a VAE file or a checkpoint. Raises CheckpointError."""
@@ -135,6 +160,16 @@ class ModelStore:
 
     def _host(self, part: Part) -> NetworkHost:
         return self._hosts[part]
+
+    def _cpu_host(self) -> NetworkHost:
+        """The text encoders' own host if that is the CPU, else one made when first needed."""
+        host = self._host("text_encoder")
+        if host.device.shares_host_memory:
+            return host
+        with self._lock:
+            if self._cpu is None:
+                self._cpu = NetworkHost(cpu_device(), default_budget_bytes(cpu_device()))
+            return self._cpu
 
     def _digest(self, path: Path) -> str:
         return content_digest(path, self._digests)

@@ -30,7 +30,7 @@ class NetworkSource:
     """A network that can be loaded: how to build it without storage, and where its weights come from.
 
     identity: equal identity, equal function. part: decides the dtypes. repeats: runs once per step rather than
-    once per prompt or picture.
+    once per prompt or picture. storage: what its matrices and kernels are held in, None for the policy's choice.
     """
 
     identity: str
@@ -38,6 +38,7 @@ class NetworkSource:
     build: Callable[[], nn.Module] = field(compare=False)
     weights: WeightSource = field(compare=False)
     repeats: bool = False
+    storage: torch.dtype | None = None
 
 
 def default_budget_bytes(device: Device, max_bytes: int | None = None, reserve_bytes: int = 0) -> int:
@@ -74,8 +75,7 @@ class NetworkHost:
 
     def dtype_identity(self, source: NetworkSource) -> str:
         """Equal for two hosts, equal rounding of a network: the dtypes it computes in and is held in."""
-        storage = self.precision.storage_dtype(source.part, self.device)
-        return f"{self.compute_dtype(source)}/{storage}"
+        return f"{self.compute_dtype(source)}/{self._storage(source)}"
 
     @property
     def resident_bytes(self) -> int:
@@ -135,14 +135,17 @@ class NetworkHost:
                     network.unload()
             release_cached_memory(self.device)
 
+    def _storage(self, source: NetworkSource) -> torch.dtype:
+        return source.storage or self.precision.storage_dtype(source.part, self.device)
+
     def _network(self, source: NetworkSource) -> BoundNetwork:
         """The network, moved to the end of the order of use."""
         network = self._networks.pop(source.identity, None)
         if network is None:
             with torch.device("meta"):
                 module = source.build()
-            storage = self.precision.storage_dtype(source.part, self.device)
-            network = BoundNetwork(module, source.weights, self.device, self.compute_dtype(source), storage)
+            compute, storage = self.compute_dtype(source), self._storage(source)
+            network = BoundNetwork(module, source.weights, self.device, compute, storage)
         self._networks[source.identity] = network
         return network
 

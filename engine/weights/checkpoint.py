@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import mmap
 import os
 from collections.abc import Iterable, Mapping
@@ -108,6 +109,12 @@ class Checkpoint:
     def release(self, keys: Iterable[str]) -> None:
         """Let the operating system take back the pages of these tensors; they are read again when used."""
         self._advise(keys, "MADV_DONTNEED")
+
+    def renamed(self, names: Mapping[str, str]) -> Checkpoint:
+        """The same open file with other keys: new key → key in the file. Each is closed on its own."""
+        other = copy.copy(self)
+        other.tensors = MappingProxyType({new: self.tensors[old] for new, old in names.items()})
+        return other
 
     def close(self) -> None:
         """Give up the mapping; the file is unmapped when the last tensor of it is gone."""

@@ -6,17 +6,20 @@ from collections.abc import Iterable, Mapping
 
 from engine.nn.unet import UNetConfig
 
-__all__ = ["diffusers_module", "diffusers_places", "unet_module_names"]
+__all__ = ["OUTSIDE_NAMES", "RESNET_NAMES", "diffusers_module", "diffusers_places", "unet_module_names"]
 
-_OUTSIDE = (
+OUTSIDE_NAMES = (
     ("time_embed.0", "time_embedding.linear_1"), ("time_embed.2", "time_embedding.linear_2"),
     ("label_emb.0.0", "add_embedding.linear_1"), ("label_emb.0.2", "add_embedding.linear_2"),
     ("input_blocks.0.0", "conv_in"), ("out.0", "conv_norm_out"), ("out.2", "conv_out"),
 )  # fmt: skip
-_IN_RESNET = (
+"""Published name → diffusers' name of layers outside the blocks."""
+
+RESNET_NAMES = (
     ("in_layers.0", "norm1"), ("in_layers.2", "conv1"), ("emb_layers.1", "time_emb_proj"), ("out_layers.0", "norm2"),
     ("out_layers.3", "conv2"), ("skip_connection", "conv_shortcut"),
 )  # fmt: skip
+"""Likewise of the layers in a residual block."""
 
 
 def unet_module_names(config: UNetConfig, modules: Iterable[str]) -> dict[str, str]:
@@ -51,14 +54,14 @@ def diffusers_module(module: str, places: Mapping[str, str]) -> str:
             continue
         inner = ".".join(parts[length:])
         if ".resnets." in place:
-            inner = dict(_IN_RESNET).get(inner, inner)
+            inner = dict(RESNET_NAMES).get(inner, inner)
         return f"{place}.{inner}"
     return module
 
 
 def diffusers_places(config: UNetConfig) -> dict[str, str]:
     """Published name → diffusers' name of the layers of all blocks, for a U-Net of these sizes."""
-    places = dict(_OUTSIDE)
+    places = dict(OUTSIDE_NAMES)
     last = len(config.channel_mult) - 1
     number = 1
     for level, depths in enumerate(config.depths_down):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from engine.families.autoencoder.handle import NetworkAutoencoder
@@ -14,7 +14,7 @@ from engine.families.sd1.keys import HARMLESS_KEYS, TEXT_PREFIX
 from engine.families.sd1.network import LATENT_FORMAT, parameterization
 from engine.families.sd1.text import TEXT_KIND
 from engine.families.text.clip_encoder import ClipTextEncoder
-from engine.families.text.opening import open_clip_part
+from engine.families.text.opening import CLIP_G_WIDTH, CLIP_H_WIDTH, clip_width, open_clip_file, open_clip_part
 from engine.families.unet.form import UNetForm
 from engine.families.unet.keys import ema_keys
 from engine.families.unet.opening import open_unet_part
@@ -59,6 +59,12 @@ class Sd1Family:
         }
         refuse_unknown_keys(checkpoint, used | ema_keys(unet_reader.specs), HARMLESS_KEYS)
         return OpenedCheckpoint(FAMILY, model, clip, vae)
+
+    def open_text(self, files: Sequence[Checkpoint], services: FamilyServices) -> ClipTextEncoder | None:
+        """CLIP L alone."""
+        if len(files) != 1 or clip_width(files[0]) in (None, CLIP_H_WIDTH, CLIP_G_WIDTH):
+            return None
+        return open_clip_file(files[0], FAMILY, TEXT_KIND, services)
 
 
 def family() -> Sd1Family:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from engine.families.autoencoder.handle import NetworkAutoencoder
@@ -13,7 +13,7 @@ from engine.families.sd2.detect import FAMILY, detect
 from engine.families.sd2.network import TEXT_KIND, parameterization
 from engine.families.sd2.prediction import predicts_v
 from engine.families.text.clip_encoder import ClipTextEncoder
-from engine.families.text.opening import open_clip_part
+from engine.families.text.opening import CLIP_H_WIDTH, clip_width, open_clip_file, open_clip_part
 from engine.families.unet.form import UNetForm
 from engine.families.unet.keys import HARMLESS_KEYS, ema_keys, harmless_text_keys
 from engine.families.unet.latents import SD_LATENTS
@@ -59,6 +59,12 @@ class Sd2Family:
         harmless = (*HARMLESS_KEYS, *harmless_text_keys(config.text_prefix))
         refuse_unknown_keys(checkpoint, used | ema_keys(unet_reader.specs), harmless)
         return OpenedCheckpoint(FAMILY, model, clip, vae)
+
+    def open_text(self, files: Sequence[Checkpoint], services: FamilyServices) -> ClipTextEncoder | None:
+        """ViT-H alone."""
+        if len(files) != 1 or clip_width(files[0]) != CLIP_H_WIDTH:
+            return None
+        return open_clip_file(files[0], FAMILY, TEXT_KIND, services)
 
 
 def family() -> Sd2Family:

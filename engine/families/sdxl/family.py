@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from engine.families.autoencoder.handle import NetworkAutoencoder
@@ -14,7 +14,13 @@ from engine.families.sdxl.network import MARKS, latent_format, parameterization
 from engine.families.sdxl.text import FIRST_KIND, FIRST_PREFIX, SECOND_KIND, SECOND_PREFIX
 from engine.families.sdxl.vector import SizeVector
 from engine.families.text.clip_pair import ClipPair
-from engine.families.text.opening import open_clip_part
+from engine.families.text.opening import (
+    CLIP_G_WIDTH,
+    CLIP_H_WIDTH,
+    clip_width,
+    open_clip_file,
+    open_clip_part,
+)
 from engine.families.unet.form import UNetForm
 from engine.families.unet.keys import HARMLESS_KEYS, ema_keys, harmless_text_keys
 from engine.families.unet.opening import open_unet_part
@@ -56,6 +62,17 @@ class SdxlFamily:
         harmless = (*HARMLESS_KEYS, *MARKS, *harmless_text_keys(FIRST_PREFIX, SECOND_PREFIX))
         refuse_unknown_keys(checkpoint, used | ema_keys(unet_reader.specs), harmless)
         return OpenedCheckpoint(FAMILY, model, clip, vae)
+
+    def open_text(self, files: Sequence[Checkpoint], services: FamilyServices) -> ClipPair | None:
+        """CLIP L and ViT-bigG, in either order."""
+        if len(files) != 2:
+            return None
+        first, second = sorted(files, key=lambda file: clip_width(file) == CLIP_G_WIDTH)
+        if clip_width(first) in (None, CLIP_H_WIDTH, CLIP_G_WIDTH) or clip_width(second) != CLIP_G_WIDTH:
+            return None
+        one = open_clip_file(first, FAMILY, FIRST_KIND, services)
+        two = open_clip_file(second, FAMILY, SECOND_KIND, services)
+        return None if one is None or two is None else ClipPair(one, two)
 
 
 def family() -> SdxlFamily:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from engine.diffusion.parameterization import Parameterization
@@ -15,7 +15,7 @@ from engine.families.sdxl_refiner.detect import FAMILY, detect
 from engine.families.sdxl_refiner.text import TEXT_KIND, TEXT_PREFIX
 from engine.families.sdxl_refiner.vector import AestheticVector
 from engine.families.text.clip_encoder import ClipTextEncoder
-from engine.families.text.opening import open_clip_part
+from engine.families.text.opening import CLIP_G_WIDTH, clip_width, open_clip_file, open_clip_part
 from engine.families.unet.form import UNetForm
 from engine.families.unet.keys import HARMLESS_KEYS, ema_keys, harmless_text_keys
 from engine.families.unet.latents import XL_LATENTS, thousand_steps
@@ -62,6 +62,12 @@ class RefinerFamily:
         harmless = (*HARMLESS_KEYS, *harmless_text_keys(TEXT_PREFIX))
         refuse_unknown_keys(checkpoint, used | ema_keys(unet_reader.specs), harmless)
         return OpenedCheckpoint(FAMILY, model, clip, vae)
+
+    def open_text(self, files: Sequence[Checkpoint], services: FamilyServices) -> ClipTextEncoder | None:
+        """ViT-bigG alone."""
+        if len(files) != 1 or clip_width(files[0]) != CLIP_G_WIDTH:
+            return None
+        return open_clip_file(files[0], FAMILY, TEXT_KIND, services)
 
 
 def family() -> RefinerFamily:

@@ -27,8 +27,14 @@ _HEAD_WIDTH = 64
 OPEN_CLIP_PADDING = 0
 """OpenCLIP's encoders were trained with zeros behind the end token."""
 
-HARMLESS_TEXT_KEYS = (r"(?:(?:text_model\.)?embeddings\.)?position_ids", r"logit_scale", r"attn_mask")
-"""Below an encoder's prefix: position numbers, the temperature of contrastive training, the causal mask."""
+HARMLESS_TEXT_KEYS = (
+    r"(?:(?:text_model\.)?embeddings\.)?position_ids",
+    r"logit_scale",
+    r"attn_mask",
+    r"(?:vision_model|visual|visual_projection)\..*",
+)
+"""Below an encoder's prefix: position numbers, the temperature of contrastive training, the causal mask, and the
+encoder of pictures it was trained with."""
 
 _LAYER = r"transformer\.resblocks\.(\d+)\."
 _TARGET = r"text_model.encoder.layers.\1."

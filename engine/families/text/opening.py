@@ -10,13 +10,16 @@ from engine.core.digest import digest_bytes
 from engine.families.autoencoder.opening import shapes_of
 from engine.families.contract import FamilyServices
 from engine.families.text.clip_encoder import ClipTextEncoder
-from engine.families.text.clip_form import CLIP_RULES, ClipKind
+from engine.families.text.clip_form import CLIP_L, CLIP_RULES, ClipKind, read_clip_config
 from engine.memory.network import NetworkSource
 from engine.nn.text_transformer import TextConfig, TextTransformer
 from engine.weights.checkpoint import Checkpoint
 from engine.weights.remap import WeightReader, read_part
 
-__all__ = ["open_clip_part"]
+__all__ = ["CLIP_G_WIDTH", "CLIP_H_WIDTH", "clip_width", "open_clip_file", "open_clip_part"]
+
+CLIP_H_WIDTH, CLIP_G_WIDTH = 1024, 1280
+"""Widths of OpenCLIP's encoders, by which files are told apart; any other is taken for OpenAI's."""
 
 
 def open_clip_part(
@@ -47,3 +50,19 @@ def open_clip_part(
         default_layer=kind.default_layer,
     )
     return encoder, reader
+
+
+def open_clip_file(
+    checkpoint: Checkpoint, family: str, kind: ClipKind, services: FamilyServices
+) -> ClipTextEncoder | None:
+    """The text encoder of a file that holds no other; None when it has none. Raises CheckpointError for other keys."""
+    config = read_clip_config(checkpoint.shapes, "", kind)
+    if config is None:
+        return None
+    return open_clip_part(checkpoint, "", family, kind, config, services, lambda: services.digest(checkpoint.path))[0]
+
+
+def clip_width(checkpoint: Checkpoint) -> int | None:
+    """Width of the text encoder a file holds, which tells the published ones apart; None when it holds none."""
+    config = read_clip_config(checkpoint.shapes, "", CLIP_L)
+    return None if config is None else config.width
