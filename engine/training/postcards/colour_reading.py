@@ -18,6 +18,7 @@ _TO_XYZ = np.array(((0.4124, 0.3576, 0.1805), (0.2126, 0.7152, 0.0722), (0.0193,
 _WHITE = np.array((0.9505, 1.0, 1.089), dtype=np.float32)
 _WEIGHTS = np.array((0.62, 1, 1), dtype=np.float32)
 """Lightness counts less than hue and chroma: light and shade change it."""
+_INK: RGB = (38, 30, 34)
 _REACH = 24.0
 _RIVALRY = 5.0
 _TINTS: Mapping[str, tuple[RGB, float]] = MappingProxyType(
@@ -115,6 +116,14 @@ def _prototypes(time: str, style: str) -> tuple[np.ndarray, ...]:
         lab(in_style(np.array(_depths(inks_of(colour, light)), dtype=np.float32), style)) * _WEIGHTS
         for colour in COLOURS
     )
+
+
+def _inked(tones: np.ndarray, style: str) -> np.ndarray:
+    """The tones uint8 [n 3]; in a woodcut also as they look where fine lines have run into them."""
+    if style != "woodcut":
+        return tones
+    dark = tones + (np.array(_INK, dtype=np.float32) - tones) * 0.32
+    return np.concatenate([tones, np.rint(dark).astype(np.uint8)])
 
 
 def _depths(inks: Inks) -> Sequence[RGB]:

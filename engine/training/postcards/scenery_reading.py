@@ -64,12 +64,12 @@ def read_style(picture: np.ndarray) -> str:
 
 
 def _margin_distance(image: Image.Image) -> float:
-    """How far the outermost frame is from bare paper, in CIELAB; the median over the frame."""
+    """How far the outermost frame is from bare paper, in CIELAB, for most of the frame."""
     pixels = np.asarray(image)
-    frame = np.concatenate([pixels[:3].reshape(-1, 3), pixels[-3:].reshape(-1, 3), pixels[:, :3].reshape(-1, 3),
-                            pixels[:, -3:].reshape(-1, 3)])  # fmt: skip
+    frame = np.concatenate([pixels[:2].reshape(-1, 3), pixels[-2:].reshape(-1, 3), pixels[:, :2].reshape(-1, 3),
+                            pixels[:, -2:].reshape(-1, 3)])  # fmt: skip
     offset = lab(frame) - lab(np.array(_PAPER, dtype=np.uint8))
-    return float(np.quantile(np.sqrt((offset**2).sum(axis=-1)), 0.75))
+    return float(np.quantile(np.sqrt((offset**2).sum(axis=-1)), 0.6))
 
 
 def _block_phase(image: Image.Image) -> float:

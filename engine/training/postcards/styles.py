@@ -83,7 +83,7 @@ def _wash(side: int, sheet: int) -> tuple[np.ndarray, np.ndarray]:
     strength = 0.84 + broad * 0.0016 + middle * 0.0012 + fine * 0.0005
     grid = (np.arange(side) + 0.5) / side
     rim = np.minimum(np.minimum(grid[:, None], 1 - grid[:, None]), np.minimum(grid[None, :], 1 - grid[None, :]))
-    margin = np.clip((rim - 0.022 + middle * 0.00016) * 90, 0, 1)
+    margin = np.clip((rim - 0.016 + middle * 0.00010) * 100, 0, 1)
     return strength.astype(np.float32)[..., None], margin.astype(np.float32)[..., None]
 
 
