@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
-from engine.api import Clip, Context, Model, ModelFile, NodeError, Vae, node
+from engine.api import Clip, Context, Model, ModelFile, NodeError, Options, Vae, node
 
-__all__ = ["load_checkpoint", "load_vae"]
+__all__ = ["load_checkpoint", "load_clip", "load_clip_pair", "load_diffusion_model", "load_vae"]
 
 _TINY_AUTOENCODERS = ("taesd", "taesdxl", "taesd3", "taef1")
 _PIXEL_SPACE = "pixel_space"
+_WEIGHT_DTYPES = {
+    "default": "default", "fp8_e4m3fn": "float8_e4m3fn", "fp8_e4m3fn_fast": "float8_e4m3fn", "fp8_e5m2": "float8_e5m2",
+}  # fmt: skip
 _SUFFIXES = (".safetensors", ".pth")
 
 
@@ -18,6 +21,65 @@ _SUFFIXES = (".safetensors", ".pth")
 def load_checkpoint(ckpt_name: Annotated[str, ModelFile("checkpoints")], ctx: Context) -> tuple[Model, Clip, Vae]:
     """The diffusion network, text encoder and autoencoder of a checkpoint file. A part the file lacks is empty."""
     return ctx.models.open_checkpoint(ctx.model_path("checkpoints", ckpt_name))
+
+
+@node("UNETLoader", title="Load Diffusion Model", category="advanced/loaders", lane="io")
+def load_diffusion_model(
+    unet_name: Annotated[str, ModelFile("diffusion_models")],
+    weight_dtype: Literal["default", "fp8_e4m3fn", "fp8_e4m3fn_fast", "fp8_e5m2"],
+    ctx: Context,
+) -> Model:
+    """A diffusion network from a file of its own, by the names of the published checkpoints or of diffusers.
+
+    The dtype is what its weights are held in; what it computes in stays the device's choice.
+    """
+    path = ctx.model_path("diffusion_models", unet_name)
+    return ctx.models.open_diffusion_model(path, _WEIGHT_DTYPES[weight_dtype])
+
+
+@node("CLIPLoader", title="Load CLIP", category="advanced/loaders", lane="io", optional=("device",))
+def load_clip(
+    clip_name: Annotated[str, ModelFile("text_encoders")],
+    type: Literal[
+        "stable_diffusion",
+        "stable_cascade",
+        "sd3",
+        "stable_audio",
+        "mochi",
+        "ltxv",
+        "pixart",
+        "cosmos",
+        "lumina2",
+        "wan",
+        "hidream",
+        "chroma",
+        "ace",
+        "omnigen2",
+        "qwen_image",
+        "hunyuan_image",
+    ],
+    ctx: Context,
+    device: Annotated[Literal["default", "cpu"], Options(advanced=True)] | None = None,
+) -> Clip:
+    """One text encoder from a file of its own: CLIP L, OpenCLIP H or bigG."""
+    if type != "stable_diffusion":
+        raise _unknown_type(type, "stable_diffusion")
+    return ctx.models.open_text_encoders([ctx.model_path("text_encoders", clip_name)], on_cpu=device == "cpu")
+
+
+@node("DualCLIPLoader", title="DualCLIPLoader", category="advanced/loaders", lane="io", optional=("device",))
+def load_clip_pair(
+    clip_name1: Annotated[str, ModelFile("text_encoders")],
+    clip_name2: Annotated[str, ModelFile("text_encoders")],
+    type: Literal["sdxl", "sd3", "flux", "hunyuan_video", "hidream", "hunyuan_image"],
+    ctx: Context,
+    device: Annotated[Literal["default", "cpu"], Options(advanced=True)] | None = None,
+) -> Clip:
+    """Two text encoders that belong together, each from a file of its own, in either order."""
+    if type != "sdxl":
+        raise _unknown_type(type, "sdxl")
+    paths = [ctx.model_path("text_encoders", name) for name in (clip_name1, clip_name2)]
+    return ctx.models.open_text_encoders(paths, on_cpu=device == "cpu")
 
 
 @node("VAELoader", title="Load VAE", category="loaders", lane="io")
@@ -31,6 +93,12 @@ def load_vae(vae_name: Annotated[str, ModelFile("vae", also=(*_TINY_AUTOENCODERS
     if vae_name in _TINY_AUTOENCODERS:
         return ctx.models.open_taesd(_tiny_part(ctx, vae_name, "encoder"), _tiny_part(ctx, vae_name, "decoder"))
     return ctx.models.open_vae(ctx.model_path("vae", vae_name))
+
+
+def _unknown_type(asked: str, known: str) -> NodeError:
+    return NodeError(
+        f"Text encoders of type {asked!r} cannot be loaded.", code="unknown_type", hint=f"Use {known}.", input="type"
+    )
 
 
 def _tiny_part(ctx: Context, name: str, part: str) -> Path:

@@ -5,15 +5,29 @@ denoised = c_skip·x + c_out·F(c_in·x, c_noise); c_noise is the sigma table's.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from engine.diffusion.noise_path import FLOW_PATH, VARIANCE_EXPLODING, NoisePath
+from engine.diffusion.sigma_table import SigmaTable
 
-__all__ = ["EdmPrediction", "EpsPrediction", "Factors", "FlowPrediction", "Prediction", "VPrediction"]
+__all__ = [
+    "CleanPrediction",
+    "DirectPrediction",
+    "EdmPrediction",
+    "EpsPrediction",
+    "Factors",
+    "FlowPrediction",
+    "LcmPrediction",
+    "Prediction",
+    "VPrediction",
+]
+
+_LCM_SIGMA_DATA = 0.5
+_LCM_TIME_SCALE = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +116,43 @@ class EdmPrediction(_Additive):
         """Factors for these noise levels."""
         c_in = self._c_in(sigma)
         return Factors((self.sigma_data * c_in) ** 2, sigma * self.sigma_data * c_in, c_in)
+
+
+@dataclass(frozen=True, slots=True)
+class CleanPrediction(_Additive):
+    """The network predicts the clean latent itself."""
+
+    def factors(self, sigma: Tensor) -> Factors:
+        """Factors for these noise levels."""
+        return Factors(torch.zeros_like(sigma), torch.ones_like(sigma), self._c_in(sigma))
+
+
+@dataclass(frozen=True, slots=True)
+class DirectPrediction(_Additive):
+    """The network predicts the clean latent from the noisy one as it is, without scaling it."""
+
+    def factors(self, sigma: Tensor) -> Factors:
+        """Factors for these noise levels."""
+        one = torch.ones_like(sigma)
+        return Factors(torch.zeros_like(sigma), one, one)
+
+
+@dataclass(frozen=True, slots=True)
+class LcmPrediction(_Additive):
+    """The network predicts the noise; towards no noise its answer is mixed with the latent itself.
+
+    table: tells the training step of a level. Source: Song et al. 2023, arXiv:2303.01469, equation 25, with the
+    constants of latent consistency models, Luo et al. 2023, arXiv:2310.04378.
+    """
+
+    table: SigmaTable = field(repr=False, kw_only=True)
+
+    def factors(self, sigma: Tensor) -> Factors:
+        """Factors for these noise levels."""
+        time = self.table.c_noise(sigma) * _LCM_TIME_SCALE
+        spread = time**2 + _LCM_SIGMA_DATA**2
+        kept, taken = _LCM_SIGMA_DATA**2 / spread, time * spread.rsqrt()
+        return Factors(kept + taken, -sigma * taken, self._c_in(sigma))
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ __all__ = [
     "EdmSigmaTable",
     "FlowSigmaTable",
     "SigmaTable",
+    "VelocitySigmaTable",
     "scaled_linear_betas",
     "zero_terminal",
 ]
@@ -144,6 +145,20 @@ def zero_terminal(table: DiscreteSigmaTable) -> DiscreteSigmaTable:
     return DiscreteSigmaTable.from_sigmas(((1.0 - shares) / shares).sqrt())
 
 
+def _log_spaced(sigma_min: float, sigma_max: float, num_levels: int) -> Tensor:
+    return torch.linspace(math.log(sigma_min), math.log(sigma_max), num_levels).exp()
+
+
+def _log_fraction(sigma_min: float, sigma_max: float, fraction: float) -> float:
+    """Level after a fraction of a trajectory that is even in log sigma; beyond every level at 0, 0 at 1."""
+    if fraction <= 0.0:
+        return math.inf
+    if fraction >= 1.0:
+        return 0.0
+    low, high = math.log(sigma_min), math.log(sigma_max)
+    return math.exp(low + (high - low) * (1.0 - fraction))
+
+
 @dataclass(frozen=True, slots=True)
 class EdmSigmaTable:
     """Continuous levels of a network that is told log(sigma)/4. Source: Karras et al. 2022, table 1."""
@@ -160,7 +175,7 @@ class EdmSigmaTable:
     @property
     def sigmas(self) -> Tensor:
         """Representative levels, rising, float32 on the CPU."""
-        return torch.linspace(math.log(self.sigma_min), math.log(self.sigma_max), self.num_levels).exp()
+        return _log_spaced(self.sigma_min, self.sigma_max, self.num_levels)
 
     def c_noise(self, sigma: Tensor) -> Tensor:
         """What the network is told for these levels."""
@@ -176,12 +191,45 @@ class EdmSigmaTable:
 
     def sigma_at_fraction(self, fraction: float) -> float:
         """Level after this fraction of the trajectory."""
-        if fraction <= 0.0:
-            return math.inf
-        if fraction >= 1.0:
-            return 0.0
-        low, high = math.log(self.sigma_min), math.log(self.sigma_max)
-        return math.exp(low + (high - low) * (1.0 - fraction))
+        return _log_fraction(self.sigma_min, self.sigma_max, fraction)
+
+
+@dataclass(frozen=True, slots=True)
+class VelocitySigmaTable:
+    """Continuous levels of a network that is told the angle atan(sigma), as a fraction of a right angle.
+
+    Source: Salimans & Ho 2022, arXiv:2202.00512, appendix D.
+    """
+
+    sigma_min: float = 0.03
+    sigma_max: float = 500.0
+    num_levels: int = 1000
+
+    @property
+    def identity(self) -> str:
+        """Equal for equal tables."""
+        return repr(self)
+
+    @property
+    def sigmas(self) -> Tensor:
+        """Representative levels, rising, float32 on the CPU."""
+        return _log_spaced(self.sigma_min, self.sigma_max, self.num_levels)
+
+    def c_noise(self, sigma: Tensor) -> Tensor:
+        """What the network is told for these levels."""
+        return sigma.atan() * (2.0 / math.pi)
+
+    def timestep(self, sigma: float) -> float:
+        """Place of a level on the training axis."""
+        return math.atan(sigma) * 2.0 / math.pi
+
+    def sigma_at(self, timestep: float) -> float:
+        """Level at a place of the training axis."""
+        return math.tan(timestep * math.pi / 2.0)
+
+    def sigma_at_fraction(self, fraction: float) -> float:
+        """Level after this fraction of the trajectory."""
+        return _log_fraction(self.sigma_min, self.sigma_max, fraction)
 
 
 @dataclass(frozen=True, slots=True)
