@@ -36,7 +36,7 @@ def draw_losses(losses: Sequence[float], width_px: int = 800, height_px: int = 4
 
 
 def _range(values: Sequence[float]) -> tuple[float, float]:
-    """The ends of the vertical axis: all finite values with a little room, never of no height; zero is an end of its own."""
+    """The ends of the vertical axis: all finite values with a little room, never without height; zero is an end."""
     finite = [value for value in values if math.isfinite(value)] or [0.0, 1.0]
     low, high = min(finite), max(finite)
     room = 0.05 * (high - low) or max(abs(high), 1.0) * 0.05
