@@ -133,6 +133,19 @@ def test_a_missing_key_is_named(family: str, tmp_path: Path) -> None:
         opened(tmp_path / "cut.safetensors")
 
 
+@pytest.mark.parametrize("name", ["lora-kohya-sdxl", "lora-lcm-sdxl", "lora-peft-sdxl", "lora-dora-peft-sdxl"])
+def test_every_module_of_published_xl_adapters_has_its_place(name: str, tmp_path: Path) -> None:
+    store = store_on(host_with(budget_bytes=0))
+    model, clip, _ = store.open_checkpoint(layout_file("sdxl-base-1.0", tmp_path))
+    warnings: list[str] = []
+    adapter = store.open_adapter(layout_file(name, tmp_path))
+    patched, text = adapter.apply(model, clip, 1.0, 1.0, warnings.append)
+    assert warnings == []
+    assert len(patched.patches.names) > 100
+    has_text = name in ("lora-kohya-sdxl", "lora-peft-sdxl")
+    assert (text.identity != clip.identity) == has_text
+
+
 # ------------------------------------------------------------------ what is predicted
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pytest
 import torch
 
@@ -203,3 +205,25 @@ def test_a_run_with_a_differential_mask_keeps_black_and_makes_white() -> None:
     assert float(columns[0]) == 5.0
     assert abs(float(columns[-1])) < 0.5
     assert bool((columns.diff() <= 0.05).all())
+
+
+@pytest.mark.parametrize(
+    ("guider", "wanted"),
+    [
+        (lambda network, side: Cfg(network, side, side, 2.0), [False, True]),
+        (lambda network, side: DualCfg(network, side, side, side, 2.0, 3.0), [False, False, True]),
+        (lambda network, side: PerpNeg(network, side, side, side, 2.0), [False, True, False]),
+        (lambda network, side: Basic(network, side), [False]),
+    ],
+)
+def test_networks_are_told_which_side_is_to_be_avoided(guider, wanted: list[bool]) -> None:
+    told: list[bool] = []
+
+    @dataclass(frozen=True)
+    class Listening(GaussianDenoiser):
+        def condition(self, given, latent, noise_mask):
+            told.append(given.is_negative)
+            return super().condition(given, latent, noise_mask)
+
+    guider(Listening(), (entry(0.0),)).bind(torch.zeros(1, 4, 4, 4), None)
+    assert told == wanted
