@@ -251,5 +251,8 @@ class Family(Protocol):
         ...
 
     def open(self, checkpoint: Checkpoint, match: FamilyMatch, services: FamilyServices) -> OpenedCheckpoint:
-        """Handles for the parts of the file. Reads no tensor. Raises CheckpointError for missing or unknown keys."""
+        """Handles for the parts of the file. Reads headers and, where only a value tells a variant, a small tensor.
+
+        Raises CheckpointError for missing or unknown keys.
+        """
         ...
