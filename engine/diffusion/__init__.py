@@ -20,6 +20,7 @@ from engine.diffusion.guidance.epsilon_scaling import EpsilonScaling
 from engine.diffusion.guidance.guidance import Guidance
 from engine.diffusion.guidance.latent_operation import OperationOnDifference
 from engine.diffusion.guidance.norm import NormLimit
+from engine.diffusion.guidance.perturbed import PerturbedGuidance
 from engine.diffusion.guidance.projected import AdaptiveProjection
 from engine.diffusion.guidance.rescale import Rescale
 from engine.diffusion.guidance.tangential import TangentialDamping
@@ -60,6 +61,7 @@ __all__ = [
     "OnStep",
     "OperationOnDifference",
     "PerpNeg",
+    "PerturbedGuidance",
     "Rescale",
     "Sampler",
     "SeedNoise",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,6 +16,7 @@ from torch import Tensor
 from engine.diffusion.condition_inputs import ConditionInputs
 from engine.diffusion.conditioning import Area, ConditioningEntry, PercentArea
 from engine.diffusion.denoiser import Denoiser
+from engine.diffusion.guidance.guidance import Ask
 from engine.diffusion.requests import DenoiseRequest, Flow, Latent, RequestGroup
 
 __all__ = ["Region", "asker", "bind_regions", "predict", "share_windows"]
@@ -110,11 +112,11 @@ def predict(denoiser: Denoiser, sides: Sequence[Sequence[Region]], x: Latent, si
     return [_combine(side, [next(answers) for _ in side], x) for side in active]
 
 
-def asker(side: Sequence[Region], x: Latent, sigma: float) -> Callable[[Denoiser], Flow[Latent]]:
-    """ask(denoiser): the prediction of a side at this point by another denoiser of equal inputs."""
+def asker(denoiser: Denoiser, side: Sequence[Region], x: Latent, sigma: float) -> Ask:
+    """ask(change): the prediction of a side at this point by a changed denoiser of equal inputs."""
 
-    def ask(denoiser: Denoiser) -> Flow[Latent]:
-        (answer,) = yield from predict(denoiser, (side,), x, sigma)
+    def ask(change: Callable[[Any], Denoiser]) -> Flow[Latent]:
+        (answer,) = yield from predict(change(denoiser), (side,), x, sigma)
         return answer
 
     return ask

@@ -18,6 +18,7 @@ from engine.diffusion.condition_inputs import ConditionInputs
 from engine.diffusion.denoiser import Denoiser
 from engine.diffusion.guidance.guidance import Guidance
 from engine.diffusion.latent_format import LatentFormat
+from engine.nn.edits.edit import NetworkEdit
 
 if TYPE_CHECKING:
     from engine.diffusion.parameterization import Parameterization
@@ -110,6 +111,10 @@ class ModelHandle(Denoiser, Protocol):
 
     def with_guidance(self, guidance: Guidance) -> ModelHandle:
         """The same network with these rules for guiders instead of its own (`guidance`)."""
+        ...
+
+    def with_edit(self, edit: NetworkEdit) -> ModelHandle:
+        """The same weights computing a changed function; part of `identity`."""
         ...
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -17,6 +18,7 @@ from engine.diffusion.guidance.guidance import PLAIN, Guidance
 from engine.diffusion.latent_format import LatentFormat
 from engine.diffusion.parameterization import Parameterization
 from engine.memory.network import NetworkHost, NetworkSource
+from engine.nn.edits.edit import NetworkEdit
 from engine.weights.patches import NO_PATCHES, PatchSet
 
 __all__ = ["NetworkDenoiser", "NetworkForm"]
@@ -65,13 +67,22 @@ class NetworkDenoiser:
     digest: Callable[[], str] = field(repr=False)
     patches: PatchSet = NO_PATCHES
     guidance: Guidance = PLAIN
+    edits: tuple[NetworkEdit, ...] = ()
 
     @property
     def identity(self) -> str:
-        """Equal identity, equal function: file, part, patches, dtypes, parameterization."""
+        """Equal identity, equal function: file, part, patches, edits, dtypes, parameterization."""
         dtype = self.host.dtype_identity(self.source)
+        edits = [edit.identity for edit in self.edits]
         return digest_value(
-            [self.source.identity, self.patches.identity, self.parameterization.identity, dtype, self.host.device.name]
+            [
+                self.source.identity,
+                self.patches.identity,
+                self.parameterization.identity,
+                dtype,
+                self.host.device.name,
+                edits,
+            ]
         )
 
     @property
@@ -116,6 +127,10 @@ class NetworkDenoiser:
         """The same network with these rules for guiders instead of its own."""
         return replace(self, guidance=guidance)
 
+    def with_edit(self, edit: NetworkEdit) -> NetworkDenoiser:
+        """The same weights computing a changed function; edits apply in the order they were added."""
+        return replace(self, edits=(*self.edits, edit))
+
     def activation_bytes(self, batch_size: int, height: int, width: int) -> int:
         """Estimated peak memory of a forward, weights excluded, for a latent of this height and width."""
         return self.form.activation_bytes(batch_size, height, width, self.host.compute_dtype(self.source).itemsize)
@@ -143,14 +158,28 @@ class NetworkDenoiser:
                 step = (step + 1) // 2
 
     def _denoise_in_parts(self, x: Tensor, sigma: Tensor, inputs: ConditionInputs, step: int) -> Tensor:
-        starts = range(0, x.shape[0], step)
         parts = [
-            self._denoise_once(x[start : start + step], sigma[start : start + step], inputs.rows(start, start + step))
-            for start in starts
+            self._denoise_once(x[start:stop], sigma[start:stop], inputs.rows(start, stop), edits)
+            for start, stop, edits in self._parts(sigma, step)
         ]
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
-    def _denoise_once(self, x: Tensor, sigma: Tensor, inputs: ConditionInputs) -> Tensor:
+    def _parts(self, sigma: Tensor, step: int) -> Iterator[tuple[int, int, tuple[NetworkEdit, ...]]]:
+        """Runs of at most `step` items under the same edits, which may apply to a part of the trajectory."""
+        count = sigma.shape[0]
+        levels = sigma.tolist() if self.edits else [0.0] * count
+        active = [tuple(edit for edit in self.edits if edit.covers(level)) for level in levels]
+        start = 0
+        while start < count:
+            stop = start + 1
+            while stop < min(start + step, count) and active[stop] == active[start]:
+                stop += 1
+            yield start, stop, active[start]
+            start = stop
+
+    def _denoise_once(
+        self, x: Tensor, sigma: Tensor, inputs: ConditionInputs, edits: tuple[NetworkEdit, ...]
+    ) -> Tensor:
         dtype = self.host.compute_dtype(self.source)
         count = x.shape[0]
         rows = _map_inputs(inputs, lambda tensor: tensor.to(x.device, dtype).expand(count, *tensor.shape[1:]))
@@ -159,7 +188,10 @@ class NetworkDenoiser:
             def network(scaled: Tensor, c_noise: Tensor, given: ConditionInputs) -> Tensor:
                 return self.form.call(module, scaled, c_noise, given)
 
-            return self.parameterization.denoise(network, x, sigma, rows, dtype)
+            with ExitStack() as applied:
+                for edit in edits:
+                    applied.enter_context(edit.applied(module))
+                return self.parameterization.denoise(network, x, sigma, rows, dtype)
 
         return self.host.run(
             self.source, forward, activation_bytes=self.activation_bytes(count, *x.shape[-2:]), patches=self.patches

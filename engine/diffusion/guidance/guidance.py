@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from engine.diffusion.denoiser import Denoiser
 from engine.diffusion.requests import Flow, Guided, Latent
@@ -24,8 +24,8 @@ __all__ = [
     "Sides",
 ]
 
-Ask = Callable[[Denoiser], Flow[Latent]]
-"""ask(denoiser): the prediction of the positive side by another denoiser, at the same point."""
+Ask = Callable[[Callable[[Any], Denoiser]], Flow[Latent]]
+"""ask(change): the prediction of the positive side by the changed model handle, at the same point."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

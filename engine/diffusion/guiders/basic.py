@@ -29,6 +29,6 @@ class Basic:
 
         def guide(x: Latent, sigma: float) -> Flow[Guided]:
             (denoised,) = yield from predict(self.denoiser, (regions,), x, sigma)
-            return (yield from run(Sides(x, sigma, 1.0, denoised, denoised, asker(regions, x, sigma))))
+            return (yield from run(Sides(x, sigma, 1.0, denoised, denoised, asker(self.denoiser, regions, x, sigma))))
 
         return guide

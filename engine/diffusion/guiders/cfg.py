@@ -44,6 +44,8 @@ class Cfg:
                 unwanted = wanted
             else:
                 wanted, unwanted = yield from predict(self.denoiser, (positive, negative), x, sigma)
-            return (yield from run(Sides(x, sigma, self.scale, wanted, unwanted, asker(positive, x, sigma))))
+            return (
+                yield from run(Sides(x, sigma, self.scale, wanted, unwanted, asker(self.denoiser, positive, x, sigma)))
+            )
 
         return guide

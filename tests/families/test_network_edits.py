@@ -1,0 +1,114 @@
+"""Edits of what a network computes: a handle with one is another function, and the network is as before afterwards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from engine.core.errors import NodeError
+from engine.diffusion.condition_inputs import ConditionInputs
+from engine.diffusion.conditioning import ConditioningEntry
+from engine.diffusion.guiders.basic import Basic
+from engine.diffusion.requests import drive
+from engine.nn.edits.free_u import FreeU
+from engine.nn.edits.identity_attention import IdentityAttention
+from nodes.model_edits import deep_shrink, free_u, free_u_2, perturbed_attention
+from tests.tiny_sd1 import host_with, shallow_checkpoint, store_on
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return store_on(host_with()).open_checkpoint(shallow_checkpoint(tmp_path_factory.mktemp("edits")))[0]
+
+
+X = torch.randn(2, 4, 16, 16, generator=torch.Generator().manual_seed(1))
+CONTEXT = torch.randn(1, 5, 32, generator=torch.Generator().manual_seed(2))
+
+
+def predict(model: Any, sigmas: tuple[float, ...] = (3.0, 3.0)) -> torch.Tensor:
+    return model.denoise(X[: len(sigmas)], torch.tensor(sigmas), ConditionInputs(CONTEXT))
+
+
+def shrunk(model: Any, **options: Any) -> Any:
+    given = {"start_percent": 0.0, "end_percent": 1.0, "downscale_method": "bicubic", "upscale_method": "bicubic"}
+    return deep_shrink(model=model, **{"block_number": 1, **given, **options})
+
+
+def edited(model: Any) -> list[Any]:
+    return [
+        free_u(model),
+        free_u_2(model),
+        model.with_edit(IdentityAttention()),
+        shrunk(model),
+        shrunk(model, downscale_after_skip=False),
+        shrunk(model, block_number=3),
+    ]
+
+
+def test_an_edit_changes_the_prediction_for_its_handle_only(model: Any) -> None:
+    plain = predict(model)
+    for handle in edited(model):
+        result = predict(handle)
+        assert result.shape == plain.shape
+        assert not torch.allclose(result, plain, atol=1e-4)
+        assert torch.equal(predict(model), plain)
+
+
+def test_an_edit_is_part_of_what_decides_which_forwards_merge(model: Any) -> None:
+    identities = [handle.identity for handle in (model, *edited(model))]
+    assert len(set(identities)) == len(identities)
+    assert free_u(model).identity == free_u(model).identity
+
+
+def test_factors_of_one_leave_the_prediction_as_it_is(model: Any) -> None:
+    plain = predict(model)
+    for version in (free_u, free_u_2):
+        assert torch.allclose(predict(version(model, 1.0, 1.0, 1.0, 1.0)), plain, atol=1e-5)
+    assert torch.allclose(predict(shrunk(model, downscale_factor=1.0)), plain, atol=1e-5)
+    assert torch.equal(predict(shrunk(model, block_number=32)), plain)
+
+
+def test_a_merged_forward_applies_an_edit_to_the_items_in_its_range(model: Any) -> None:
+    table = model.parameterization.sigma_table
+    early, late = table.sigma_at_fraction(0.1), table.sigma_at_fraction(0.9)
+    handle = shrunk(model, end_percent=0.5)
+    both = predict(handle, (early, late))
+    always = shrunk(model)
+    assert torch.allclose(both[:1], predict(always, (early, late))[:1], atol=1e-4)
+    assert torch.allclose(both[1:], predict(model, (early, late))[1:], atol=1e-4)
+
+
+def test_a_failed_forward_leaves_no_edit_behind(model: Any) -> None:
+    plain = predict(model)
+    for handle in edited(model):
+        with pytest.raises(RuntimeError):
+            handle.denoise(X, torch.tensor([3.0, 3.0]), ConditionInputs(CONTEXT[..., :7]))
+        assert torch.equal(predict(model), plain)
+
+
+def test_perturbed_attention_leads_away_from_the_edited_prediction(model: Any) -> None:
+    entries = (ConditioningEntry(context=CONTEXT),)
+    handle = perturbed_attention(model, 2.0)
+    assert handle.identity == model.identity
+    result = drive(Basic(handle, entries).bind(X, None)(X, 3.0)).denoised
+    plain, damaged = predict(model), predict(model.with_edit(IdentityAttention()))
+    assert torch.allclose(result, plain + (plain - damaged) * 2.0, atol=1e-4)
+    unchanged = drive(Basic(perturbed_attention(model, 0.0), entries).bind(X, None)(X, 3.0)).denoised
+    assert torch.allclose(unchanged, plain, atol=1e-5)
+
+
+def test_an_edit_of_a_u_net_refuses_another_network() -> None:
+    with pytest.raises(NodeError, match="U-Net"), FreeU((1.1, 1.2), (0.9, 0.2)).applied(nn.Linear(2, 2)):
+        pass
+
+
+def test_edits_work_with_weights_that_are_streamed(model: Any, tmp_path: Path) -> None:
+    path = shallow_checkpoint(tmp_path)
+    small = store_on(host_with(3 << 20)).open_checkpoint(path)[0]
+    roomy = store_on(host_with()).open_checkpoint(path)[0]
+    for ours, wanted in zip(edited(small), edited(roomy), strict=True):
+        assert torch.allclose(predict(ours), predict(wanted), atol=1e-4)
