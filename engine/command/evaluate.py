@@ -27,8 +27,10 @@ def main(root: Path, arguments: list[str]) -> int:
     flags = _parser().parse_args(arguments)
     settings = settings_from_flags(root, flags, arguments)
     from engine.training.evaluation import format_table, questions, score_pictures
+    from engine.training.postcards import BASE_EXCLUDED_KINDS, BASE_EXCLUDED_STYLES
 
-    asked = questions(flags.num, exclude_styles=flags.without_style, exclude_kinds=flags.without_kind)
+    kept = ((), ()) if flags.all else (BASE_EXCLUDED_STYLES, BASE_EXCLUDED_KINDS)
+    asked = questions(flags.num, exclude_styles=kept[0], exclude_kinds=kept[1])
     line = ProgressLine(sys.stderr)
     rows: dict[str, Scores] = {}
     pictures: dict[str, list[np.ndarray]] = {}
@@ -65,8 +67,7 @@ def _parser() -> FlagParser:
     parser.add_argument("--scheduler", default="karras")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--size", type=int, default=256, help="pixels of a side")
-    parser.add_argument("--without-style", action="append", default=[], help="a style the model has never seen")
-    parser.add_argument("--without-kind", action="append", default=[], help="a kind of object it has never seen")
+    parser.add_argument("--all", action="store_true", help="ask also for the style and the kind kept from base models")
     parser.add_argument("--truth", action="store_true", help="judge the scenes themselves too: the best there can be")
     parser.add_argument("--autoencoder", action="store_true", help="measure what the autoencoder alone loses")
     parser.add_argument("--grid", type=Path, metavar="FILE", help="save the first 32 pictures as one")
