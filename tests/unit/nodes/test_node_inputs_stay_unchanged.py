@@ -18,7 +18,10 @@ from nodes.latent_operations import Sharpen
 OWN_TYPES = {
     "IMAGE", "MASK", "LATENT", "LATENT_OPERATION", "SVG", "WEBCAM", "INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", "*"
 }  # fmt: skip
-SKIPPED = {"VAELoader", "CheckpointLoaderSimple", "UpscaleModelLoader", "LoadLatent"}
+SKIPPED = {
+    "VAELoader", "CheckpointLoaderSimple", "UNETLoader", "CLIPLoader", "DualCLIPLoader", "UpscaleModelLoader",
+    "LoadLatent",
+}  # fmt: skip
 """Loaders of files that are not pictures; LoadLatent is tried with its own files elsewhere."""
 TRIED = sorted(
     name
