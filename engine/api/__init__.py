@@ -59,14 +59,15 @@ from engine.core.errors import AtelierError, Cancelled, NodeError
 from engine.execution.events import Blocker
 from engine.nn.edits.deep_shrink import DeepShrink
 from engine.nn.edits.free_u import FreeU
+from engine.nn.edits.hyper_tile import HyperTile
 from engine.nn.edits.identity_attention import IdentityAttention
 
 __all__ = [
     "MAX_DIMENSION", "MAX_SEED", "MAX_TEXT_CHARACTERS", "ROOM_SHARE", "AnyValue", "AtelierError", "BatchSize",
     "Blocker", "Bool", "Cancelled", "Choice", "Clip", "Conditioning", "Context", "DeepShrink", "Dimension",
-    "ExtraPngInfo", "Float", "FreeU", "GraphExpansion", "Guider", "Hidden", "IdentityAttention", "Image",
-    "InputFile", "Int", "Latent", "LatentOperation", "Lazy", "LoraModel", "LoraSettings", "LossMap", "Mask",
-    "Model", "ModelFile", "ModelLibrary", "NodeDefinition", "NodeError", "NodeResult", "Noise", "Options",
+    "ExtraPngInfo", "Float", "FreeU", "GraphExpansion", "Guider", "Hidden", "HyperTile", "IdentityAttention",
+    "Image", "InputFile", "Int", "Latent", "LatentOperation", "Lazy", "LoraModel", "LoraSettings", "LossMap",
+    "Mask", "Model", "ModelFile", "ModelLibrary", "NodeDefinition", "NodeError", "NodeResult", "Noise", "Options",
     "PromptJson", "Range", "Sampler", "Seed", "Sigmas", "Socket", "String", "Svg", "Text", "TrainedLora",
     "Training", "UniqueId", "UpscaleModel", "Vae", "diffusion", "imaging", "node", "require_room",
     "require_text_room",

@@ -14,9 +14,11 @@ from engine.diffusion.condition_inputs import ConditionInputs
 from engine.diffusion.conditioning import ConditioningEntry
 from engine.diffusion.guiders.basic import Basic
 from engine.diffusion.requests import drive
+from engine.nn.attention import SpatialTransformer
 from engine.nn.edits.free_u import FreeU
+from engine.nn.edits.hyper_tile import HyperTile, tiles_along
 from engine.nn.edits.identity_attention import IdentityAttention
-from nodes.model_edits import deep_shrink, free_u, free_u_2, perturbed_attention
+from nodes.model_edits import deep_shrink, free_u, free_u_2, hyper_tile, perturbed_attention
 from tests.tiny_sd1 import host_with, shallow_checkpoint, store_on
 
 
@@ -46,6 +48,8 @@ def edited(model: Any) -> list[Any]:
         shrunk(model),
         shrunk(model, downscale_after_skip=False),
         shrunk(model, block_number=3),
+        hyper_tile(model, 64),
+        hyper_tile(model, 32, 2, 1, True),
     ]
 
 
@@ -80,6 +84,31 @@ def test_a_merged_forward_applies_an_edit_to_the_items_in_its_range(model: Any) 
     always = shrunk(model)
     assert torch.allclose(both[:1], predict(always, (early, late))[:1], atol=1e-4)
     assert torch.allclose(both[1:], predict(model, (early, late))[1:], atol=1e-4)
+
+
+def test_tiles_are_the_smallest_that_divide_the_picture_and_take_turns_if_there_are_more_sizes() -> None:
+    assert [tiles_along(96, 32, 1, turn) for turn in range(3)] == [3, 3, 3]
+    assert [tiles_along(96, 32, 2, turn) for turn in range(3)] == [3, 3, 3]
+    assert [tiles_along(96, 32, 3, turn) for turn in range(3)] == [3, 2, 3]
+    assert tiles_along(8, 32, 2, 0) == 1
+    assert tiles_along(97, 32, 2, 0) == 1
+
+
+def test_a_picture_of_one_tile_is_as_without_tiles(model: Any) -> None:
+    assert torch.equal(predict(hyper_tile(model, 128)), predict(model))
+
+
+def test_a_tile_s_attention_does_not_see_the_other_tiles() -> None:
+    torch.manual_seed(0)
+    transformer = SpatialTransformer(32, 8, 4, 1)
+    attention = transformer.transformer_blocks[0].attn1
+    tokens = torch.randn(2, 64, 32)
+    edit = HyperTile(4, 1, 0, False)
+    edit._tile([8, 8], 0)(transformer, (torch.zeros(2, 32, 8, 8), None))
+    tiled = attention(tokens, tokens)
+    corner = [row * 8 + column for row in range(4) for column in range(4)]
+    del attention.forward
+    assert torch.allclose(tiled[:, corner], attention(tokens[:, corner], tokens[:, corner]), atol=1e-5)
 
 
 def test_a_failed_forward_leaves_no_edit_behind(model: Any) -> None:
