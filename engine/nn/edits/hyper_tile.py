@@ -17,12 +17,13 @@ __all__ = ["HyperTile", "tiles_along"]
 
 @dataclass(frozen=True, slots=True)
 class HyperTile:
-    """Attend to the own tile only; layer by layer the tiles change among the smallest sizes that divide the picture.
+    """Attend to a share of the picture only; layer by layer the tiles change among the smallest sizes that divide the picture.
 
     tile_cells: smallest edge of a tile, in cells of the level.
     num_sizes: how many sizes take turns, counted from the smallest.
     max_depth: coarsest level it applies to; 0 is the finest.
     scales_with_depth: double `tile_cells` with each level.
+    The queries are those of tiles; keys and values are as many strips of the picture, in reading order.
     Source: tfernd's HyperTile (2023).
     """
 
@@ -90,7 +91,9 @@ def _within_tiles(
         batch, _, channels = x.shape
         cells = x.view(batch, rows, height // rows, columns, width // columns, channels).transpose(2, 3)
         tiles = cells.reshape(batch * rows * columns, -1, channels)
-        result = CrossAttention.forward(attention, tiles, tiles)
+        # Not the tiles' own tokens: pictures of the reference depend on keys shared out in reading order.
+        strips = context.reshape(batch * rows * columns, -1, channels)
+        result = CrossAttention.forward(attention, tiles, strips)
         cells = result.view(batch, rows, columns, height // rows, width // columns, channels).transpose(2, 3)
         return cells.reshape(batch, height * width, channels)
 
