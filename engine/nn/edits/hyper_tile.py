@@ -17,7 +17,7 @@ __all__ = ["HyperTile", "tiles_along"]
 
 @dataclass(frozen=True, slots=True)
 class HyperTile:
-    """Attend to a share of the picture only; layer by layer the tiles change among the smallest sizes that divide the picture.
+    """Attend to a share of the picture only; tiles take turns among the smallest sizes that divide the picture.
 
     tile_cells: smallest edge of a tile, in cells of the level.
     num_sizes: how many sizes take turns, counted from the smallest.
