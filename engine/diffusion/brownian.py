@@ -66,12 +66,14 @@ class BrownianPath:
         time = min(max(round(time, TIME_DIGITS), root.start), root.end)
         while not self._descent[-1].start <= time <= self._descent[-1].end:
             self._descent.pop()
+        # The end of several nested intervals is read off the widest, whichever was reached first: sums round apart.
+        for interval in self._descent:
+            if time in (interval.start, interval.end):
+                return _at_end(interval, time)
         while True:
             interval = self._descent[-1]
-            if time == interval.start:
-                return interval.at_start
-            if time == interval.end:
-                return interval.at_start + interval.increment
+            if time in (interval.start, interval.end):
+                return _at_end(interval, time)
             left, right = self._halves(interval)
             self._descent.append(left if time <= left.end else right)
 
@@ -96,3 +98,7 @@ class BrownianPath:
     def _normal(self, seed: int) -> Tensor:
         generator = torch.Generator("cpu").manual_seed(seed)
         return torch.randn(self._shape, generator=generator, dtype=torch.float32).double()
+
+
+def _at_end(interval: _Interval, time: float) -> Tensor:
+    return interval.at_start if time == interval.start else interval.at_start + interval.increment
