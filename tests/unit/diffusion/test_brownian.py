@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from engine.diffusion.brownian import BrownianPath
@@ -16,6 +16,7 @@ def make(seed: int = 9) -> BrownianPath:
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(TIMES, min_size=2, max_size=6))
+@example([8.0, 14.6])
 def test_the_path_does_not_depend_on_the_order_of_queries(times: list[float]) -> None:
     forward, backward = make(), make()
     values = [forward.at(time) for time in times]
