@@ -20,9 +20,9 @@ OWN_TYPES = {
 }  # fmt: skip
 SKIPPED = {
     "VAELoader", "CheckpointLoaderSimple", "UNETLoader", "CLIPLoader", "DualCLIPLoader", "UpscaleModelLoader",
-    "LoadLatent",
+    "LoadLatent", "LoadImageSetFromFolderNode",
 }  # fmt: skip
-"""Loaders of files that are not pictures; LoadLatent is tried with its own files elsewhere."""
+"""Loaders of files that are not pictures, and of folders; the last two are tried with their own files elsewhere."""
 TRIED = sorted(
     name
     for name, definition in DEFINITIONS.items()
