@@ -16,6 +16,7 @@ from engine.training.autoencoder.discriminator import (
     discriminator_loss,
     generator_loss,
 )
+from engine.training.autoencoder.first_weights import lay_mosaic
 from engine.training.autoencoder.loss import adaptive_weight, reconstruction_loss
 from engine.training.autoencoder.perceptual import load_perceptual_distance
 from engine.training.autoencoder.posterior import GaussianPosterior
@@ -45,6 +46,8 @@ class AutoencoderModule(PictureModule):
         super().__init__(Autoencoder(recipe.config), recipe.input_key, context)
         self.recipe = recipe
         initialise(self.network, context.seed, "autoencoder")
+        if recipe.first_weights == "mosaic":
+            lay_mosaic(self.network)
         self.perceptual: nn.Module | None = None
         if recipe.loss.perceptual_weight:
             paths = [context.path(path) for path in recipe.loss.perceptual_weights]

@@ -20,6 +20,8 @@ __all__ = ["AutoencoderRecipe"]
 class AutoencoderRecipe:
     """Sizes as in `engine.nn.autoencoder.AutoencoderConfig`; with a codebook_size it is the VQ form, without one KL.
 
+    first_weights: "random", or "mosaic": the mean colours of cells pass from the first step on
+        (`engine.training.autoencoder.first_weights`), which saves a small autoencoder thousands of steps.
     crops: which parts of the pictures are learned from; none for whole pictures.
     """
 
@@ -33,6 +35,7 @@ class AutoencoderRecipe:
     has_middle_attention: bool = True
     has_quant_convs: bool = True
     loss: AutoencoderLossRecipe = field(default_factory=AutoencoderLossRecipe)
+    first_weights: Literal["random", "mosaic"] = "random"
     crops: tuple[CropRecipe, ...] = ()
     input_key: str = "image"
 
@@ -41,6 +44,8 @@ class AutoencoderRecipe:
             raise ValueError("channels must be a multiple of 32")
         if not self.channel_mult or min(self.channel_mult) < 1:
             raise ValueError("channel_mult needs a positive number for each level")
+        if self.first_weights == "mosaic" and self.latent_channels < 3:
+            raise ValueError("a mosaic of colours needs at least three latent_channels")
         for crop in self.crops:
             if crop.size % self.config.downscale:
                 raise ValueError(f"crops of {crop.size} are no whole cells of {self.config.downscale} pixels")

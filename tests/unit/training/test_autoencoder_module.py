@@ -89,6 +89,26 @@ def test_a_wanted_perceptual_distance_without_weights_is_refused_before_training
     assert "perceptual_weight to 0" in (caught.value.hint or "")
 
 
+@pytest.mark.parametrize(("size", "mult"), [(32, (1, 2, 2)), (128, (1, 2))])
+def test_an_autoencoder_that_begins_as_a_mosaic_gives_the_mean_colours_of_cells(
+    size: int, mult: tuple[int, ...]
+) -> None:
+    sizes = recipe(channels=size, channel_mult=mult, first_weights="mosaic", has_middle_attention=True)
+    module = AutoencoderModule(sizes, CONTEXT)
+    cell = sizes.config.downscale
+    pixels = drawing(32, 2) * torch.tensor([1.0, 0.4]).view(2, 1, 1, 1)
+    means = torch.nn.functional.avg_pool2d(pixels, cell).repeat_interleave(cell, 2).repeat_interleave(cell, 3)
+    made = module.validate({"image": pixels}).pictures[:, 1] * 2 - 1
+    assert float((made - means).abs().mean()) < 0.05
+    with torch.no_grad():
+        assert float(module.encode(pixels).log_variance.mean()) < -4
+
+
+def test_a_mosaic_of_two_channels_is_refused() -> None:
+    with pytest.raises(ValueError, match="three latent_channels"):
+        recipe(latent_channels=2, first_weights="mosaic")
+
+
 def test_crops_are_whole_latent_cells() -> None:
     with pytest.raises(ValueError, match="no whole cells of 4 pixels"):
         recipe(channel_mult=(1, 1, 1), crops=(CropRecipe(18),))
