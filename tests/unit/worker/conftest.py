@@ -1,6 +1,7 @@
 """A worker loop inside the test process: real executor, real lanes, and a server that places files as they come."""
 
 import threading
+import time
 from pathlib import Path
 from types import MappingProxyType, SimpleNamespace
 
@@ -119,8 +120,12 @@ class Bench:
             return done()[0]
 
     def wait_until(self, holds):
+        """Wait for what no message may tell of, so look again and again."""
+        deadline = time.monotonic() + TIMEOUT_S
         with self._done:
-            assert self._done.wait_for(holds, TIMEOUT_S)
+            while not holds():
+                assert time.monotonic() < deadline
+                self._done.wait(0.01)
 
     def cancel(self, job):
         self.loop.receive(CancelJob(job))
