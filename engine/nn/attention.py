@@ -89,11 +89,18 @@ class SpatialTransformer(nn.Module):
     """
 
     def __init__(
-        self, channels: int, context_width: int, num_heads: int, depth: int, *, uses_linear: bool = False
+        self,
+        channels: int,
+        context_width: int,
+        num_heads: int,
+        depth: int,
+        *,
+        uses_linear: bool = False,
+        num_groups: int = 32,
     ) -> None:
         super().__init__()
         self.uses_linear = uses_linear
-        self.norm = GroupNorm(32, channels, eps=1e-6)
+        self.norm = GroupNorm(num_groups, channels, eps=1e-6)
         self.proj_in = Linear(channels, channels) if uses_linear else Conv2d(channels, channels, 1)
         self.transformer_blocks = nn.ModuleList(
             TransformerBlock(channels, context_width, num_heads) for _ in range(depth)

@@ -49,6 +49,14 @@ class UNetConfig:
     output_depths: tuple[tuple[int, ...], ...] | None = None
     middle_parts: int = 2
 
+    @property
+    def num_groups(self) -> int:
+        """Groups of the norms: 32 at published widths (128 and more), and of no fewer than four channels below.
+
+        Files do not tell it. With few channels to a group, a norm takes away what each says about a whole picture.
+        """
+        return min(32, max(1, self.model_channels // 4))
+
     def heads(self, channels: int) -> int:
         """Attention heads at a width."""
         return self.num_heads if self.head_channels is None else max(1, channels // self.head_channels)
@@ -67,12 +75,14 @@ class UNetConfig:
 class _ResBlock(nn.Module):
     """Two convolutions with a residual, shifted by the time embedding between them."""
 
-    def __init__(self, channels: int, time_width: int, out_channels: int) -> None:
+    def __init__(self, channels: int, time_width: int, out_channels: int, num_groups: int) -> None:
         super().__init__()
-        self.in_layers = nn.Sequential(GroupNorm(32, channels), nn.SiLU(), Conv2d(channels, out_channels, 3, padding=1))
+        self.in_layers = nn.Sequential(
+            GroupNorm(num_groups, channels), nn.SiLU(), Conv2d(channels, out_channels, 3, padding=1)
+        )
         self.emb_layers = nn.Sequential(nn.SiLU(), Linear(time_width, out_channels))
         self.out_layers = nn.Sequential(
-            GroupNorm(32, out_channels),
+            GroupNorm(num_groups, out_channels),
             nn.SiLU(),
             nn.Identity(),
             Conv2d(out_channels, out_channels, 3, padding=1),
@@ -155,7 +165,9 @@ class UNet(nn.Module):
         self.input_blocks, skips = self._input_blocks()
         self.middle_block = _Block(*self._middle_layers(width * config.channel_mult[-1]))
         self.output_blocks = self._output_blocks(skips)
-        self.out = nn.Sequential(GroupNorm(32, width), nn.SiLU(), Conv2d(width, config.out_channels, 3, padding=1))
+        self.out = nn.Sequential(
+            GroupNorm(config.num_groups, width), nn.SiLU(), Conv2d(width, config.out_channels, 3, padding=1)
+        )
 
     def forward(
         self, x: Tensor, timesteps: Tensor, context: Tensor | None = None, vector: Tensor | None = None
@@ -183,21 +195,31 @@ class UNet(nn.Module):
             if isinstance(block, _Block):
                 block.recomputes = True
 
+    def _res_block(self, channels: int, out_channels: int) -> _ResBlock:
+        return _ResBlock(channels, self.time_width, out_channels, self.config.num_groups)
+
     def _attention(self, channels: int, depth: int) -> list[nn.Module]:
         if not depth:
             return []
         config = self.config
         context_width = config.context_width or channels
         return [
-            SpatialTransformer(channels, context_width, config.heads(channels), depth, uses_linear=config.uses_linear)
+            SpatialTransformer(
+                channels,
+                context_width,
+                config.heads(channels),
+                depth,
+                uses_linear=config.uses_linear,
+                num_groups=config.num_groups,
+            )
         ]
 
     def _middle_layers(self, channels: int) -> list[nn.Module]:
         parts = self.config.middle_parts
-        layers: list[nn.Module] = [_ResBlock(channels, self.time_width, channels)] if parts else []
+        layers: list[nn.Module] = [self._res_block(channels, channels)] if parts else []
         if parts == 2:
             layers += [*self._attention(channels, self.config.middle_depth)]
-            layers.append(_ResBlock(channels, self.time_width, channels))
+            layers.append(self._res_block(channels, channels))
         return layers
 
     def _input_blocks(self) -> tuple[nn.ModuleList, list[int]]:
@@ -211,7 +233,7 @@ class UNet(nn.Module):
             for depth in config.depths_down[level]:
                 wanted = mult * config.model_channels
                 attention = self._attention(wanted, depth)
-                blocks.append(_Block(_ResBlock(channels, self.time_width, wanted), *attention))
+                blocks.append(_Block(self._res_block(channels, wanted), *attention))
                 channels = wanted
                 skips.append(channels)
             if level != last:
@@ -226,7 +248,7 @@ class UNet(nn.Module):
         for level in reversed(range(len(config.channel_mult))):
             wanted = config.model_channels * config.channel_mult[level]
             for index, depth in enumerate(config.depths_up[level]):
-                layers: list[nn.Module] = [_ResBlock(channels + skips.pop(), self.time_width, wanted)]
+                layers: list[nn.Module] = [self._res_block(channels + skips.pop(), wanted)]
                 layers += self._attention(wanted, depth)
                 if level and index == config.num_res_blocks:
                     layers.append(_Upsample(wanted))

@@ -101,6 +101,8 @@ def test_a_picture_of_one_tile_is_as_without_tiles(model: Any) -> None:
 def test_a_tile_attends_to_its_share_of_the_tokens_in_reading_order() -> None:
     torch.manual_seed(0)
     transformer = SpatialTransformer(32, 8, 4, 1)
+    for weight in transformer.parameters():
+        nn.init.normal_(weight, std=0.2)
     attention = transformer.transformer_blocks[0].attn1
     tokens = torch.randn(2, 64, 32)
     edit = HyperTile(4, 1, 0, False)

@@ -97,7 +97,7 @@ def their_unet(levels: list[int], depths: list, context: int, **more: object) ->
             down_block_types=["CrossAttnDownBlock2D" if a else "DownBlock2D" for a in has_attention],
             up_block_types=["CrossAttnUpBlock2D" if a else "UpBlock2D" for a in reversed(has_attention)],
             transformer_layers_per_block=[depth or 1 for depth in depths], use_linear_projection=True,
-            attention_head_dim=[max(1, channels // 64) for channels in levels], **more,
+            attention_head_dim=[max(1, channels // 64) for channels in levels], norm_num_groups=levels[0] // 4, **more,
         )  # fmt: skip
     return randomised(network)
 

@@ -63,6 +63,7 @@ def their_unet(config: UNetConfig, size: int, **more: object) -> UNet2DCondition
             up_block_types=["CrossAttnUpBlock2D" if a else "UpBlock2D" for a in reversed(has_attention)],
             transformer_layers_per_block=[max(1, depth) for depth in config.transformer_depth],
             cross_attention_dim=config.context_width,
+            norm_num_groups=config.num_groups,
             attention_head_dim=heads,  # diffusers means the number of heads
             use_linear_projection=config.uses_linear,
             **more,
