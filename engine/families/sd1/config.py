@@ -12,7 +12,7 @@ from engine.nn.autoencoder import AutoencoderConfig
 from engine.nn.text_transformer import TextConfig
 from engine.nn.unet import UNetConfig
 
-__all__ = ["Sd1Config", "read_config", "read_text_config"]
+__all__ = ["Sd1Config", "read_config"]
 
 _NUM_HEADS = 8
 """Attention heads of the U-Net at every width; files do not tell."""
@@ -32,16 +32,11 @@ class Sd1Config:
     predicts_v: bool = False
 
 
-def read_text_config(shapes: Shapes, prefix: str) -> TextConfig | None:
-    """Sizes of the CLIP text transformer below `prefix` (where `embeddings` and `encoder` are); None without one."""
-    return read_clip_config(shapes, prefix, CLIP_L)
-
-
 def read_config(shapes: Shapes, unet_prefix: str, text_prefix: str) -> Sd1Config | None:
     """Sizes of all parts; None when there is no U-Net of this family."""
     unet = read_unet_config(shapes, unet_prefix, None, _NUM_HEADS)
     if unet is None:
         return None
-    text = read_text_config(shapes, text_prefix)
+    text = read_clip_config(shapes, text_prefix, CLIP_L)
     autoencoder = autoencoder_config(shapes, "first_stage_model.")
     return Sd1Config(unet, unet_prefix, text, text_prefix, autoencoder, "v_pred" in shapes)

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.core.errors import CheckpointError
-from engine.families.sd1.config import read_text_config
-from engine.families.sd1.keys import TEXT_RULES
+from engine.families.text.clip_form import CLIP_L, CLIP_RULES, read_clip_config
 from engine.families.text.tokenizer import FULL_VOCABULARY, ClipTokenizer, vocabulary_path
 from engine.nn.text_transformer import TextConfig, TextTransformer
 from engine.training.context import BuildContext
@@ -138,11 +137,11 @@ def _read(checkpoint: Checkpoint) -> tuple[TextConfig, WeightReader]:
     """Sizes and weights of the text encoder in a file."""
     for prefix in _PREFIXES:
         for inner in ("text_model.", ""):
-            config = read_text_config(checkpoint.shapes, prefix + inner)
+            config = read_clip_config(checkpoint.shapes, prefix + inner, CLIP_L)
             if config is not None:
                 with torch.device("meta"):
                     expected = {name: tuple(w.shape) for name, w in TextTransformer(config).state_dict().items()}
-                return config, read_part(checkpoint, prefix, expected, TEXT_RULES, "text encoder")
+                return config, read_part(checkpoint, prefix, expected, CLIP_RULES, "text encoder")
     raise CheckpointError(
         f"{checkpoint.path.name} holds no CLIP text encoder.", hint="Name a Stable Diffusion 1 checkpoint or CLIP-L."
     )
