@@ -25,6 +25,8 @@ __all__ = ["main"]
 def main(root: Path, arguments: list[str]) -> int:
     """Make the pictures, judge them, print the table; returns 0."""
     flags = _parser().parse_args(arguments)
+    if flags.num < 1:
+        raise SettingsError("There is nothing to judge without prompts.", hint="Give --num 1 or more.")
     settings = settings_from_flags(root, flags, arguments)
     from engine.training.evaluation import format_table, questions, score_pictures
     from engine.training.postcards import BASE_EXCLUDED_KINDS, BASE_EXCLUDED_STYLES

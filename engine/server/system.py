@@ -60,7 +60,7 @@ async def system_stats(services: Services) -> dict[str, Any]:
 
 
 def describe_installation(services: Services) -> dict[str, Any]:
-    """What `doctor` shows: versions, folders and whether they can be written, SQLite and its journal."""
+    """What `doctor` shows: versions, folders and whether they can be written, and SQLite."""
     folders = services.settings.folders
     return {
         "python": platform.python_version(),
@@ -69,7 +69,6 @@ def describe_installation(services: Services) -> dict[str, Any]:
         "packages": {name: _version(name) for name in _PACKAGES},
         "sqlite": {
             "version": sqlite3.sqlite_version,
-            "journal": "WAL, locked for one connection",
             "has_wal_reset_race": has_wal_reset_race(sqlite3.sqlite_version_info),
         },
         "folders": {

@@ -69,3 +69,8 @@ def test_an_unknown_checkpoint_is_refused_with_those_there_are(tmp_path: Path) -
     with pytest.raises(AtelierError, match="no checkpoint 'smal'") as caught:
         evaluate.main(tmp_path, ["smal", "--num", "1", "--base-directory", str(tmp_path)])
     assert "small.safetensors" in caught.value.hint
+
+
+def test_no_prompts_are_nothing_to_judge(tmp_path: Path) -> None:
+    with pytest.raises(AtelierError, match="nothing to judge"):
+        evaluate.main(tmp_path, ["small", "--num", "0"])
