@@ -36,8 +36,8 @@ class Outbox:
 class Inbox:
     """Reads frames on a thread of its own from `start` on.
 
-    Messages wait until `deliver_to` names a receiver. End of input ends the process at once: whatever still runs has
-    nobody to report to.
+    Messages wait until `deliver_to` names a receiver. End of input ends the process: whatever still runs has nobody to
+    report to; only what is on its way to disk is waited for.
     """
 
     def __init__(self, reader: FrameReader, send: Callable[[Message], None]) -> None:
@@ -47,6 +47,7 @@ class Inbox:
         self._waiting: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._receive: Callable[[Message], None] = self._waiting.put
         self._answer: Callable[[int], Pong] = _early_pong
+        self._finish: Callable[[], None] = _nothing_begun
 
     @classmethod
     def open(cls, stream: BinaryIO, send: Callable[[Message], None]) -> Inbox:
@@ -61,12 +62,17 @@ class Inbox:
         """Listen from now on."""
         threading.Thread(target=self._listen, name="inbox", daemon=True).start()
 
-    def deliver_to(self, receive: Callable[[Message], None], answer: Callable[[int], Pong]) -> None:
-        """Hand over what has come so far and everything to come; `answer` makes the answers to pings."""
+    def deliver_to(
+        self, receive: Callable[[Message], None], answer: Callable[[int], Pong], finish: Callable[[], None]
+    ) -> None:
+        """Hand over what has come so far and everything to come.
+
+        `answer` makes the answers to pings; `finish` is called at the end of input, before the process ends.
+        """
         with self._lock:
             while not self._waiting.empty():
                 receive(self._waiting.get())
-            self._receive, self._answer = receive, answer
+            self._receive, self._answer, self._finish = receive, answer, finish
 
     def _listen(self) -> None:
         try:
@@ -81,9 +87,16 @@ class Inbox:
             sys.stderr.write(f"The server broke the protocol: {error.message}\n")
             sys.stderr.flush()
             os._exit(EXIT_BAD_FRAME)
+        with self._lock:
+            finish = self._finish
+        finish()
         os._exit(_EXIT_SERVER_GONE)
 
 
 def _early_pong(number: int) -> Pong:
     """While packs load nothing is known about memory yet."""
     return Pong(number, 0, 0, 0, [])
+
+
+def _nothing_begun() -> None:
+    """Before the worker is assembled nothing can be half done."""

@@ -52,6 +52,7 @@ from engine.protocol.messages import (
     Shutdown,
 )
 from engine.worker.artifact_store import ArtifactStore
+from engine.worker.cache_writer import CacheWriter
 from engine.worker.dependencies import Dependencies
 from engine.worker.job import RunningJob
 from engine.worker.lanes import Lanes
@@ -65,6 +66,9 @@ __all__ = ["EventHandler", "WorkerLoop"]
 _LOG = logging.getLogger(__name__)
 _MIN_STORED_COST_S = 0.02
 """A value made faster than this is not written to disk: opening its file would take as long."""
+
+_LAST_WRITES_S = 10.0
+"""How long the end of the process waits for values on their way to disk; a disk that hangs must not keep it."""
 
 _MAX_UNSENT = 64
 """Reports that travel in one frame at most, so that a listener sees a long chain of quick nodes advance."""
@@ -112,6 +116,7 @@ class WorkerLoop:
         self._dependencies = dependencies
         self._lanes = lanes
         self._store = store
+        self._writer = CacheWriter(store, lanes.io.submit)
         self._send = send
         self._publish_catalog = publish_catalog
         self._free_models = free_models
@@ -169,8 +174,13 @@ class WorkerLoop:
                 job.num_forwards += 1
                 job.num_shared_forwards += len(jobs) > 1
 
+    def finish_writing(self) -> None:
+        """Return when the values made so far are on disk, or after ten seconds: a restart finds them again."""
+        if not self._writer.finish(_LAST_WRITES_S):
+            _LOG.warning("Some values were not written to disk in time; they will be computed again.")
+
     def run(self) -> None:
-        """Work until shut down."""
+        """Work until shut down, and finish writing."""
         while not self._is_over:
             try:
                 step = self._steps.get_nowait()
@@ -178,6 +188,7 @@ class WorkerLoop:
                 self._flush()
                 step = self._steps.get()
             step()
+        self.finish_writing()
 
     # ------------------------------------------------------------------ messages
 
@@ -314,13 +325,7 @@ class WorkerLoop:
 
     def _store_artifact(self, instruction: StoreArtifact) -> None:
         if instruction.cost_s >= _MIN_STORED_COST_S:
-            self._lanes.io.submit(partial(self._save, instruction))
-
-    def _save(self, instruction: StoreArtifact) -> None:
-        address = instruction.address
-        size_bytes = self._store.save(address, instruction.outputs, instruction.ui, instruction.cost_s)
-        if size_bytes is not None:
-            self.post(ArtifactStored(address, size_bytes))
+            self._writer.write(instruction, lambda address, size_bytes: self.post(ArtifactStored(address, size_bytes)))
 
     def _settle(self) -> None:
         """What waits for the running jobs to end."""

@@ -52,7 +52,7 @@ def main() -> int:
     # What is loaded now stays: without this, each full collection would walk the objects of torch and of all packs.
     gc.collect()
     gc.freeze()
-    inbox.deliver_to(worker.loop.receive, worker.pong)
+    inbox.deliver_to(worker.loop.receive, worker.pong, worker.loop.finish_writing)
     outbox.send(worker.ready())
     worker.loop.run()
     return 0

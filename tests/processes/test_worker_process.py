@@ -105,6 +105,12 @@ def checked(value: Int = 0) -> Int:
 def costly(value: Int = 0) -> Int:
     time.sleep(0.05)
     return value + 1
+
+
+@node("SlowDisk", output=True, lane="io")
+def slow_disk(number: Int = 0) -> Int:
+    time.sleep(1)
+    return number
 """
 
 
@@ -181,6 +187,9 @@ def start(settings):
 def constant(kind, **inputs):
     return {"class_type": kind, "inputs": inputs}
 
+
+NUM_IO_THREADS = 4
+"""As many nodes as this at work with files keep the value of another from being written for a while."""
 
 TWO_TEXTS = {
     "1": constant("StringConcatenate", string_a="built", string_b="in", delimiter="-"),
@@ -359,13 +368,20 @@ def test_saved_files_are_placed_before_the_node_finishes(start, settings):
     assert staged.read_bytes() == b"hello"
 
 
-def test_a_costly_value_survives_a_restart(start):
+@pytest.mark.parametrize("farewell", [[Shutdown()], []], ids=["shutdown", "end of input"])
+def test_a_costly_value_survives_a_restart_although_the_disk_was_busy_when_the_worker_was_told_to_end(start, farewell):
     prompt = {"1": constant("Costly", value=41), "2": constant("Show", value=["1", 0])}
+    busy = {str(number): constant("SlowDisk", number=number) for number in range(NUM_IO_THREADS)}
     first = start()
     first.ready()
+    first.lease("busy", busy, list(busy))
+    for _ in busy:
+        first.next(JobReport, job="busy", kind="node_started")
     assert first.run("a", prompt).ran == ["1", "2"]
+    for message in farewell:
+        first.send(message)
     first.process.stdin.close()
-    first.wait()
+    assert first.wait() == 0
     second = start()
     second.ready()
     done = second.run("b", prompt)
