@@ -10,9 +10,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from engine.nn.attention import attend
+from engine.nn.clip_layer import ClipEncoder
 from engine.nn.embeddings import TokenEmbedding
 from engine.nn.layers import Embedding, LayerNorm, Linear
 
@@ -49,44 +48,6 @@ class TextStates:
     pooled: Tensor
 
 
-class _Attention(nn.Module):
-    def __init__(self, width: int, num_heads: int) -> None:
-        super().__init__()
-        self.num_heads = num_heads
-        self.k_proj = Linear(width, width)
-        self.v_proj = Linear(width, width)
-        self.q_proj = Linear(width, width)
-        self.out_proj = Linear(width, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.out_proj(attend(self.q_proj(x), self.k_proj(x), self.v_proj(x), self.num_heads, is_causal=True))
-
-
-class _FeedForward(nn.Module):
-    def __init__(self, config: TextConfig) -> None:
-        super().__init__()
-        self.is_quick = config.activation == "quick_gelu"
-        self.fc1 = Linear(config.width, config.inner_width)
-        self.fc2 = Linear(config.inner_width, config.width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        hidden = self.fc1(x)
-        return self.fc2(hidden * torch.sigmoid(1.702 * hidden) if self.is_quick else functional.gelu(hidden))
-
-
-class _Layer(nn.Module):
-    def __init__(self, config: TextConfig) -> None:
-        super().__init__()
-        self.self_attn = _Attention(config.width, config.num_heads)
-        self.layer_norm1 = LayerNorm(config.width)
-        self.mlp = _FeedForward(config)
-        self.layer_norm2 = LayerNorm(config.width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = x + self.self_attn(self.layer_norm1(x))
-        return x + self.mlp(self.layer_norm2(x))
-
-
 class _Embeddings(nn.Module):
     def __init__(self, config: TextConfig) -> None:
         super().__init__()
@@ -102,17 +63,13 @@ class _Embeddings(nn.Module):
         return rows + positions
 
 
-class _Encoder(nn.Module):
-    def __init__(self, config: TextConfig) -> None:
-        super().__init__()
-        self.layers = nn.ModuleList(_Layer(config) for _ in range(config.num_layers))
-
-
 class _TextModel(nn.Module):
     def __init__(self, config: TextConfig) -> None:
         super().__init__()
         self.embeddings = _Embeddings(config)
-        self.encoder = _Encoder(config)
+        self.encoder = ClipEncoder(
+            config.num_layers, config.width, config.num_heads, config.inner_width, config.activation, is_causal=True
+        )
         self.final_layer_norm = LayerNorm(config.width)
 
 
