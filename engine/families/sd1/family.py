@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from engine.families.autoencoder.handle import NetworkAutoencoder
-from engine.families.autoencoder.opening import open_kl_part
 from engine.families.contract import FamilyMatch, FamilyServices, OpenedCheckpoint
 from engine.families.sd1.config import Sd1Config
 from engine.families.sd1.detect import FAMILY, detect
@@ -14,12 +12,10 @@ from engine.families.sd1.keys import HARMLESS_KEYS, TEXT_PREFIX
 from engine.families.sd1.network import LATENT_FORMAT, parameterization
 from engine.families.sd1.text import TEXT_KIND
 from engine.families.text.clip_encoder import ClipTextEncoder
-from engine.families.text.opening import CLIP_G_WIDTH, CLIP_H_WIDTH, clip_width, open_clip_file, open_clip_part
+from engine.families.text.opening import CLIP_G_WIDTH, CLIP_H_WIDTH, clip_width, open_clip_file
 from engine.families.unet.form import UNetForm
-from engine.families.unet.keys import ema_keys
-from engine.families.unet.opening import open_unet_part
+from engine.families.unet.opening import TextPart, UNetPart, open_unet_checkpoint
 from engine.weights.checkpoint import Checkpoint
-from engine.weights.remap import WeightReader, refuse_unknown_keys
 
 __all__ = ["Sd1Family", "family"]
 
@@ -37,28 +33,10 @@ class Sd1Family:
     def open(self, checkpoint: Checkpoint, match: FamilyMatch, services: FamilyServices) -> OpenedCheckpoint:
         """Handles for the parts of the file; all keys must be known."""
         config: Sd1Config = match.config
-
-        def digest() -> str:
-            return services.digest(checkpoint.path)
-
-        form = UNetForm(config.unet, LATENT_FORMAT)
         noise = parameterization(config.predicts_v)
-        model, unet_reader = open_unet_part(checkpoint, config.unet_prefix, FAMILY, form, noise, services, digest)
-        clip: ClipTextEncoder | None = None
-        text_reader: WeightReader | None = None
-        if config.text is not None:
-            clip, text_reader = open_clip_part(
-                checkpoint, TEXT_PREFIX, FAMILY, TEXT_KIND, config.text, services, digest
-            )
-        vae: NetworkAutoencoder | None = None
-        vae_reader: WeightReader | None = None
-        if config.autoencoder is not None:
-            vae, vae_reader = open_kl_part(checkpoint, "first_stage_model.", services.host("vae"), digest)
-        used = {
-            key for reader in (unet_reader, text_reader, vae_reader) if reader is not None for key in reader.used_keys
-        }
-        refuse_unknown_keys(checkpoint, used | ema_keys(unet_reader.specs), HARMLESS_KEYS)
-        return OpenedCheckpoint(FAMILY, model, clip, vae)
+        unet = UNetPart(config.unet_prefix, UNetForm(config.unet, LATENT_FORMAT), noise)
+        texts = [] if config.text is None else [TextPart(TEXT_PREFIX, TEXT_KIND, config.text)]
+        return open_unet_checkpoint(checkpoint, FAMILY, unet, texts, config.autoencoder, services, HARMLESS_KEYS)
 
     def open_text(self, files: Sequence[Checkpoint], services: FamilyServices) -> ClipTextEncoder | None:
         """CLIP L alone."""
