@@ -21,6 +21,7 @@ from engine.api.annotations import (
     Clip,
     Conditioning,
     Dimension,
+    Each,
     ExtraPngInfo,
     Float,
     Guider,
@@ -61,14 +62,15 @@ from engine.nn.edits.deep_shrink import DeepShrink
 from engine.nn.edits.free_u import FreeU
 from engine.nn.edits.hyper_tile import HyperTile
 from engine.nn.edits.identity_attention import IdentityAttention
+from engine.weights.merge import Shares, merge_weights
 
 __all__ = [
     "MAX_DIMENSION", "MAX_SEED", "MAX_TEXT_CHARACTERS", "ROOM_SHARE", "AnyValue", "AtelierError", "BatchSize",
-    "Blocker", "Bool", "Cancelled", "Choice", "Clip", "Conditioning", "Context", "DeepShrink", "Dimension",
+    "Blocker", "Bool", "Cancelled", "Choice", "Clip", "Conditioning", "Context", "DeepShrink", "Dimension", "Each",
     "ExtraPngInfo", "Float", "FreeU", "GraphExpansion", "Guider", "Hidden", "HyperTile", "IdentityAttention",
     "Image", "InputFile", "Int", "Latent", "LatentOperation", "Lazy", "LoraModel", "LoraSettings", "LossMap",
     "Mask", "Model", "ModelFile", "ModelLibrary", "NodeDefinition", "NodeError", "NodeResult", "Noise", "Options",
-    "PromptJson", "Range", "Sampler", "Seed", "Sigmas", "Socket", "String", "Svg", "Text", "TrainedLora",
-    "Training", "UniqueId", "UpscaleModel", "Vae", "diffusion", "imaging", "node", "require_room",
+    "PromptJson", "Range", "Sampler", "Seed", "Shares", "Sigmas", "Socket", "String", "Svg", "Text", "TrainedLora",
+    "Training", "UniqueId", "UpscaleModel", "Vae", "diffusion", "imaging", "merge_weights", "node", "require_room",
     "require_text_room",
 ]  # fmt: skip

@@ -20,6 +20,7 @@ __all__ = [
     "Clip",
     "Conditioning",
     "Dimension",
+    "Each",
     "ExtraPngInfo",
     "Float",
     "Guider",
@@ -100,6 +101,17 @@ class Choice:
     """A choice out of `values` computed by the author (Literal[…] is the plain form)."""
 
     values: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Each:
+    """Makes one input of every name out of a `**parameter`, all of its type and with this default.
+
+    For names that are no words of Python ("input_blocks.0."); the function gets them as a mapping.
+    """
+
+    names: tuple[str, ...]
+    default: Any
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ import inspect
 import types
 import typing
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
-from engine.api.annotations import Choice, Hidden, InputFile, Lazy, ModelFile, Options, Range, Socket, Text
+from engine.api.annotations import Choice, Each, Hidden, InputFile, Lazy, ModelFile, Options, Range, Socket, Text
 from engine.api.context import Context, NodeResult
 from engine.graph.schema import FileChoices, InputSpec, NodeSpec, OutputSpec
 
@@ -144,9 +144,15 @@ def _inputs(
     found: list[InputSpec] = []
     context_parameter = None
     for parameter in inspect.signature(function).parameters.values():
+        hint = hints.get(parameter.name)
+        each = next((mark for mark in _unwrap(hint)[1] if isinstance(mark, Each)), None)
+        if each is not None and parameter.kind is parameter.VAR_KEYWORD:
+            like = parameter.replace(kind=parameter.KEYWORD_ONLY, default=each.default)
+            one = _input(function.__name__, like, hint, False)
+            found += [replace(one, name=name) for name in each.names]
+            continue
         if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
             raise TypeError(f"{function.__name__}: a node cannot take *{parameter.name}")
-        hint = hints.get(parameter.name)
         if hint is Context:
             context_parameter = parameter.name
             continue

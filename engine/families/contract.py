@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from engine.memory.network import NetworkHost
     from engine.memory.precision import Part
     from engine.weights.checkpoint import Checkpoint
+    from engine.weights.patched import FinalWeights
     from engine.weights.patches import PatchSet
 
 __all__ = [
@@ -101,6 +102,11 @@ class ModelHandle(Denoiser, Protocol):
         """Shape of every weight of the network, by the names patches use."""
         ...
 
+    @property
+    def weights(self) -> FinalWeights:
+        """The weights after the handle's patches, by the same names."""
+        ...
+
     def with_parameterization(self, parameterization: Parameterization) -> ModelHandle:
         """The same network read as predicting something else."""
         ...
@@ -148,6 +154,11 @@ class TextEncoderHandle(Protocol):
 
     @property
     def weight_shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """As of `ModelHandle`."""
+        ...
+
+    @property
+    def weights(self) -> FinalWeights:
         """As of `ModelHandle`."""
         ...
 

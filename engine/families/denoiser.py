@@ -19,6 +19,7 @@ from engine.diffusion.latent_format import LatentFormat
 from engine.diffusion.parameterization import Parameterization
 from engine.memory.network import NetworkHost, NetworkSource
 from engine.nn.edits.edit import NetworkEdit
+from engine.weights.patched import PatchedWeights
 from engine.weights.patches import NO_PATCHES, PatchSet
 
 __all__ = ["NetworkDenoiser", "NetworkForm"]
@@ -114,6 +115,11 @@ class NetworkDenoiser:
     def weight_shapes(self) -> Mapping[str, tuple[int, ...]]:
         """Shape of every weight of the network, by name."""
         return {name: spec.shape for name, spec in self.source.weights.specs.items()}
+
+    @property
+    def weights(self) -> PatchedWeights:
+        """The network's weights after its patches."""
+        return PatchedWeights(self.source.identity, self.source.weights, self.patches)
 
     def with_parameterization(self, parameterization: Parameterization) -> NetworkDenoiser:
         """The same network read as predicting something else."""

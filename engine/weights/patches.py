@@ -16,6 +16,8 @@ from engine.core.digest import digest_bytes
 
 __all__ = ["NO_PATCHES", "PatchSet", "WeightPatch"]
 
+_WIDE_BYTES = 4
+
 
 class WeightPatch(Protocol):
     """One change to some weights of one network. Immutable."""
@@ -56,11 +58,16 @@ class PatchSet:
         return any(name in patch.names for name in names for patch in self.patches)
 
     def apply(self, name: str, weight: torch.Tensor) -> torch.Tensor:
-        """The weight after all patches that name it; `weight` must be a private copy."""
-        for patch in self.patches:
-            if name in patch.names:
-                weight = patch.apply(name, weight)
-        return weight
+        """The weight after all patches that name it; `weight` must be a private copy.
+
+        Several patches of a narrow weight are applied in float32, so that it is rounded once and not after each.
+        """
+        chosen = [patch for patch in self.patches if name in patch.names]
+        is_widened = len(chosen) > 1 and weight.is_floating_point() and weight.dtype.itemsize < _WIDE_BYTES
+        changed = weight.float() if is_widened else weight
+        for patch in chosen:
+            changed = patch.apply(name, changed)
+        return weight.copy_(changed) if is_widened else changed
 
     def plus(self, other: PatchSet) -> PatchSet:
         """These patches, then the others."""

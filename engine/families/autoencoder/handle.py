@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from engine.core.errors import NodeError, OutOfMemory
 from engine.families.autoencoder.tiling import blend_tiles
 from engine.memory.network import NetworkHost, NetworkSource
+from engine.weights.patched import PatchedWeights
 
 __all__ = ["AutoencoderForm", "NetworkAutoencoder"]
 
@@ -57,6 +58,11 @@ class NetworkAutoencoder:
     def identity(self) -> str:
         """Equal identity, equal function."""
         return self.source.identity
+
+    @property
+    def weights(self) -> PatchedWeights:
+        """The network's weights."""
+        return PatchedWeights(self.source.identity, self.source.weights)
 
     @property
     def content_digest(self) -> str:

@@ -17,6 +17,7 @@ from engine.families.text.textual_inversion import EmbeddingFiles
 from engine.families.text.tokenizer import FULL_VOCABULARY, ClipTokenizer
 from engine.memory.network import NetworkHost, NetworkSource
 from engine.nn.text_transformer import TextConfig, TextStates
+from engine.weights.patched import PatchedWeights
 from engine.weights.patches import NO_PATCHES, PatchSet
 
 __all__ = ["ClipTextEncoder", "TextTools", "weigh_tokens"]
@@ -75,6 +76,11 @@ class ClipTextEncoder:
     def weight_shapes(self) -> Mapping[str, tuple[int, ...]]:
         """Shape of every weight of the network, by name."""
         return {name: spec.shape for name, spec in self.source.weights.specs.items()}
+
+    @property
+    def weights(self) -> PatchedWeights:
+        """The network's weights after its patches."""
+        return PatchedWeights(self.source.identity, self.source.weights, self.patches)
 
     def with_last_layer(self, last_layer: int) -> ClipTextEncoder:
         """Stop at this layer, counted from the end; one the encoder does not have means its last."""

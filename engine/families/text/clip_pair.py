@@ -11,6 +11,7 @@ from engine.core.digest import digest_value
 from engine.core.errors import NodeError
 from engine.families.contract import TextEncoding, TokenBatches, Warn
 from engine.families.text.clip_encoder import ClipTextEncoder
+from engine.weights.patched import JoinedWeights
 from engine.weights.patches import PatchSet, WeightPatch
 
 __all__ = ["ClipPair"]
@@ -52,7 +53,7 @@ class ClipPair:
         """Every name adapter files use for a module → the encoder's key, a dot and the module's name."""
         return {
             spelled: f"{encoder.key}.{module}"
-            for encoder in self._encoders
+            for encoder in self.encoders
             for spelled, module in encoder.adapter_modules.items()
         }
 
@@ -60,10 +61,13 @@ class ClipPair:
     def weight_shapes(self) -> Mapping[str, tuple[int, ...]]:
         """Shape of every weight, by the encoder's key, a dot and its name."""
         return {
-            f"{encoder.key}.{name}": shape
-            for encoder in self._encoders
-            for name, shape in encoder.weight_shapes.items()
+            f"{encoder.key}.{name}": shape for encoder in self.encoders for name, shape in encoder.weight_shapes.items()
         }
+
+    @property
+    def weights(self) -> JoinedWeights:
+        """The weights of both after their patches, by the encoder's key, a dot and their names."""
+        return JoinedWeights({f"{encoder.key}.": encoder.weights for encoder in self.encoders})
 
     def with_last_layer(self, last_layer: int) -> ClipPair:
         """Stop both encoders at this layer, counted from the end."""
@@ -71,7 +75,7 @@ class ClipPair:
 
     def with_patches(self, patches: PatchSet) -> ClipPair:
         """The same encoders with weight patches added, each given those of its own weights."""
-        return ClipPair(*(encoder.with_patches(_part_of(patches, f"{encoder.key}.")) for encoder in self._encoders))
+        return ClipPair(*(encoder.with_patches(_part_of(patches, f"{encoder.key}.")) for encoder in self.encoders))
 
     def tokenize(self, text: str, *, word_ids: bool = False, warn: Warn | None = None) -> TokenBatches:
         """Weighted tokens in padded chunks for each encoder; what both would warn about is said once."""
@@ -94,7 +98,7 @@ class ClipPair:
 
         Raises NodeError for token batches that lack one of the encoders.
         """
-        missing = [encoder.key for encoder in self._encoders if not tokens.get(encoder.key)]
+        missing = [encoder.key for encoder in self.encoders if not tokens.get(encoder.key)]
         if missing:
             raise NodeError(
                 f"These text encoders take tokens under {self.first.key!r} and {self.second.key!r}, "
@@ -107,7 +111,8 @@ class ClipPair:
         return replace(two, context=context)
 
     @property
-    def _encoders(self) -> tuple[ClipTextEncoder, ClipTextEncoder]:
+    def encoders(self) -> tuple[ClipTextEncoder, ClipTextEncoder]:
+        """Both, in order."""
         return self.first, self.second
 
 
