@@ -12,7 +12,7 @@ import torch
 from engine.api.training import Training
 from engine.execution.events import Blocker
 
-__all__ = ["Adapter", "Context", "GraphExpansion", "ModelLibrary", "NodeResult"]
+__all__ = ["Adapter", "Context", "GraphExpansion", "ModelLibrary", "NodeResult", "WritableFile"]
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,14 @@ class Adapter(Protocol):
         ...
 
 
+class WritableFile(Protocol):
+    """A weight file that can be written (engine.weights.weight_file)."""
+
+    def write(self, path: Path, on_tensor: Callable[[int, int], None] | None = None) -> None:
+        """Write it tensor by tensor. `on_tensor`: called with how many are done, and of how many."""
+        ...
+
+
 class ModelLibrary(Protocol):
     """Opens weight files as immutable handles; the worker provides it (engine.families.model_store)."""
 
@@ -89,6 +97,27 @@ class ModelLibrary(Protocol):
 
     def hold_adapter(self, tensors: Mapping[str, torch.Tensor]) -> Adapter:
         """The adapter of tensors in memory, by the keys a file would have. Raises CheckpointError."""
+        ...
+
+    def checkpoint_file(
+        self,
+        model: Any,
+        clip: Any = None,
+        vae: Any = None,
+        *,
+        title: str,
+        metadata: Mapping[str, str] | None = None,
+        warn: Callable[[str], None] | None = None,
+    ) -> WritableFile:
+        """The checkpoint of these handles with their patches; clip and vae may be None. Raises CheckpointError."""
+        ...
+
+    def text_encoder_files(self, clip: Any, metadata: Mapping[str, str] | None = None) -> Mapping[str, WritableFile]:
+        """A file for each text encoder of a CLIP, by its name ("clip_l"). Raises CheckpointError."""
+        ...
+
+    def vae_file(self, vae: Any, metadata: Mapping[str, str] | None = None) -> WritableFile:
+        """The file of a VAE. Raises CheckpointError."""
         ...
 
     def open_upscaler(self, path: Path) -> Any:
@@ -173,7 +202,7 @@ class Context(Protocol):
 
     def save_file(
         self,
-        data: bytes,
+        data: bytes | Callable[[Path], None],
         *,
         prefix: str,
         extension: str,
@@ -188,6 +217,7 @@ class Context(Protocol):
     ) -> None:
         """Hand over a finished file; it becomes visible as `<prefix>_<counter>_.<extension>`, exactly once per job.
 
+        data: its bytes, or a function that writes them to a path, for files that do not fit into memory.
         The UI entry {filename, subfolder, type, **extra} is added to the node's UI output under `ui_key`.
         """
         ...

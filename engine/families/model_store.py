@@ -16,9 +16,10 @@ from engine.families.adapters.fitting import AdapterFile, open_adapter
 from engine.families.autoencoder.handle import NetworkAutoencoder
 from engine.families.autoencoder.opening import open_autoencoder, open_tiny_pair
 from engine.families.autoencoder.pixel_space import PixelSpaceAutoencoder
-from engine.families.contract import FamilyServices, OpenedCheckpoint
+from engine.families.contract import FamilyServices, OpenedCheckpoint, Warn
 from engine.families.loose_parts import open_network, open_text_encoders
 from engine.families.registry import FamilyRegistry, find_families
+from engine.families.saving import autoencoder_file, checkpoint_file, text_encoder_files
 from engine.families.text.clip_encoder import TextTools
 from engine.families.text.textual_inversion import EmbeddingFiles
 from engine.families.text.tokenizer import ClipTokenizer, vocabulary_path
@@ -32,6 +33,7 @@ from engine.weights.adapters.tensors import HeldTensors
 from engine.weights.checkpoint import Checkpoint, FileStamp, open_checkpoint
 from engine.weights.digests import DigestStore, MemoryDigestStore, content_digest
 from engine.weights.pickles import ConversionPolicy
+from engine.weights.weight_file import WeightFile
 
 __all__ = ["ModelStore", "hosts_from_settings", "model_store_from_settings"]
 
@@ -138,6 +140,27 @@ class ModelStore:
     def hold_adapter(self, tensors: Mapping[str, torch.Tensor]) -> AdapterFile:
         """The adapter of tensors in memory, by the keys a file would have. Raises CheckpointError."""
         return open_adapter("The LoRA", HeldTensors(tensors))
+
+    def checkpoint_file(
+        self,
+        model: Any,
+        clip: Any = None,
+        vae: Any = None,
+        *,
+        title: str,
+        metadata: Mapping[str, str] | None = None,
+        warn: Warn | None = None,
+    ) -> WeightFile:
+        """The checkpoint of these handles, to be written. Raises CheckpointError."""
+        return checkpoint_file(self._registry, model, clip, vae, title=title, metadata=metadata, warn=warn)
+
+    def text_encoder_files(self, clip: Any, metadata: Mapping[str, str] | None = None) -> dict[str, WeightFile]:
+        """A file for each text encoder, by its name, to be written. Raises CheckpointError."""
+        return text_encoder_files(clip, metadata)
+
+    def vae_file(self, vae: Any, metadata: Mapping[str, str] | None = None) -> WeightFile:
+        """The file of an autoencoder, to be written. Raises CheckpointError."""
+        return autoencoder_file(vae, metadata)
 
     def open_upscaler(self, path: Path) -> NetworkUpscaler:
         """The upscaler of a file. Raises CheckpointError."""

@@ -20,7 +20,7 @@ from engine.worker.job import RunningJob
 from engine.worker.lanes import ThreadLane
 from engine.worker.pictures import encode_jpeg, encode_png
 from engine.worker.progress import Gate, ProgressMeter
-from engine.worker.staging import checked_prefix, expand_tokens, stage_bytes
+from engine.worker.staging import checked_prefix, expand_tokens, stage_bytes, stage_file
 from engine.worker.training import WorkerTraining
 
 __all__ = ["NodeContext", "NodeSurroundings", "RunVoice"]
@@ -203,7 +203,7 @@ class NodeContext:
 
     def save_file(
         self,
-        data: bytes,
+        data: bytes | Callable[[Path], None],
         *,
         prefix: str,
         extension: str,
@@ -225,10 +225,15 @@ class NodeContext:
         named = expand_tokens(prefix, width_px=width_px, height_px=height_px, batch_number=batch_number, now=now)
         plain = checked_prefix(folders.root(folder), named)
         extension = extension.removeprefix(".").lower()
+        staging = folders.data / "staging"
+        if callable(data):
+            staged, size_bytes = stage_file(staging, data, extension)
+        else:
+            staged, size_bytes = stage_bytes(staging, bytes(data), extension), len(data)
         self.staged.append(
             StagedFile(
-                staged=stage_bytes(folders.data / "staging", bytes(data), extension),
-                size_bytes=len(data),
+                staged=staged,
+                size_bytes=size_bytes,
                 media_type=media_type,
                 folder=folder,
                 prefix=plain,

@@ -2,50 +2,61 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import time
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from engine.core.containment import resolve_inside
+from engine.core.digest import digest_file
 from engine.core.errors import ContainmentError, NodeError
 
-__all__ = ["checked_prefix", "expand_tokens", "stage_bytes"]
+__all__ = ["checked_prefix", "expand_tokens", "stage_bytes", "stage_file"]
 
 _EXTENSION = re.compile(r"[A-Za-z0-9]{1,16}")
 _DATE_TOKENS = ("year", "month", "day", "hour", "minute", "second")
 
 
 def stage_bytes(folder: Path, data: bytes, extension: str) -> str:
-    """Write a file durably and give its name in the staging folder: `<sha-256>.<unique>.<extension>`.
+    """As `stage_file` for bytes in memory."""
+    return stage_file(folder, lambda path: _write(path, data), extension)[0]
+
+
+def stage_file(folder: Path, write: Callable[[Path], None], extension: str) -> tuple[str, int]:
+    """Have a file written and kept durably: its name in the staging folder, `<sha-256>.<unique>.<extension>`, and size.
 
     When this returns, the bytes survive a power cut: temp file, fsync, rename, fsync of the folder. Raises NodeError
-    (code storage_failed) when the disk refuses; nothing is left then.
+    (code storage_failed) when the disk refuses, and what `write` raises; nothing is left then.
     """
     if not _EXTENSION.fullmatch(extension):
         raise NodeError(f"{extension!r} is not a file extension.", code="bad_file_name", hint="Use letters and digits.")
     unique = uuid.uuid4().hex[:12]
-    name = f"{hashlib.sha256(data).hexdigest()}.{unique}.{extension.lower()}"
     temporary = folder / f".{unique}.part"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as stream:
-            stream.write(data)
-            stream.flush()
+        write(temporary)
+        with temporary.open("rb+") as stream:
             os.fsync(stream.fileno())
+            size_bytes = stream.seek(0, os.SEEK_END)
+        name = f"{digest_file(temporary)}.{unique}.{extension.lower()}"
         os.replace(temporary, folder / name)
         _sync_folder(folder)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise NodeError(
-            f"A file of {len(data)} bytes could not be written: {error.strerror or error}.",
+            f"A file could not be written: {error.strerror or error}.",
             code="storage_failed",
             hint=f"Free space on the disk of {folder}, then queue the job again.",
         ) from error
-    return name
+    finally:
+        temporary.unlink(missing_ok=True)
+    return name, size_bytes
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.write_bytes(data)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -5,19 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import torch
+from torch import Tensor
+
 from engine.families.contract import FamilyMatch, FamilyServices, OpenedCheckpoint
-from engine.families.sd1.config import Sd1Config
+from engine.families.denoiser import NetworkDenoiser
+from engine.families.published_form import PublishedForm, TextForm
+from engine.families.sd1.config import HEADS_MARKER, Sd1Config
 from engine.families.sd1.detect import FAMILY, detect
 from engine.families.sd1.keys import HARMLESS_KEYS, TEXT_PREFIX
 from engine.families.sd1.network import LATENT_FORMAT, parameterization
 from engine.families.sd1.text import TEXT_KIND
 from engine.families.text.clip_encoder import ClipTextEncoder
 from engine.families.text.opening import CLIP_G_WIDTH, CLIP_H_WIDTH, clip_width, open_clip_file
-from engine.families.unet.form import UNetForm
+from engine.families.unet.form import UNET_SUFFIXES, UNetForm
+from engine.families.unet.marks import ZERO_TERMINAL_MARK, prediction_marks, with_marked_levels
 from engine.families.unet.opening import TextPart, UNetPart, open_unet_checkpoint
 from engine.weights.checkpoint import Checkpoint
 
 __all__ = ["Sd1Family", "family"]
+
+_HARMLESS = (*HARMLESS_KEYS, ZERO_TERMINAL_MARK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +34,11 @@ class Sd1Family:
 
     name: str = FAMILY
 
+    @property
+    def published(self) -> PublishedForm:
+        """How its checkpoints look."""
+        return PublishedForm(_architecture, _marks, {TEXT_KIND.key: TextForm(TEXT_PREFIX)})
+
     def detect(self, shapes: Mapping[str, tuple[int, ...]]) -> FamilyMatch | None:
         """Recognise a file by its keys and shapes."""
         return detect(shapes)
@@ -33,10 +46,10 @@ class Sd1Family:
     def open(self, checkpoint: Checkpoint, match: FamilyMatch, services: FamilyServices) -> OpenedCheckpoint:
         """Handles for the parts of the file; all keys must be known."""
         config: Sd1Config = match.config
-        noise = parameterization(config.predicts_v)
+        noise = with_marked_levels(parameterization(config.predicts_v), checkpoint)
         unet = UNetPart(config.unet_prefix, UNetForm(config.unet, LATENT_FORMAT), noise)
         texts = [] if config.text is None else [TextPart(TEXT_PREFIX, TEXT_KIND, config.text)]
-        return open_unet_checkpoint(checkpoint, FAMILY, unet, texts, config.autoencoder, services, HARMLESS_KEYS)
+        return open_unet_checkpoint(checkpoint, FAMILY, unet, texts, config.autoencoder, services, _HARMLESS)
 
     def open_text(self, files: Sequence[Checkpoint], services: FamilyServices) -> ClipTextEncoder | None:
         """CLIP L alone."""
@@ -48,3 +61,15 @@ class Sd1Family:
 def family() -> Sd1Family:
     """The family, for the registry."""
     return Sd1Family()
+
+
+def _architecture(model: NetworkDenoiser) -> str:
+    """Its name in ModelSpec."""
+    return f"stable-diffusion-v1{UNET_SUFFIXES[model.in_channels]}"
+
+
+def _marks(model: NetworkDenoiser) -> dict[str, Tensor] | None:
+    """What it predicts, and how wide the heads of a small network are."""
+    marks, form = prediction_marks(model), model.form
+    width = form.config.head_channels if isinstance(form, UNetForm) else None
+    return marks if marks is None or width is None else {**marks, HEADS_MARKER: torch.zeros(width)}

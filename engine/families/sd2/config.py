@@ -12,12 +12,13 @@ from engine.nn.autoencoder import AutoencoderConfig
 from engine.nn.text_transformer import TextConfig
 from engine.nn.unet import UNetConfig
 
-__all__ = ["Sd2Config", "read_config"]
+__all__ = ["TEXT_PREFIX", "Sd2Config", "read_config"]
 
 _HEAD_CHANNELS = 64
 """Width of one attention head of the U-Net; files do not tell."""
 
-_TEXT_PREFIXES = ("cond_stage_model.model.", "conditioner.embedders.0.model.", "cond_stage_model.transformer.")
+TEXT_PREFIX = "cond_stage_model.model."
+_TEXT_PREFIXES = (TEXT_PREFIX, "conditioner.embedders.0.model.", "cond_stage_model.transformer.")
 """Where the text encoder is: as published, in SD-Turbo, and in files made from diffusers folders."""
 
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from engine.families.contract import FamilyMatch, FamilyServices, OpenedCheckpoint
+from engine.families.denoiser import NetworkDenoiser
+from engine.families.published_form import PublishedForm, TextForm
 from engine.families.sdxl.config import SdxlConfig
 from engine.families.sdxl.detect import FAMILY, detect
 from engine.families.sdxl.network import MARKS, latent_format, parameterization
@@ -13,7 +15,8 @@ from engine.families.sdxl.text import FIRST_KIND, FIRST_PREFIX, SECOND_KIND, SEC
 from engine.families.sdxl.vector import SizeVector
 from engine.families.text.clip_pair import ClipPair
 from engine.families.text.opening import CLIP_G_WIDTH, CLIP_H_WIDTH, clip_width, open_clip_file
-from engine.families.unet.form import UNetForm
+from engine.families.unet.form import UNET_SUFFIXES, UNetForm
+from engine.families.unet.marks import prediction_marks
 from engine.families.unet.opening import TextPart, UNetPart, open_unet_checkpoint
 from engine.weights.checkpoint import Checkpoint
 
@@ -25,6 +28,12 @@ class SdxlFamily:
     """Versions 0.9 and 1.0, Turbo, pruned and fine-tuned networks of any prediction, inpainting and editing."""
 
     name: str = FAMILY
+
+    @property
+    def published(self) -> PublishedForm:
+        """How its checkpoints look."""
+        texts = {FIRST_KIND.key: TextForm(FIRST_PREFIX), SECOND_KIND.key: TextForm(SECOND_PREFIX, is_open_clip=True)}
+        return PublishedForm(_architecture, prediction_marks, texts)
 
     def detect(self, shapes: Mapping[str, tuple[int, ...]]) -> FamilyMatch | None:
         """Recognise a file by its keys and shapes."""
@@ -59,3 +68,8 @@ class SdxlFamily:
 def family() -> SdxlFamily:
     """The family, for the registry."""
     return SdxlFamily()
+
+
+def _architecture(model: NetworkDenoiser) -> str:
+    """Its name in ModelSpec."""
+    return f"stable-diffusion-xl-v1{UNET_SUFFIXES[model.in_channels] or '-base'}"

@@ -15,9 +15,10 @@ from engine.diffusion.condition_inputs import ConditionInputs
 from engine.diffusion.conditioning import ConditioningEntry
 from engine.diffusion.latent_format import LatentFormat
 from engine.families.adapters.unet_names import unet_module_names
+from engine.nn.residuals import NO_RESIDUALS, Residuals
 from engine.nn.unet import UNet, UNetConfig
 
-__all__ = ["UNET_KINDS", "UNetForm", "VectorForm"]
+__all__ = ["UNET_KINDS", "UNET_SUFFIXES", "UNetForm", "VectorForm"]
 
 _INPAINTING_CHANNELS = 9
 _EDITING_CHANNELS = 8
@@ -27,6 +28,9 @@ UNET_KINDS: Mapping[int, str] = {
     _INPAINTING_CHANNELS: "inpainting",
 }
 """What a U-Net of so many input channels is for."""
+
+UNET_SUFFIXES: Mapping[int, str] = {4: "", _EDITING_CHANNELS: "-edit", _INPAINTING_CHANNELS: "-inpainting"}
+"""What ModelSpec's names of such networks end with."""
 
 _GREY_LATENT = (0.8223, -0.6876, 0.6364, 0.1380)
 """A grey picture at network scale: what an inpainting network is shown where nothing is known."""
@@ -82,11 +86,18 @@ class UNetForm:
         vector = None if self.vector_form is None else self.vector_form.vector(entry, latent)
         return ConditionInputs(context=context, vector=vector, concat=self._concat(entry, latent, noise_mask))
 
-    def call(self, module: nn.Module, x: Tensor, c_noise: Tensor, inputs: ConditionInputs) -> Tensor:
+    def call(
+        self,
+        module: nn.Module,
+        x: Tensor,
+        c_noise: Tensor,
+        inputs: ConditionInputs,
+        residuals: Residuals = NO_RESIDUALS,
+    ) -> Tensor:
         """Predict for x [b 4 h w] at noise levels the network is told as c_noise [b]."""
         if inputs.concat is not None:
             x = torch.cat([x, inputs.concat], dim=1)
-        return module(x, c_noise, inputs.context, inputs.vector)
+        return module(x, c_noise, inputs.context, inputs.vector, residuals)
 
     def adapter_modules(self, modules: Iterable[str]) -> Mapping[str, str]:
         """Names of published files and of diffusers."""

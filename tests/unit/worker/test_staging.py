@@ -6,7 +6,7 @@ import time
 import pytest
 
 from engine.core.errors import NodeError
-from engine.worker.staging import checked_prefix, expand_tokens, stage_bytes
+from engine.worker.staging import checked_prefix, expand_tokens, stage_bytes, stage_file
 
 NOW = time.strptime("2024-03-05 06:07:08", "%Y-%m-%d %H:%M:%S")
 
@@ -24,6 +24,18 @@ def test_a_staged_file_is_named_by_its_content_and_no_two_share_a_name(tmp_path)
 
 def test_a_weight_file_can_be_staged(tmp_path):
     assert stage_bytes(tmp_path, b"", "safetensors").endswith(".safetensors")
+
+
+def test_a_file_its_writer_gives_up_leaves_nothing(tmp_path):
+    def write(path):
+        path.write_bytes(b"half")
+        raise ValueError("cancelled")
+
+    with pytest.raises(ValueError, match="cancelled"):
+        stage_file(tmp_path, write, "safetensors")
+    assert list(tmp_path.iterdir()) == []
+    name, size_bytes = stage_file(tmp_path, lambda path: path.write_bytes(b"whole"), "safetensors")
+    assert (name.split(".")[0], size_bytes) == (hashlib.sha256(b"whole").hexdigest(), 5)
 
 
 @pytest.mark.parametrize("extension", ["", "a/b", "..", "p ng", "x" * 17, ".png"])
