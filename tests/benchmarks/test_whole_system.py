@@ -6,7 +6,6 @@ import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,20 +16,16 @@ from typing import Any
 
 import psutil
 
+from tests.own_port import own_port
+
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Served:
     """`main.py serve` as a child process, and one connection to it."""
 
     def __init__(self, base: Path) -> None:
-        self.port = free_port()
+        self.port = own_port()
         self.started_s = time.perf_counter()
         command = [
             sys.executable,

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.own_port import own_port
 
 ROOT = Path(__file__).resolve().parents[2]
 STORE_TESTS = ("test_job_store.py", "test_leases.py", "test_outputs.py", "test_follow.py")
@@ -46,9 +47,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             shutil.chown(folder, "postgres")
         data = folder / "data"
         as_owner(folder, str(binaries / "initdb"), "-D", str(data), "-A", "trust", "-U", "atelier", "-N")
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = own_port()
         options = f"-p {port} -k {folder} -h 127.0.0.1"
         control = (str(binaries / "pg_ctl"), "-D", str(data), "-w")
         as_owner(folder, *control, "-l", str(folder / "log"), "-o", options, "start")

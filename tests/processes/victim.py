@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -14,15 +13,10 @@ from typing import Any
 import aiohttp
 import psutil
 
+from tests.own_port import own_port
 from tests.server_harness import ROOT
 
 __all__ = ["Victim", "send"]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Victim:
@@ -31,7 +25,7 @@ class Victim:
     def __init__(self, folder: Path, *worker: str) -> None:
         self.folder = folder
         self.worker = worker
-        self.port = free_port()
+        self.port = own_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.pid = 0
         self._starter: asyncio.subprocess.Process | None = None
