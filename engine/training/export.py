@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from engine.core.digest import digest_value
 from engine.diffusion.prediction import EpsPrediction, VPrediction
-from engine.families.sd1.config import Sd1Config
+from engine.families.sd1.config import HEADS_MARKER, Sd1Config
 from engine.families.sd1.detect import detect
 from engine.families.sd1.network import LATENT_FORMAT, parameterization
 from engine.nn.unet import UNet
@@ -88,6 +88,8 @@ def _tensors(module: DiffusionModule) -> dict[str, Tensor]:
     found = {prefix + name: weight for prefix, part in parts.items() for name, weight in part.state_dict().items()}
     if isinstance(module.parameterization.prediction, VPrediction):
         found["v_pred"] = torch.zeros(0)
+    if network.config.head_channels is not None:
+        found[HEADS_MARKER] = torch.zeros(network.config.head_channels)
     return found
 
 
@@ -118,7 +120,7 @@ def _check(module: DiffusionModule, shapes: Mapping[str, tuple[int, ...]]) -> No
         if config != seen:
             raise ConfigError(
                 f"The {name} would be read as {seen}, but it is {config}.",
-                hint="Files do not tell numbers of heads: the U-Net has 8, the text encoder heads of width 64.",
+                hint="Files do not tell numbers of heads: the U-Net has 8 or sets head_channels, text heads are 64 wide.",
             )
 
 

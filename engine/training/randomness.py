@@ -54,5 +54,11 @@ class StepChance:
         drawn = torch.rand((self.total, *shape), generator=self._generator(purpose), device=self.device)
         return drawn[self.first : self.first + self.count]
 
+    def stratified(self, purpose: str) -> Tensor:
+        """Values in [0, 1), float32 [count]: one at random in each of `total` equal parts, so a step has no gaps."""
+        parts = torch.arange(self.total, device=self.device)
+        drawn = torch.rand(self.total, generator=self._generator(purpose), device=self.device)
+        return ((parts + drawn) / self.total)[self.first : self.first + self.count]
+
     def _generator(self, purpose: str) -> torch.Generator:
         return torch.Generator(self.device).manual_seed(derived_seed(self.seed, purpose, self.step))

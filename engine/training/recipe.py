@@ -8,6 +8,7 @@ from engine.training.adapters.fine_tune import CheckpointExportRecipe, FineTuneR
 from engine.training.adapters.lora_recipe import LoraExportRecipe, LoraRecipe
 from engine.training.adapters.textual_inversion import EmbeddingExportRecipe, TextualInversionRecipe
 from engine.training.autoencoder.recipe import AutoencoderRecipe
+from engine.training.caption_reader.recipe import CaptionReaderRecipe
 from engine.training.data.recipe import DataRecipe
 from engine.training.diffusion_recipe import DiffusionRecipe
 from engine.training.ema import EmaRecipe
@@ -22,7 +23,7 @@ from engine.training.validation import ValidationRecipe
 
 __all__ = ["ExportRecipe", "ModelRecipe", "PictureModelRecipe", "TrainingRecipe"]
 
-PictureModelRecipe = AutoencoderRecipe | PreviewDecoderRecipe | UpscalerRecipe
+PictureModelRecipe = AutoencoderRecipe | PreviewDecoderRecipe | UpscalerRecipe | CaptionReaderRecipe
 """What learns from pictures alone; such a model is validated, where a diffusion model draws samples."""
 
 ModelRecipe = DiffusionRecipe | LoraRecipe | TextualInversionRecipe | FineTuneRecipe | PictureModelRecipe

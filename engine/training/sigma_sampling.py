@@ -15,6 +15,8 @@ from engine.training.randomness import StepChance
 __all__ = ["DiscreteSampling", "LogNormalSampling", "LogitNormalSampling", "SigmaSampling", "UniformSampling"]
 
 _PURPOSE = "sigma"
+_MARGIN = 1e-6
+"""Shares beyond which a normal value would not be finite."""
 
 
 class SigmaSampling(Protocol):
@@ -27,15 +29,24 @@ class SigmaSampling(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LogNormalSampling:
-    """log(sigma) is normal. Source: Karras et al. 2022, arXiv:2206.00364, table 1."""
+    """log(sigma) is normal. Source: Karras et al. 2022, arXiv:2206.00364, table 1.
+
+    is_stratified: every step has its share of every level, which steadies the gradient of small batches.
+    Source: Kingma et al. 2021, arXiv:2107.00630, appendix I.1.
+    """
 
     kind: Literal["log_normal"]
     mean: float = -1.2
     std: float = 1.2
+    is_stratified: bool = False
 
     def draw(self, chance: StepChance, table: SigmaTable) -> Tensor:
-        """Levels of any size; the table does not bound them."""
-        return (chance.normal(_PURPOSE, ()) * self.std + self.mean).exp()
+        """Levels within the table's bounds."""
+        if self.is_stratified:
+            normal = torch.special.ndtri(chance.stratified(_PURPOSE).clamp(_MARGIN, 1.0 - _MARGIN))
+        else:
+            normal = chance.normal(_PURPOSE, ())
+        return (normal * self.std + self.mean).exp().clamp(table.sigma_min, table.sigma_max)
 
 
 @dataclass(frozen=True, slots=True)

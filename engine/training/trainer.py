@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from engine.core.digest import digest_value
 from engine.training.checkpoints import TrainingState, newest_state
 from engine.training.config.error import ConfigError
 from engine.training.config.resolve import to_plain
@@ -221,7 +222,9 @@ def _open_data(recipe: TrainingRecipe, module: Module, root: Path, device: torch
     if isinstance(stage, AutoencoderStage):
         stage.to(device)
         form = stage.latent_format
-        encoder = AutoencoderEncoder(stage.autoencoder, stage.digest, form.scale, form.shift, stage.recipe.samples)
+        dtype = _dtype(recipe, device)
+        digest = digest_value([stage.digest, str(dtype)])
+        encoder = AutoencoderEncoder(stage.autoencoder, digest, form.scale, form.shift, stage.recipe.samples, dtype)
 
     def progress(title: str, num_done: int, num_total: int) -> None:
         hooks.show(f"{title}  {num_done}/{num_total}")

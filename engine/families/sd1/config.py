@@ -12,10 +12,13 @@ from engine.nn.autoencoder import AutoencoderConfig
 from engine.nn.text_transformer import TextConfig
 from engine.nn.unet import UNetConfig
 
-__all__ = ["Sd1Config", "read_config"]
+__all__ = ["HEADS_MARKER", "Sd1Config", "read_config"]
+
+HEADS_MARKER = "atelier.unet_head_channels"
+"""Key by which a file tells that the U-Net's heads are as wide as this tensor is long; published files have none."""
 
 _NUM_HEADS = 8
-"""Attention heads of the U-Net at every width; files do not tell."""
+"""Attention heads of the U-Net at every width, where no marker says otherwise."""
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -34,9 +37,14 @@ class Sd1Config:
 
 def read_config(shapes: Shapes, unet_prefix: str, text_prefix: str) -> Sd1Config | None:
     """Sizes of all parts; None when there is no U-Net of this family."""
-    unet = read_unet_config(shapes, unet_prefix, None, _NUM_HEADS)
+    unet = read_unet_config(shapes, unet_prefix, _head_channels(shapes), _NUM_HEADS)
     if unet is None:
         return None
     text = read_clip_config(shapes, text_prefix, CLIP_L)
     autoencoder = autoencoder_config(shapes, "first_stage_model.")
     return Sd1Config(unet, unet_prefix, text, text_prefix, autoencoder, "v_pred" in shapes)
+
+
+def _head_channels(shapes: Shapes) -> int | None:
+    marker = shapes.get(HEADS_MARKER, ())
+    return marker[0] if len(marker) == 1 and marker[0] else None

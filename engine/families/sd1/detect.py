@@ -15,6 +15,7 @@ FAMILY = "sd1"
 
 _TEXT_PREFIXES = ("cond_stage_model.transformer.text_model.", "cond_stage_model.transformer.")
 _CONTEXT_WIDTH = 768
+_MAX_INPUT_BLOCKS = 16
 
 
 def detect(shapes: Mapping[str, tuple[int, ...]]) -> FamilyMatch | None:
@@ -26,7 +27,7 @@ def detect(shapes: Mapping[str, tuple[int, ...]]) -> FamilyMatch | None:
     prefix = unet_prefix(shapes)
     if prefix is None:
         return None
-    projection = shapes.get(f"{prefix}input_blocks.1.1.proj_in.weight", ())
+    projection = _first_projection(shapes, prefix)
     has_labels = any(key.startswith(f"{prefix}label_emb.") for key in shapes)
     if len(projection) != 4 or has_labels or any(".time_stack." in key for key in shapes):
         return None
@@ -46,3 +47,9 @@ def _text_fits(config: Sd1Config, shapes: Mapping[str, tuple[int, ...]]) -> bool
         return config.text.width == config.unet.context_width
     has_other_text = any(key.startswith(("cond_stage_model.", "conditioner.")) for key in shapes)
     return not has_other_text and config.unet.context_width == _CONTEXT_WIDTH
+
+
+def _first_projection(shapes: Mapping[str, tuple[int, ...]], prefix: str) -> tuple[int, ...]:
+    """Shape of the projection into the first transformer; small networks have none at the finest level."""
+    keys = (f"{prefix}input_blocks.{number}.1.proj_in.weight" for number in range(1, _MAX_INPUT_BLOCKS))
+    return next((shapes[key] for key in keys if key in shapes), ())

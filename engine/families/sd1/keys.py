@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+
+from engine.families.sd1.config import HEADS_MARKER
 from engine.families.unet.keys import HARMLESS_KEYS as HARMLESS_UNET_KEYS
 from engine.families.unet.keys import harmless_text_keys
 
@@ -9,5 +12,10 @@ __all__ = ["HARMLESS_KEYS", "TEXT_PREFIX"]
 
 TEXT_PREFIX = "cond_stage_model.transformer."
 
-HARMLESS_KEYS = (*HARMLESS_UNET_KEYS, *harmless_text_keys(TEXT_PREFIX), r"cond_stage_model\.logit_scale")
-"""Beside what no U-Net's file uses: position numbers, the temperature of contrastive training."""
+HARMLESS_KEYS = (
+    *HARMLESS_UNET_KEYS,
+    *harmless_text_keys(TEXT_PREFIX),
+    r"cond_stage_model\.logit_scale",
+    re.escape(HEADS_MARKER),
+)
+"""Beside what no U-Net's file uses: position numbers, the temperature of contrastive training, our own marker."""

@@ -40,8 +40,8 @@ class AutoencoderRecipe:
     input_key: str = "image"
 
     def __post_init__(self) -> None:
-        if self.channels < 1 or self.channels % 32:
-            raise ValueError("channels must be a multiple of 32")
+        if self.channels < 1 or self.channels % 16:
+            raise ValueError("channels must be a multiple of 16")
         if not self.channel_mult or min(self.channel_mult) < 1:
             raise ValueError("channel_mult needs a positive number for each level")
         if self.first_weights == "mosaic" and self.latent_channels < 3:

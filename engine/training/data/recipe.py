@@ -10,6 +10,7 @@ import torch
 from engine.training.data.batches import Batches
 from engine.training.data.image_folder import ImageFolderRecipe
 from engine.training.data.latent_cache import LatentCacheRecipe
+from engine.training.data.postcard_captions import PostcardCaptionsRecipe
 from engine.training.data.postcards_source import PostcardsRecipe
 from engine.training.data.reports import DataError, DataReports
 from engine.training.data.shards import ShardsRecipe
@@ -20,7 +21,13 @@ from engine.training.data.torchvision_sets import Cifar10Recipe, MnistRecipe
 __all__ = ["Data", "DataRecipe", "SourceRecipe"]
 
 SourceRecipe: TypeAlias = (
-    ImageFolderRecipe | ShardsRecipe | MnistRecipe | Cifar10Recipe | SyntheticRecipe | PostcardsRecipe
+    ImageFolderRecipe
+    | ShardsRecipe
+    | MnistRecipe
+    | Cifar10Recipe
+    | SyntheticRecipe
+    | PostcardsRecipe
+    | PostcardCaptionsRecipe
 )
 """Every kind of source."""
 

@@ -70,6 +70,19 @@ def test_log_normal_levels_have_the_given_mean_and_deviation_of_their_logarithm(
     assert float(logs.std()) == pytest.approx(1.2, abs=0.03)
 
 
+def test_stratified_levels_leave_no_gap_in_a_step() -> None:
+    sampling = LogNormalSampling("log_normal", mean=0.5, std=1.0, is_stratified=True)
+    normal = sampling.draw(chance(8), EdmSigmaTable()).log().sub(0.5)
+    shares = torch.special.ndtr(normal).mul(8).floor().sort().values
+    assert shares.tolist() == list(range(8))
+
+
+def test_levels_beyond_the_table_become_its_ends() -> None:
+    table = DiscreteTable().build()
+    drawn = LogNormalSampling("log_normal", mean=2.0, std=3.0).draw(chance(1000), table)
+    assert (float(drawn.min()), float(drawn.max())) == (table.sigma_min, table.sigma_max)
+
+
 def test_discrete_levels_are_those_of_the_table_equally_often() -> None:
     table = DiscreteTable(num_steps=10).build()
     drawn = DiscreteSampling("discrete").draw(chance(20_000), table)
