@@ -17,6 +17,7 @@ COMMANDS = {
     "nodes": "list the node types, or describe one",
     "train": "train a model from a recipe, or go on with a run",
     "evaluate": "judge a model of postcards on held-out prompts, as a table",
+    "watermark": "look for the invisible watermark in picture files",
     "doctor": "show versions, device, memory and folders, and what is missing",
     "test": "run all tests",
     "bench": "run the benchmarks and print their figures as a table",

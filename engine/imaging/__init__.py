@@ -28,6 +28,7 @@ from engine.imaging.shape import (
 )
 from engine.imaging.slerp import slerp
 from engine.imaging.svg import svg_with_metadata
+from engine.imaging.watermark import STABILITY_MESSAGE, compare_watermark, embed_watermark, message_bits
 
 __all__ = [
     "BLEND_MODES",
@@ -36,10 +37,12 @@ __all__ = [
     "PIXELS_PER_CELL",
     "PORTER_DUFF_MODES",
     "RESIZE_METHODS",
+    "STABILITY_MESSAGE",
     "bayer_matrix",
     "blend",
     "blur",
     "center_crop_to_aspect",
+    "compare_watermark",
     "compress_like_key_frame",
     "convolve_reflected",
     "decode_channel",
@@ -47,6 +50,7 @@ __all__ = [
     "dilate",
     "dilate_cross",
     "draw_losses",
+    "embed_watermark",
     "encode_animated_png",
     "encode_animated_webp",
     "encode_png",
@@ -59,6 +63,7 @@ __all__ = [
     "mask_batch",
     "match_channels",
     "match_latent",
+    "message_bits",
     "metadata_entries",
     "packed_rgb",
     "paste",

@@ -32,6 +32,7 @@ WITHOUT_MODEL = {
     "contact_sheet": {"contact_sheet": 1, "contact_sheet/frame_%batch_num%": 4},
     "animated_webp": {"day_to_night": 1, "day_to_night_apng": 1},
     "prompt_building": {},
+    "watermark_and_detect": {"watermark/marked": 1},
     "latent_maths": {"latents/mixed": 1},
     "picture_looks": {f"looks/{look}": 1 for look in ("poster", "pencil", "focus", "swapped", "wide", "grain")},
 }
@@ -142,6 +143,8 @@ def test_a_workflow_without_model_runs_and_saves_what_it_promises(name: str) -> 
     if name == "prompt_building":
         prompt = "a lighthouse on a rocky coast, oil on canvas, dark clouds, high waves"
         assert sorted(context.texts) == sorted([prompt, str(len(prompt)), "lighthouse"])
+    if name == "watermark_and_detect":
+        assert set(context.texts) == {"48 of 48 bits: very likely", "21 of 48 bits: none"}
 
 
 def test_the_text_workflow_starts_from_the_checkpoint_and_the_two_prompts() -> None:
