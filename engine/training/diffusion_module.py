@@ -20,9 +20,9 @@ __all__ = ["BuildsModule", "DiffusionModule", "build_diffusion_module"]
 
 
 class DiffusionModule(nn.Module):
-    """Keys: network.…, conditioner.embedders.N.…, first_stage.…
+    """Keys: network.…, conditioner.embedders.N.…, first_stage.…, places.…
 
-    seed: of everything random about a step.
+    seed: of everything random about a step. measurements: parts of the last loss, for logs.
     """
 
     def __init__(self, recipe: DiffusionRecipe, context: BuildContext) -> None:
@@ -35,6 +35,8 @@ class DiffusionModule(nn.Module):
         self.network = recipe.network.build(context)
         self.conditioner = recipe.conditioner.build(context)
         self.first_stage = recipe.first_stage.build(context)
+        self.places = None if recipe.places is None else recipe.places.build(self.network, context)
+        self.measurements: dict[str, Tensor] = {}
 
     @property
     def device(self) -> torch.device:
@@ -76,7 +78,7 @@ class DiffusionModule(nn.Module):
             with torch.autocast(source.device.type, enabled=False):
                 latent = self.first_stage.encode(source.float(), chance)
         inputs = self.conditioner(batch, chance)
-        return diffusion_loss(
+        loss = diffusion_loss(
             self.predict,
             self.parameterization,
             latent.float(),
@@ -86,6 +88,11 @@ class DiffusionModule(nn.Module):
             self.recipe.weighting,
             self.recipe.offset_noise,
         )
+        if self.places is None or self.recipe.places is None:
+            return loss
+        reading = self.places.loss(batch)
+        self.measurements = {"diffusion": loss.detach(), "places": reading.detach()}
+        return loss + self.recipe.places.weight * reading
 
     def predict(self, x: Tensor, c_noise: Tensor, inputs: ConditionInputs) -> Tensor:
         """The network's raw output; an `engine.diffusion.parameterization.Network`."""

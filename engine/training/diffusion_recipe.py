@@ -9,6 +9,7 @@ from engine.training.conditioner import ConditionerRecipe
 from engine.training.first_stage import AutoencoderStageRecipe, IdentityStageRecipe
 from engine.training.networks.unet import UNetRecipe
 from engine.training.parameterization import ParameterizationRecipe
+from engine.training.place_reading import PlaceReadingRecipe
 from engine.training.sigma_sampling import DiscreteSampling, LogitNormalSampling, LogNormalSampling, UniformSampling
 from engine.training.weighting import (
     EdmWeighting,
@@ -28,7 +29,7 @@ WeightingRecipe = UnitWeighting | EpsWeighting | VWeighting | EdmWeighting | Min
 class DiffusionRecipe:
     """input_key: the picture to encode; a batch that holds `latent` (network scale) is not encoded.
 
-    offset_noise: see `engine.training.loss.diffusion_loss`.
+    offset_noise: see `engine.training.loss.diffusion_loss`. places: a second task; None for none.
     """
 
     kind: Literal["diffusion"]
@@ -40,3 +41,4 @@ class DiffusionRecipe:
     first_stage: IdentityStageRecipe | AutoencoderStageRecipe = field(default_factory=IdentityStageRecipe)
     input_key: str = "image"
     offset_noise: float = 0.0
+    places: PlaceReadingRecipe | None = None

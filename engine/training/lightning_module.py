@@ -197,8 +197,8 @@ class TrainingRun(pl.LightningModule):
         rate = self.recipe.optimizer.rate(self.step - 1, self.recipe.trainer.max_steps)
         reading = self._meter.read(self.step, loss, rate)
         if self._metrics is not None:
-            parts = self.module.measurements if isinstance(self.module, PictureModule) else {}
-            self._metrics.write(self.step, {**reading.metrics, **{name: float(part) for name, part in parts.items()}})
+            parts = {name: float(part) for name, part in self.module.measurements.items()}
+            self._metrics.write(self.step, {**reading.metrics, **parts})
             self.hooks.show(reading.line)
 
     def averaged(self) -> AbstractContextManager[None]:

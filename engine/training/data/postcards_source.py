@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import torch
+
 from engine.core.digest import digest_bytes, digest_value
 from engine.training.config.resolve import to_plain
 from engine.training.data.collate import Example
@@ -12,6 +14,7 @@ from engine.training.data.pictures import to_pixels
 from engine.training.data.place import Place
 from engine.training.data.source import OpenContext, item_chance
 from engine.training.postcards import Scene, caption_of, render, scene_at
+from engine.training.postcards.place_map import place_map
 from engine.training.postcards.vocabulary import KINDS, STYLES
 
 __all__ = ["PostcardsRecipe", "PostcardsSource"]
@@ -22,7 +25,8 @@ _NUM_PROBES = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PostcardsRecipe:
-    """Illustrated scenes with captions, `image` [3 size size] and `text`.
+    """Illustrated scenes with captions, `image` [3 size size] and `text`; `places`, what is where
+    (`engine.training.postcards.place_map`).
 
     split: "train", or "held_out" for scenes that no training run sees.
     seed: which series of scenes; not the run's, so that runs with other seeds share a cache of latents.
@@ -72,7 +76,7 @@ class PostcardsSource:
         is_plain = chance.stream("plain").happens(self._recipe.plain_captions)
         paraphrase = 0 if is_plain else 1 + chance.stream("paraphrase").below(_NUM_PARAPHRASES)
         example: dict[str, Any] = {"image": to_pixels(render(scene, self._recipe.size))}
-        return {**example, "text": caption_of(scene, paraphrase).text}
+        return {**example, "text": caption_of(scene, paraphrase).text, "places": torch.from_numpy(place_map(scene))}
 
     def captions(self, place: Place, num_captions: int) -> tuple[str, ...]:
         """The plain caption and paraphrases of it, without repetitions."""

@@ -63,7 +63,7 @@ def test_a_text_encoder_learns_to_read_a_batch() -> None:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    assert losses[-1] < 0.05 * losses[0]
+    assert losses[-1] < 0.15 * losses[0]
     assert set(module.exported()) == {f"{name}" for name in module.network.state_dict()}
 
 
