@@ -1,0 +1,51 @@
+/** What part of the world is on the screen. `x`, `y` is the world point at the top left corner of the canvas. */
+
+import type { Point, Rect } from "./shapes";
+
+export interface Viewport extends Point {
+  readonly zoom: number;
+}
+export interface Size {
+  readonly width: number;
+  readonly height: number;
+}
+
+export const MIN_ZOOM = 0.04;
+export const MAX_ZOOM = 4;
+
+export function toWorld(viewport: Viewport, screen: Point): Point {
+  return { x: viewport.x + screen.x / viewport.zoom, y: viewport.y + screen.y / viewport.zoom };
+}
+
+export function toScreen(viewport: Viewport, world: Point): Point {
+  return { x: (world.x - viewport.x) * viewport.zoom, y: (world.y - viewport.y) * viewport.zoom };
+}
+
+/** The part of the world a canvas of `size` pixels shows. */
+export function visibleRect(viewport: Viewport, size: Size): Rect {
+  return { x: viewport.x, y: viewport.y, width: size.width / viewport.zoom, height: size.height / viewport.zoom };
+}
+
+/** Moves the picture by screen pixels. */
+export function panned(viewport: Viewport, dx: number, dy: number): Viewport {
+  return { ...viewport, x: viewport.x - dx / viewport.zoom, y: viewport.y - dy / viewport.zoom };
+}
+
+/** Zooms so that the world point under `screen` stays there. */
+export function zoomedAt(viewport: Viewport, screen: Point, factor: number): Viewport {
+  const zoom = Math.min(MAX_ZOOM, Math.max(MIN_ZOOM, viewport.zoom * factor));
+  const at = toWorld(viewport, screen);
+  return { x: at.x - screen.x / zoom, y: at.y - screen.y / zoom, zoom };
+}
+
+/** Shows all of `rect` in the middle, at most at zoom 1, with `margin` pixels around. */
+export function fitted(rect: Rect, size: Size, margin = 40): Viewport {
+  const room = { width: Math.max(1, size.width - 2 * margin), height: Math.max(1, size.height - 2 * margin) };
+  const wanted = Math.min(room.width / Math.max(1, rect.width), room.height / Math.max(1, rect.height), 1);
+  const zoom = Math.max(MIN_ZOOM, wanted);
+  return {
+    x: rect.x + rect.width / 2 - size.width / 2 / zoom,
+    y: rect.y + rect.height / 2 - size.height / 2 / zoom,
+    zoom,
+  };
+}
