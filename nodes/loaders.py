@@ -5,9 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from engine.api import Clip, Context, Model, ModelFile, NodeError, Options, Vae, node
+import yaml
 
-__all__ = ["load_checkpoint", "load_clip", "load_clip_pair", "load_diffusion_model", "load_vae"]
+from engine.api import Clip, Context, Model, ModelFile, NodeError, Options, Vae, diffusion, node
+
+__all__ = [
+    "load_checkpoint",
+    "load_checkpoint_with_config",
+    "load_clip",
+    "load_clip_pair",
+    "load_diffusers_folder",
+    "load_diffusion_model",
+    "load_vae",
+]
 
 _TINY_AUTOENCODERS = ("taesd", "taesdxl", "taesd3", "taef1")
 _PIXEL_SPACE = "pixel_space"
@@ -21,6 +31,34 @@ _SUFFIXES = (".safetensors", ".pth")
 def load_checkpoint(ckpt_name: Annotated[str, ModelFile("checkpoints")], ctx: Context) -> tuple[Model, Clip, Vae]:
     """The diffusion network, text encoder and autoencoder of a checkpoint file. A part the file lacks is empty."""
     return ctx.models.open_checkpoint(ctx.model_path("checkpoints", ckpt_name))
+
+
+@node(
+    "CheckpointLoader",
+    title="Load Checkpoint With Config (DEPRECATED)",
+    category="advanced/loaders",
+    deprecated=True,
+    lane="io",
+)
+def load_checkpoint_with_config(
+    config_name: Annotated[str, ModelFile("configs")], ckpt_name: Annotated[str, ModelFile("checkpoints")], ctx: Context
+) -> tuple[Model, Clip, Vae]:
+    """As Load Checkpoint. Of the configuration only the prediction is followed; all else the file tells by itself."""
+    model, clip, vae = ctx.models.open_checkpoint(ctx.model_path("checkpoints", ckpt_name))
+    prediction = _stated_prediction(ctx.model_path("configs", config_name))
+    if prediction is None or model is None:
+        return model, clip, vae
+    return (
+        model.with_parameterization(diffusion.discrete_parameterization(prediction, is_zero_terminal=False)),
+        clip,
+        vae,
+    )
+
+
+@node("DiffusersLoader", category="advanced/loaders/deprecated", lane="io")
+def load_diffusers_folder(model_path: Annotated[str, ModelFile("diffusers")], ctx: Context) -> tuple[Model, Clip, Vae]:
+    """Network, text encoders and autoencoder of a folder saved by diffusers; its scheduler tells the prediction."""
+    return ctx.models.open_diffusers_folder(ctx.model_path("diffusers", model_path))
 
 
 @node("UNETLoader", title="Load Diffusion Model", category="advanced/loaders", lane="io")
@@ -99,6 +137,16 @@ def _unknown_type(asked: str, known: str) -> NodeError:
     return NodeError(
         f"Text encoders of type {asked!r} cannot be loaded.", code="unknown_type", hint=f"Use {known}.", input="type"
     )
+
+
+def _stated_prediction(path: Path) -> str | None:
+    """What a configuration of the first Stable Diffusion scripts says the network predicts."""
+    try:
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise NodeError(f"{path.name} is not a YAML file: {error}", code="bad_config", input="config_name") from error
+    params = ((config or {}).get("model") or {}).get("params") or {}
+    return {"v": "v_prediction", "eps": "eps"}.get(params.get("parameterization"))
 
 
 def _tiny_part(ctx: Context, name: str, part: str) -> Path:

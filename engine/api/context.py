@@ -91,6 +91,10 @@ class ModelLibrary(Protocol):
         """The tiny autoencoder of an encoder file and a decoder file. Raises CheckpointError."""
         ...
 
+    def open_diffusers_folder(self, folder: Path) -> tuple[Any, Any, Any]:
+        """(MODEL, CLIP, VAE) of a folder saved by diffusers. Raises CheckpointError."""
+        ...
+
     def open_adapter(self, path: Path) -> Adapter:
         """The adapter (LoRA or kin) of a file. Raises CheckpointError."""
         ...
@@ -131,6 +135,10 @@ class ModelLibrary(Protocol):
 
 class Context(Protocol):
     """What a running node may ask of the engine. A parameter annotated `Context` receives it."""
+
+    def content_digest(self, path: Path) -> str:
+        """SHA-256 of a weight file, 64 hexadecimal digits, computed once for each version. Raises CheckpointError."""
+        ...
 
     @property
     def job_id(self) -> str:

@@ -15,6 +15,7 @@ COMMANDS = {
     "run": "run a workflow or prompt file and print the paths of its outputs",
     "validate": "check a workflow or prompt file without running it",
     "nodes": "list the node types, or describe one",
+    "models": "list, describe, hash or convert weight files",
     "train": "train a model from a recipe, or go on with a run",
     "evaluate": "judge a model of postcards on held-out prompts, as a table",
     "watermark": "look for the invisible watermark in picture files",

@@ -140,6 +140,14 @@ class ModelStore:
     def hold_adapter(self, tensors: Mapping[str, torch.Tensor]) -> AdapterFile:
         """The adapter of tensors in memory, by the keys a file would have. Raises CheckpointError."""
         return open_adapter("The LoRA", HeldTensors(tensors))
+    def open_diffusers_folder(self, folder: Path) -> tuple[Any, Any, Any]:
+        """(MODEL, CLIP, VAE) of a folder saved by diffusers; a part it lacks is None. Raises CheckpointError."""
+        found = read_diffusers_folder(folder)
+        model = self.open_diffusion_model(found.network)
+        clip = self.open_text_encoders(found.texts) if found.texts else None
+        vae = None if found.vae is None else self.open_vae(found.vae)
+        return model.with_parameterization(found.parameterization(model.parameterization)), clip, vae
+
 
     def checkpoint_file(
         self,

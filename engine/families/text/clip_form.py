@@ -63,7 +63,8 @@ class ClipKind:
     """What files do not tell about an encoder, and how its family uses it.
 
     key: its name in token batches. default_layer: layer whose output the network sees, counted from the end.
-    norms_hidden: whether that goes through the final norm.
+    norms_hidden: whether that goes through the final norm. num_layers: of the published encoder, if files are about
+    from which the layers behind the default one were cut.
     """
 
     key: str
@@ -72,12 +73,18 @@ class ClipKind:
     default_layer: int = -1
     norms_hidden: bool = True
     adapter_names: TextNames = NO_NAMES
+    num_layers: int | None = None
+
+    def default_layer_of(self, num_layers: int) -> int:
+        """`default_layer` in a file that has so many: diffusers leaves out the layer that is never reached."""
+        is_cut = self.num_layers is not None and num_layers == self.num_layers - 1
+        return self.default_layer + 1 if is_cut else self.default_layer
 
 
 CLIP_L = ClipKind("l", ChunkForm(), "quick_gelu")
 """OpenAI's ViT-L/14. Source: Radford et al. 2021, arXiv:2103.00020."""
 
-CLIP_H = ClipKind("h", ChunkForm(padding=OPEN_CLIP_PADDING), "gelu", default_layer=-2)
+CLIP_H = ClipKind("h", ChunkForm(padding=OPEN_CLIP_PADDING), "gelu", default_layer=-2, num_layers=24)
 """OpenCLIP's ViT-H/14. Source: Cherti et al. 2022, arXiv:2212.07143."""
 
 CLIP_G = ClipKind(

@@ -47,7 +47,7 @@ def open_clip_part(
         services.text,
         digest,
         adapter_names=kind.adapter_names,
-        default_layer=kind.default_layer,
+        default_layer=kind.default_layer_of(config.num_layers),
     )
     return encoder, reader
 
