@@ -1,16 +1,10 @@
-"""Runs stored reference prompts through node functions and the batcher, and compares the latents.
-
-The checkpoint is synthesized once into pytest's cache folder: 4 GB, about a minute. Text-encoder weights are stored in
-half precision, as the reference held them when it made the latents; everything else is single precision.
-"""
+"""Runs stored reference prompts through node functions and the batcher, and compares the latents."""
 
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import inspect
 import json
-import os
 import pkgutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -29,12 +23,11 @@ from engine.memory.device import cpu_device
 from engine.memory.network import NetworkHost
 from engine.worker.batcher import Batcher, Forward
 
-__all__ = ["CASES", "GoldenRunner", "definitions", "ensure_checkpoint", "relative_error", "runnable", "stored_latent"]
+__all__ = ["CASES", "GoldenRunner", "definitions", "relative_error", "runnable", "stored_latent"]
 
 DATA = Path(__file__).parents[1] / "data"
 GOLDENS = DATA / "reference" / "goldens"
 CASES: Mapping[str, Any] = json.loads((GOLDENS / "sd15_cases.json").read_text(encoding="utf-8"))
-CHECKPOINT = "sd15_s0_fp32.safetensors"
 BUDGET_BYTES = 6 << 30
 
 
@@ -79,25 +72,6 @@ def stored_latent(case: str) -> np.ndarray:
 def relative_error(ours: torch.Tensor, stored: np.ndarray) -> float:
     """‖ours - stored‖ / ‖stored‖."""
     return float(np.linalg.norm(ours.numpy() - stored) / np.linalg.norm(stored))
-
-
-def ensure_checkpoint(folder: Path) -> Path:
-    """The synthetic SD 1.5 file in `folder`, made when it is missing."""
-    path = folder / CHECKPOINT
-    if path.exists():
-        return path
-    source = importlib.util.spec_from_file_location("synthesize", DATA / "layouts" / "synthesize.py")
-    synthesize = importlib.util.module_from_spec(source)
-    source.loader.exec_module(synthesize)
-    layout = synthesize.load_layout("sd15")
-    tensors = {
-        key: ("F16" if key.startswith("cond_stage_model.") and dtype == "F32" else dtype, list(shape))
-        for key, (dtype, shape) in layout["tensors"].items()
-    }
-    unfinished = path.with_suffix(".part")
-    synthesize.write_safetensors(unfinished, layout, tensors, 0, {})
-    os.replace(unfinished, path)
-    return path
 
 
 @dataclass

@@ -5,8 +5,6 @@ Half-precision files of 2.6 to 7 GB are made once in pytest's cache folder; both
 
 from __future__ import annotations
 
-import importlib.util
-import os
 import warnings
 from pathlib import Path
 
@@ -18,6 +16,7 @@ from torch import nn
 from engine.families.text.clip_pair import ClipPair
 from engine.families.unet.diffusers_form import published_names
 from engine.weights.checkpoint import Checkpoint, open_checkpoint
+from tests.parity.full_size_files import full_size_folder, half_precision_checkpoint
 from tests.tiny_sd1 import host_with, store_on
 
 with warnings.catch_warnings():
@@ -27,7 +26,6 @@ with warnings.catch_warnings():
 
 pytestmark = [pytest.mark.thorough, pytest.mark.timeout(3600)]
 
-SYNTHESIZE = Path(__file__).parents[1] / "data" / "layouts" / "synthesize.py"
 TOLERANCE = 1e-4
 BUDGET_BYTES = 6 << 30
 TEXT = "a lighthouse on a cliff, oil painting"
@@ -56,19 +54,7 @@ OPEN_CLIP = {
 
 @pytest.fixture(scope="module", params=NETWORKS)
 def path(request: pytest.FixtureRequest, pytestconfig: pytest.Config) -> Path:
-    name = request.param
-    found = pytestconfig.cache.mkdir("full-size-checkpoints") / f"{name}_s0_fp16.safetensors"
-    if not found.exists():
-        spec = importlib.util.spec_from_file_location("synthesize", SYNTHESIZE)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        layout = module.load_layout(name)
-        partial = found.with_suffix(f".{os.getpid()}")
-        module.write_safetensors(str(partial), layout, module.select(layout, "F16", None, None), 0, None)
-        partial.replace(found)
-    return found
+    return half_precision_checkpoint(full_size_folder(pytestconfig), request.param)
 
 
 def name_of(path: Path) -> str:

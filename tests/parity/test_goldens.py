@@ -8,7 +8,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tests.parity.golden_runner import CASES, GoldenRunner, ensure_checkpoint, relative_error, runnable, stored_latent
+from tests.parity.full_size_files import full_size_folder, golden_checkpoint
+from tests.parity.golden_runner import CASES, GoldenRunner, relative_error, runnable, stored_latent
 
 TOLERANCE = 2e-5
 """The reference differs from itself by 1.4e-6 with another attention kernel."""
@@ -48,9 +49,7 @@ Results = dict[str, "torch.Tensor | BaseException"]
 
 @pytest.fixture(scope="module")
 def runner(pytestconfig: pytest.Config) -> GoldenRunner:
-    folder = pytestconfig.cache.mkdir("golden-checkpoints")
-    ensure_checkpoint(folder)
-    return GoldenRunner(folder)
+    return GoldenRunner(golden_checkpoint(full_size_folder(pytestconfig)).parent)
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,7 @@ def randomised(network: nn.Module, seed: int = 0) -> nn.Module:
     with torch.no_grad():
         for name, weight in network.named_parameters():
             is_norm = weight.ndim == 1 and name.endswith("weight")
-            scale = 0.1 if weight.ndim == 1 else weight[0].numel() ** -0.5
+            scale = 0.1 if weight.ndim < 2 else weight[0].numel() ** -0.5
             weight.copy_(torch.randn(weight.shape, generator=generator) * scale + float(is_norm))
     return network.eval().requires_grad_(False)
 

@@ -1,13 +1,10 @@
 """A full-size Stable Diffusion 1.5 file (2 GB, half precision): memory, and agreement with diffusers.
 
-The file is synthesized once into pytest's cache folder. Each picture is made in a process of its own, so that the peak
-of memory is that picture's.
+Each picture is made in a process of its own, so that the peak of memory is that picture's.
 """
 
 from __future__ import annotations
 
-import importlib.util
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,8 +12,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.parity.full_size_files import full_size_folder, half_precision_checkpoint
+
 HERE = Path(__file__).parent
-SYNTHESIZE = HERE.parent / "data" / "layouts" / "synthesize.py"
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -25,18 +23,7 @@ Result = dict[str, torch.Tensor]
 
 @pytest.fixture(scope="module")
 def checkpoint(pytestconfig: pytest.Config) -> Path:
-    path = pytestconfig.cache.mkdir("full-size-checkpoints") / "sd15_s0_fp16.safetensors"
-    if not path.exists():
-        spec = importlib.util.spec_from_file_location("synthesize", SYNTHESIZE)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        layout = module.load_layout("sd15")
-        partial = path.with_suffix(f".{os.getpid()}")
-        module.write_safetensors(str(partial), layout, module.select(layout, "F16", None, None), 0, None)
-        partial.replace(path)
-    return path
+    return half_precision_checkpoint(full_size_folder(pytestconfig), "sd15")
 
 
 def make(who: str, checkpoint: Path, folder: Path) -> Result:

@@ -15,6 +15,7 @@ import aiohttp
 import pytest
 
 from engine.core.ids import JobId
+from engine.server.records import TERMINAL_STATES
 from tests.server_harness import Server, running, settings_in, toy, write
 
 
@@ -56,7 +57,7 @@ def upload() -> aiohttp.FormData:
 
 
 async def until(server: Server, job: str, state: str) -> None:
-    while (await server.call("GET", f"/jobs/{job}"))[1]["state"] != state:
+    while (await server.call("GET", f"/jobs/{job}"))[1]["state"] not in (state, *TERMINAL_STATES):
         await asyncio.sleep(0.02)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 from engine_thread import EngineThread, folders_below
 from PIL import Image
@@ -79,8 +77,10 @@ def test_a_lora_is_trained_saved_drawn_and_painted_with_in_one_graph(running: En
 
 def test_a_training_is_cancelled_between_its_steps(running: EngineThread) -> None:
     async def run(engine):
-        submission = await engine.submit(JobRequest(graph(steps=100000)))
-        await asyncio.sleep(3)
+        with engine.subscribe(lambda item: getattr(item, "kind", "") == "node_progress") as progress:
+            submission = await engine.submit(JobRequest(graph(steps=100000)))
+            while (step := (await progress.get()).data)["node"] != "4" or step["value"] < 2:
+                pass
         await engine.cancel(submission.job.id)
         return await engine.wait(submission.job.id, with_documents=True)
 

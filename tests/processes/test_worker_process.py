@@ -368,8 +368,7 @@ def test_saved_files_are_placed_before_the_node_finishes(start, settings):
     assert staged.read_bytes() == b"hello"
 
 
-@pytest.mark.parametrize("farewell", [[Shutdown()], []], ids=["shutdown", "end of input"])
-def test_a_costly_value_survives_a_restart_although_the_disk_was_busy_when_the_worker_was_told_to_end(start, farewell):
+def test_a_costly_value_survives_a_restart_although_the_disk_was_busy_when_the_worker_was_told_to_end(start):
     prompt = {"1": constant("Costly", value=41), "2": constant("Show", value=["1", 0])}
     busy = {str(number): constant("SlowDisk", number=number) for number in range(NUM_IO_THREADS)}
     first = start()
@@ -378,8 +377,7 @@ def test_a_costly_value_survives_a_restart_although_the_disk_was_busy_when_the_w
     for _ in busy:
         first.next(JobReport, job="busy", kind="node_started")
     assert first.run("a", prompt).ran == ["1", "2"]
-    for message in farewell:
-        first.send(message)
+    first.send(Shutdown())
     first.process.stdin.close()
     assert first.wait() == 0
     second = start()

@@ -36,7 +36,7 @@ def make_settings(root: Path, *packs: str, **changes: Any) -> Settings:
 
 
 class ServerThread:
-    """A real server with its real worker, on an event loop of its own."""
+    """A real server with its real worker, on an event loop of its own. Started means that a worker accepts jobs."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -49,7 +49,7 @@ class ServerThread:
 
     def start(self) -> ServerThread:
         self._thread.start()
-        assert self._ready.wait(60)
+        assert self._ready.wait(240)
         if self._failure is not None:
             raise self._failure
         return self
@@ -69,8 +69,12 @@ class ServerThread:
 
     async def _serve(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        async with running_server(self.settings) as (_, addresses):
+        async with running_server(self.settings) as (engine, addresses):
             self.address = addresses[0]
+            while not engine.is_ready:
+                if engine.services.workers.have_failed:
+                    raise RuntimeError("\n".join(item.text for item in engine.services.logs.entries()[-30:]))
+                await asyncio.sleep(0.02)
             self._ready.set()
             await self._stop.wait()
 

@@ -159,6 +159,20 @@ async def test_metadata_of_weight_files_is_shown_and_anything_else_is_404(client
     await client.get("/view_metadata/nothing", 404, params={"filename": "m.safetensors"})
 
 
+async def test_a_picture_with_plain_text_alone_tells_that_and_no_graph(client: Client, folders: Folders) -> None:
+    told = "a fox\nNegative prompt: blurry\nSteps: 20, Sampler: Euler a, CFG scale: 7, Seed: 1, Size: 8x8"
+    (folders.input / "kept").mkdir(exist_ok=True)
+    (folders.input / "kept" / "a.png").write_bytes(png(text={"parameters": told}))
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0x9286] = b"UNICODE\0" + told.encode("utf-16-be")
+    Image.new("RGB", (8, 8)).save(folders.output / "a.jpg", exif=exif)
+    where = {"filename": "a.png", "subfolder": "kept"}
+    assert await client.get("/view_metadata/input", params=where) == {"parameters": told}
+    assert await client.get("/view_metadata/output", params={"filename": "a.jpg"}) == {"parameters": told}
+    for name in ("", "none.png", "../a.jpg", "/a.jpg"):
+        await client.get("/view_metadata/output", 404, params={"filename": name})
+
+
 # ------------------------------------------------------------------ models
 
 

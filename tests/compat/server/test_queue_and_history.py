@@ -98,7 +98,7 @@ async def test_memory_can_be_given_back_and_a_dropped_cache_runs_again(client: C
     entry = await client.run(prompt)
     assert "1" in entry["status"]["messages"][1][1]["nodes"]
     assert await client.post("/free", {"unload_models": True, "free_memory": True}) == b""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while "1" in (entry := await client.run(prompt))["status"]["messages"][1][1]["nodes"]:
         assert time.monotonic() < deadline
         await client.post("/free", {"free_memory": True})

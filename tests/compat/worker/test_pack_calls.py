@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 import time
 from typing import Any
 
@@ -29,10 +30,10 @@ async def test_a_handler_that_takes_too_long_is_ended_and_the_reply_says_so(sett
 
     calls = WebCalls(settings.folders)
     calls.add(RecordedRoute("GET", "/wait", wait, "slow"))
-    reply = await calls.answer(get("/wait", 0.1))
+    reply = await calls.answer(get("/wait", 0.5))
     assert (reply.request, reply.head["status"]) == (5, 504)
     assert json.loads(reply.body)["error"]["type"] == "pack_too_slow"
-    await asyncio.wait_for(ended.wait(), 10)
+    await asyncio.wait_for(ended.wait(), 60)
 
 
 async def test_a_stream_without_end_is_ended_at_its_time(settings: Settings) -> None:
@@ -65,7 +66,7 @@ def changed(settings: Settings, *functions: Any, timeout_s: float = 10.0) -> Pac
     host = Host(settings, prompt_handlers=[RecordedHandler(function, "pack") for function in functions])
     replies: list[Any] = []
     PackDesk(host).answer(CallPack(1, "submission", {}, b'{"prompt": {}}', timeout_s), replies.append)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not replies and time.monotonic() < deadline:
         time.sleep(0.01)
     return replies[0]
@@ -80,10 +81,17 @@ def test_job_handlers_see_what_the_ones_before_them_made_of_the_job(settings: Se
     assert reply.head == {"problems": []}
 
 
-def test_a_job_handler_that_is_too_slow_or_returns_nothing_is_skipped_and_named(settings: Settings) -> None:
-    reply = changed(settings, lambda data: data.clear(), lambda data: time.sleep(0.4), timeout_s=0.1)
+def test_a_job_handler_that_returns_nothing_is_skipped_and_named(settings: Settings) -> None:
+    reply = changed(settings, lambda data: data.clear())
     assert reply.body == b""
     assert reply.head["problems"] == [
-        "pack failed to look at the job: TypeError: it returned NoneType instead of the JSON it was given",
-        "pack did not look at the job in time; it goes on without.",
+        "pack failed to look at the job: TypeError: it returned NoneType instead of the JSON it was given"
     ]
+
+
+def test_a_job_handler_that_is_too_slow_is_skipped_and_named(settings: Settings) -> None:
+    released = threading.Event()
+    reply = changed(settings, lambda data: released.wait(60), timeout_s=0.1)
+    released.set()
+    assert reply.body == b""
+    assert reply.head["problems"] == ["pack did not look at the job in time; it goes on without."]

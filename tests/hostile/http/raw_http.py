@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 __all__ = ["raw_request", "raw_status"]
 
 
-async def raw_request(url: str, head: str, body: bytes = b"", timeout_s: float = 10.0) -> bytes:
+async def raw_request(url: str, head: str, body: bytes = b"", timeout_s: float = 60.0) -> bytes:
     """Send `head` (lines without the blank one) and `body`; everything that comes back until the server closes."""
     parts = urlsplit(url)
     reader, writer = await asyncio.open_connection(parts.hostname, parts.port)

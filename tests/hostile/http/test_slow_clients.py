@@ -43,7 +43,7 @@ async def rest_of(reader: asyncio.StreamReader) -> bytes:
 
 async def test_a_connection_that_sends_nothing_is_closed(server):
     async with connected(server) as (reader, _):
-        assert await asyncio.wait_for(rest_of(reader), 10) == b""
+        assert await asyncio.wait_for(rest_of(reader), 60) == b""
 
 
 async def test_a_head_that_arrives_byte_by_byte_is_cut_off(server):
@@ -63,21 +63,21 @@ async def test_a_second_head_that_never_ends_is_cut_off_too(server):
         writer.write(HEAD)
         assert (await reader.readuntil(b"\r\n")).startswith(b"HTTP/1.1 200")
         writer.write(HEAD[:-2])
-        assert b"HTTP/1.1" not in await asyncio.wait_for(rest_of(reader), 10)
+        assert b"HTTP/1.1" not in await asyncio.wait_for(rest_of(reader), 60)
 
 
 async def test_an_answer_may_take_longer_than_a_head(server):
     job = await server.submit(toy("Sleep", seconds=1.5))
-    status, record = await server.call("GET", f"/jobs/{job['id']}/wait?seconds=20")
+    status, record = await server.call("GET", f"/jobs/{job['id']}/wait?seconds=60")
     assert (status, record["state"]) == (200, "succeeded")
 
 
 async def test_a_websocket_that_says_nothing_stays_open(server):
     async with server.session.ws_connect(f"{server.url}/ws") as socket:
-        await socket.receive_json(timeout=5)
+        await socket.receive_json(timeout=60)
         await asyncio.sleep(1.5)
         job = await server.submit(toy("Show", text="a"))
-        while (await socket.receive_json(timeout=5))["data"].get("prompt_id") != job["id"]:
+        while (await socket.receive_json(timeout=60))["data"].get("prompt_id") != job["id"]:
             pass
 
 
@@ -89,7 +89,7 @@ async def test_connections_beyond_the_number_that_may_wait_are_closed_and_a_good
         ends = [asyncio.create_task(rest_of(reader)) for reader, _ in opened]
         done: set[asyncio.Task[bytes]] = set()
         while len(done) < 40:
-            done, _ = await asyncio.wait(ends, timeout=10, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(ends, timeout=60, return_when=asyncio.FIRST_COMPLETED)
             await asyncio.sleep(0.01)
         assert await server.call("GET", "/system/health") == (200, {"status": "ok"})
         for _, writer in opened:

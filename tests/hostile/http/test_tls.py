@@ -54,7 +54,7 @@ async def test_a_job_is_submitted_and_its_file_fetched_over_https(server, trust)
 
 async def test_a_socket_is_opened_over_https(server, trust):
     async with server.session.ws_connect(f"{server.url}/ws", headers=bearer(), ssl=trust) as socket:
-        assert (await socket.receive_json(timeout=10))["type"] == "status"
+        assert (await socket.receive_json(timeout=60))["type"] == "status"
 
 
 async def test_the_own_origin_is_that_of_https(server, trust):

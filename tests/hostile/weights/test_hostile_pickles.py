@@ -38,10 +38,10 @@ def archive(
 
 
 def refused(path: Path, folder: Path, **options: bool) -> CheckpointError:
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(CheckpointError) as caught:
         open_checkpoint(path, ConversionPolicy(folder / "converted", **options))
-    assert time.perf_counter() - started < 20
+    assert time.process_time() - started < 20
     return caught.value
 
 

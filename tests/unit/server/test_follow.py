@@ -36,7 +36,7 @@ async def test_a_job_that_ends_while_its_past_is_read_ends_the_stream_once(tmp_p
             async for event in stream:
                 seen.append(event)
 
-        await asyncio.wait_for(drain(), 10)
+        await asyncio.wait_for(drain(), 60)
     assert [event.seq for event in seen] == list(range(1, len(seen) + 1))
     assert seen[-1].kind == "job_quarantined"
 

@@ -33,7 +33,7 @@ from engine.worker.pack_services import NoPackServices
 from engine.worker.value_sizes import size_of
 from tests.bundled_reports import single
 
-TIMEOUT_S = 30.0
+TIMEOUT_S = 90.0
 
 
 def make_folders(base: Path) -> Folders:

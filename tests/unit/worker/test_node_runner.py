@@ -466,7 +466,7 @@ def test_a_node_that_asks_is_cancelled(bench_of):
 
     bench = bench_of(loop)
     job = bench.lease({"1": constant("Loop")})
-    assert started.wait(10)
+    assert started.wait(60)
     bench.cancel(job)
     assert bench.wait_for(job).outcome == "cancelled"
 
@@ -482,7 +482,7 @@ def test_a_waiting_coroutine_is_cancelled_at_once(bench_of):
 
     bench = bench_of(sleep)
     job = bench.lease({"1": constant("Sleep")})
-    assert started.wait(10)
+    assert started.wait(60)
     bench.cancel(job)
     assert bench.wait_for(job).outcome == "cancelled"
 
@@ -493,12 +493,12 @@ def test_a_job_whose_node_finishes_after_the_cancel_is_cancelled_still(bench_of)
     @node("Slow", output=True)
     def slow() -> Int:
         started.set()
-        finish.wait(10)
+        finish.wait(60)
         return 1
 
     bench = bench_of(slow)
     job = bench.lease({"1": constant("Slow")})
-    assert started.wait(10)
+    assert started.wait(60)
     bench.cancel(job)
     finish.set()
     assert bench.wait_for(job).outcome == "cancelled"
@@ -521,7 +521,7 @@ def test_a_generator_node_is_closed_when_its_job_is_cancelled(bench_of):
 
     bench = bench_of(forever)
     job = bench.lease({"1": constant("Forever")})
-    assert started.wait(10)
+    assert started.wait(60)
     bench.cancel(job)
     assert bench.wait_for(job).outcome == "cancelled"
     assert closed.is_set()
@@ -538,7 +538,7 @@ def test_forwards_of_two_jobs_are_shared_unless_one_wants_to_be_alone(bench_of):
     @node("Hold", output=True, lane="device")
     def hold(turn: Int) -> Int:
         is_held.set()
-        release.wait(10)
+        release.wait(60)
         return turn
 
     @node("Sample", output=True)
@@ -554,7 +554,7 @@ def test_forwards_of_two_jobs_are_shared_unless_one_wants_to_be_alone(bench_of):
         is_held.clear()
         release.clear()
         bench.lease({"1": constant("Hold", turn=turn)})
-        assert is_held.wait(10)
+        assert is_held.wait(60)
         first = bench.lease({"1": constant("Sample", seed=turn)}, **more)
         second = bench.lease({"1": constant("Sample", seed=turn + 1)})
         bench.wait_until(lambda: bench.reports(second, "node_started"))
