@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from engine.api import Context, ExtraPngInfo, Image, NodeResult, PromptJson, Range, imaging, node
+from engine.api import Context, ExtraPngInfo, Image, NodeResult, PromptJson, Range, imaging, node, picture_entries
 
 __all__ = ["save_animated_png", "save_animated_webp"]
 
@@ -27,7 +27,7 @@ def save_animated_webp(
 ) -> NodeResult:
     """Save the batch as one animated WebP. With `lossless`, `quality` is the effort spent on size."""
     images = imaging.require_batch(images, "images")
-    entries = imaging.metadata_entries(prompt, extra_pnginfo) if ctx.metadata_enabled else ()
+    entries = picture_entries(ctx, prompt, extra_pnginfo, images.shape[2], images.shape[1])
     data = imaging.encode_animated_webp(
         images, fps, entries, lossless=lossless, quality=quality, method=_WEBP_EFFORT[method]
     )
@@ -54,7 +54,7 @@ def save_animated_png(
 ) -> NodeResult:
     """Save the batch as one animated PNG."""
     images = imaging.require_batch(images, "images")
-    entries = imaging.metadata_entries(prompt, extra_pnginfo) if ctx.metadata_enabled else ()
+    entries = picture_entries(ctx, prompt, extra_pnginfo, images.shape[2], images.shape[1])
     ctx.save_file(
         imaging.encode_animated_png(images, fps, entries, compress_level),
         prefix=filename_prefix,

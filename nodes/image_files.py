@@ -19,6 +19,7 @@ from engine.api import (
     Socket,
     imaging,
     node,
+    picture_entries,
 )
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "preview_image",
     "preview_mask",
     "save_image",
+    "save_image_as",
     "save_image_websocket",
 ]
 
@@ -95,15 +97,50 @@ def save_image(
     prompt: PromptJson = None,
     extra_pnginfo: ExtraPngInfo = None,
 ) -> None:
-    """Save each image as a PNG that carries the prompt and the workflow."""
-    entries = imaging.metadata_entries(prompt, extra_pnginfo) if ctx.metadata_enabled else ()
-    for number, image in enumerate(imaging.require_batch(images, "images")):
+    """Save each image as a PNG that carries the prompt, the workflow and the settings as plain text."""
+    images = imaging.require_batch(images, "images")
+    entries = picture_entries(ctx, prompt, extra_pnginfo, images.shape[2], images.shape[1])
+    for number, image in enumerate(images):
         ctx.check_cancelled()
         ctx.save_file(
             imaging.encode_png(image, entries),
             prefix=filename_prefix,
             extension="png",
             media_type="image/png",
+            width_px=image.shape[1],
+            height_px=image.shape[0],
+            batch_number=number,
+        )
+
+
+@node("SaveImageAs", title="Save Image (PNG, JPEG, WebP)", category="image", output=True, lane="io")
+def save_image_as(
+    images: Image,
+    ctx: Context,
+    filename_prefix: str = "ComfyUI",
+    format: Literal["png", "jpeg", "webp", "webp (lossless)"] = "png",
+    quality: Annotated[int, Range(1, 100)] = 90,
+    prompt: PromptJson = None,
+    extra_pnginfo: ExtraPngInfo = None,
+) -> None:
+    """Save each image in the chosen format, with the prompt, the workflow and the settings as plain text.
+
+    `quality` is for JPEG and WebP. JPEG files have no transparency, and room for 64 KB of text: a larger graph is left
+    out, with a warning.
+    """
+    images = imaging.require_batch(images, "images")
+    entries = picture_entries(ctx, prompt, extra_pnginfo, images.shape[2], images.shape[1])
+    kind = format.partition(" ")[0]
+    if kind == "jpeg" and not imaging.fits_jpeg(entries):
+        ctx.warn("The graph does not fit into a JPEG file and is left out; PNG and WebP files have room for it.")
+        entries = tuple(entry for entry in entries if entry[0] == imaging.PARAMETERS)
+    for number, image in enumerate(images):
+        ctx.check_cancelled()
+        ctx.save_file(
+            _encoded(image, entries, format, quality),
+            prefix=filename_prefix,
+            extension="jpg" if kind == "jpeg" else kind,
+            media_type=f"image/{kind}",
             width_px=image.shape[1],
             height_px=image.shape[0],
             batch_number=number,
@@ -134,7 +171,7 @@ def save_image_websocket(images: Image, ctx: Context) -> None:
 def _save_previews(images: Image, ctx: Context, prompt: PromptJson, extra_pnginfo: ExtraPngInfo) -> None:
     # The letters depend on the job and the node alone: a job that is tried again writes the same names.
     letters = random.Random(f"{ctx.job_id}/{ctx.node_id}").choices(_TEMP_LETTERS, k=5)
-    entries = imaging.metadata_entries(prompt, extra_pnginfo) if ctx.metadata_enabled else ()
+    entries = picture_entries(ctx, prompt, extra_pnginfo, images.shape[2], images.shape[1])
     for number, image in enumerate(images):
         ctx.check_cancelled()
         ctx.save_file(
@@ -147,3 +184,11 @@ def _save_previews(images: Image, ctx: Context, prompt: PromptJson, extra_pnginf
             height_px=image.shape[0],
             batch_number=number,
         )
+
+
+def _encoded(image: Image, entries: tuple[tuple[str, str], ...], format: str, quality: int) -> bytes:
+    if format == "jpeg":
+        return imaging.encode_jpeg(image, entries, quality)
+    if format == "png":
+        return imaging.encode_png(image, entries)
+    return imaging.encode_webp(image, entries, quality, lossless=format != "webp")

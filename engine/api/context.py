@@ -172,7 +172,12 @@ class Context(Protocol):
 
     @property
     def metadata_enabled(self) -> bool:
-        """False when files must be written without prompt and workflow (`--disable-metadata`)."""
+        """False when files must be written without prompt and workflow (`--metadata`)."""
+        ...
+
+    @property
+    def metadata_policy(self) -> str:
+        """What pictures may tell of how they were made: none, parameters (plain text) or full (the graph as well)."""
         ...
 
     @property

@@ -82,7 +82,13 @@ def add_server_flags(parser: argparse.ArgumentParser) -> None:
     cache.add_argument("--cache-none", action="store_true", help="keep nothing between jobs")
     behaviour.add_argument("--preview-method", choices=("none", "auto", "latent2rgb", "taesd"), default="none")
     behaviour.add_argument("--preview-size", type=int, default=512, metavar="PIXELS")
-    behaviour.add_argument("--disable-metadata", action="store_true", help="write no prompt or workflow into files")
+    behaviour.add_argument(
+        "--metadata",
+        choices=("none", "parameters", "full"),
+        default="full",
+        help="what saved pictures tell: nothing, the settings as plain text, or the graph as well (full)",
+    )
+    behaviour.add_argument("--disable-metadata", action="store_true", help="the same as --metadata none")
     behaviour.add_argument("--disable-all-custom-nodes", action="store_true")
     behaviour.add_argument("--whitelist-custom-nodes", nargs="+", default=[], metavar="PACK")
     behaviour.add_argument("--multi-user", action="store_true")
@@ -109,6 +115,7 @@ def _add_network_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--enable-cors-header", nargs="?", const="*", metavar="ORIGIN")
     group.add_argument("--max-upload-size", type=float, default=100, metavar="MB")
     group.add_argument("--front-end-root", type=Path, metavar="DIR", help="serve this editor instead of the built-in")
+    group.add_argument("--no-editor", action="store_true", help="do not build the editor; / shows the server's state")
     group.add_argument("--enable-compress-response-body", action="store_true")
     group.add_argument("--database-url", metavar="URL", help="SQLAlchemy URL of the job store")
 
@@ -176,7 +183,7 @@ def settings_from_flags(root: Path, flags: argparse.Namespace, arguments: Sequen
         compress_responses=flags.enable_compress_response_body,
         preview_method=flags.preview_method,
         preview_size_px=flags.preview_size,
-        metadata_enabled=not flags.disable_metadata,
+        metadata_policy="none" if flags.disable_metadata else flags.metadata,
         allow_unsafe_pickles=flags.allow_pickles,
         verbosity=flags.verbose,
         default_hashing=flags.default_hashing_function,

@@ -80,13 +80,14 @@ class Settings:
     max_upload_bytes: int = 100 << 20
     database_url: str | None = None
     front_end_root: Path | None = None
+    editor_root: Path | None = None
     tls_certfile: Path | None = None
     tls_keyfile: Path | None = None
     multi_user: bool = False
     compress_responses: bool = False
     preview_method: str = "none"
     preview_size_px: int = 512
-    metadata_enabled: bool = True
+    metadata_policy: str = "full"
     allow_unsafe_pickles: bool = False
     verbosity: str = "INFO"
     num_workers: int = 1
@@ -98,6 +99,11 @@ class Settings:
     precision: PrecisionSettings = field(default_factory=PrecisionSettings)
     packs: PackSettings = field(default_factory=PackSettings)
     arguments: tuple[str, ...] = ()
+
+    @property
+    def metadata_enabled(self) -> bool:
+        """Whether files may carry prompt and workflow. The policy "parameters" lets pictures carry plain text alone."""
+        return self.metadata_policy == "full"
 
     @property
     def database(self) -> str:
@@ -136,7 +142,7 @@ def settings_from_json(record: dict[str, Any]) -> Settings:
     )
     for name in ("listen", "allowed_hosts", "arguments"):
         values[name] = tuple(values[name])
-    for name in ("front_end_root", "tls_certfile", "tls_keyfile"):
+    for name in ("front_end_root", "editor_root", "tls_certfile", "tls_keyfile"):
         values[name] = None if values[name] is None else Path(values[name])
     values["cache"] = CacheSettings(**values["cache"])
     values["memory"] = MemorySettings(**values["memory"])

@@ -7,11 +7,18 @@ from engine.imaging.chart import draw_losses
 from engine.imaging.color import packed_rgb, rgb_to_ycbcr, unpacked_rgb, ycbcr_to_rgb
 from engine.imaging.composite import BLEND_MODES, blend, paste
 from engine.imaging.decode import MAX_FRAMES, MAX_PIXELS, decode_channel, decode_images
-from engine.imaging.encode import encode_animated_png, encode_animated_webp, encode_png
+from engine.imaging.encode import (
+    encode_animated_png,
+    encode_animated_webp,
+    encode_jpeg,
+    encode_png,
+    encode_webp,
+    fits_jpeg,
+)
 from engine.imaging.filters import blur, convolve_reflected, gaussian_kernel, sharpen, sharpening_kernel
 from engine.imaging.key_frame import compress_like_key_frame, key_frame_steps
 from engine.imaging.latent import PIXELS_PER_CELL, match_latent, require_same_layout
-from engine.imaging.metadata import metadata_entries
+from engine.imaging.metadata import PARAMETERS, metadata_entries
 from engine.imaging.morphology import dilate, dilate_cross, erode, erode_cross
 from engine.imaging.picture import from_picture, to_bytes, to_picture
 from engine.imaging.porter_duff import PORTER_DUFF_MODES, porter_duff
@@ -34,6 +41,7 @@ __all__ = [
     "BLEND_MODES",
     "MAX_FRAMES",
     "MAX_PIXELS",
+    "PARAMETERS",
     "PIXELS_PER_CELL",
     "PORTER_DUFF_MODES",
     "RESIZE_METHODS",
@@ -53,9 +61,12 @@ __all__ = [
     "embed_watermark",
     "encode_animated_png",
     "encode_animated_webp",
+    "encode_jpeg",
     "encode_png",
+    "encode_webp",
     "erode",
     "erode_cross",
+    "fits_jpeg",
     "from_picture",
     "gaussian_kernel",
     "image_size",

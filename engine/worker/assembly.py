@@ -92,7 +92,7 @@ def _wire(
     precision = "" if settings.precision == PrecisionSettings() else repr(settings.precision)
     dependencies = Dependencies(settings.folders, definitions, FileDigests(), precision)
     surroundings = NodeSurroundings(
-        settings.folders, room.library, lanes.pictures, settings.metadata_enabled, settings.preview_size_px
+        settings.folders, room.library, lanes.pictures, settings.metadata_policy, settings.preview_size_px
     )
     store = ArtifactStore(settings.folders.data / "artifacts")
 

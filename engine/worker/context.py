@@ -38,7 +38,7 @@ class NodeSurroundings:
     folders: Folders
     models: Callable[[], ModelLibrary]
     pictures: ThreadLane
-    metadata_enabled: bool = True
+    metadata_policy: str = "full"
     preview_size_px: int = 512
     wall_clock: Callable[[], float] = time.time
 
@@ -147,7 +147,12 @@ class NodeContext:
     @property
     def metadata_enabled(self) -> bool:
         """Whether files may carry prompt and workflow."""
-        return self.surroundings.metadata_enabled
+        return self.metadata_policy == "full"
+
+    @property
+    def metadata_policy(self) -> str:
+        """What pictures may tell of how they were made."""
+        return self.surroundings.metadata_policy
 
     @property
     def preview_method(self) -> str:

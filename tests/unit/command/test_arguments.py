@@ -23,6 +23,13 @@ def test_defaults_listen_on_loopback_port_8188(tmp_path: Path) -> None:
     assert (settings.listen, settings.port, settings.token) == (("127.0.0.1",), 8188, None)
 
 
+def test_metadata_has_three_policies_and_the_old_flag_means_none(tmp_path: Path) -> None:
+    assert (parse(tmp_path).metadata_policy, parse(tmp_path).metadata_enabled) == ("full", True)
+    told = parse(tmp_path, "--metadata", "parameters")
+    assert (told.metadata_policy, told.metadata_enabled) == ("parameters", False)
+    assert parse(tmp_path, "--disable-metadata").metadata_policy == "none"
+
+
 def test_listen_without_an_address_means_every_address(tmp_path: Path) -> None:
     assert parse(tmp_path, "--listen").listen == ("0.0.0.0", "::")
 

@@ -37,13 +37,17 @@ class KeepingContext:
     folder: Path
     job_id: str = "job-1"
     node_id: str = "7"
-    metadata_enabled: bool = True
+    metadata_policy: str = "full"
     is_cancelled: bool = False
     files: list[KeptFile] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
     images: list[tuple[torch.Tensor, int, int]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     paths_asked: list[str] = field(default_factory=list)
+
+    @property
+    def metadata_enabled(self) -> bool:
+        return self.metadata_policy == "full"
 
     def check_cancelled(self) -> None:
         if self.is_cancelled:

@@ -13,6 +13,7 @@ from node_context import KeepingContext
 from PIL import Image
 
 from engine.core.errors import Cancelled, NodeError
+from engine.graph.embedded import read_texts
 from nodes.animation import save_animated_png, save_animated_webp
 from nodes.image_files import (
     capture_webcam,
@@ -22,6 +23,7 @@ from nodes.image_files import (
     preview_image,
     preview_mask,
     save_image,
+    save_image_as,
     save_image_websocket,
 )
 
@@ -160,12 +162,48 @@ def test_saved_files_carry_the_prompt_then_the_workflow_before_the_pixels(ctx: K
 
 
 def test_without_metadata_nothing_is_written(ctx: KeepingContext) -> None:
-    ctx.metadata_enabled = False
+    ctx.metadata_policy = "none"
     save_image(torch.rand(1, 8, 8, 3), ctx, prompt=PROMPT, extra_pnginfo=EXTRA)
     save_animated_webp(torch.rand(2, 8, 8, 3), ctx, method="fastest", prompt=PROMPT, extra_pnginfo=EXTRA)
     save_animated_png(torch.rand(2, 8, 8, 3), ctx, prompt=PROMPT, extra_pnginfo=EXTRA)
     assert all(b"class_type" not in file.data for file in ctx.files)
     assert ctx.files[0].picture().info == {}
+
+
+GENERATION = {
+    "3": {"class_type": "KSampler", "inputs": {"seed": 7, "steps": 4, "positive": ["6", 0]}},
+    "6": {"class_type": "CLIPTextEncode", "inputs": {"text": "ein Fähnchen 🦊"}},
+    "7": {"class_type": "SaveImage", "inputs": {"images": ["3", 0]}},
+}
+PLAIN = "ein Fähnchen 🦊\nSteps: 4, Seed: 7, Size: 16x8, Version: Atelier"
+
+
+@pytest.mark.parametrize("format", ["png", "jpeg", "webp", "webp (lossless)"])
+@pytest.mark.parametrize("policy", ["none", "parameters", "full"])
+def test_each_format_tells_what_the_policy_allows(ctx: KeepingContext, format: str, policy: str) -> None:
+    ctx.metadata_policy = policy
+    save_image_as(torch.rand(1, 8, 16, 3), ctx, format=format, prompt=GENERATION, extra_pnginfo=EXTRA)
+    (file,) = ctx.files
+    container, texts = read_texts(file.data)
+    assert (container, file.media_type) == (format.partition(" ")[0], f"image/{container}")
+    assert file.picture().size == (16, 8)
+    plain = {} if policy == "none" else {"parameters": PLAIN}
+    graph = {"prompt": json.dumps(GENERATION), "workflow": json.dumps(EXTRA["workflow"])} if policy == "full" else {}
+    texts.pop("note", None)
+    assert texts == {**plain, **graph}
+
+
+def test_moving_pictures_carry_the_plain_text_too(ctx: KeepingContext) -> None:
+    save_animated_webp(torch.rand(2, 8, 16, 3), ctx, method="fastest", prompt=GENERATION)
+    save_animated_png(torch.rand(2, 8, 16, 3), ctx, prompt=GENERATION)
+    assert [read_texts(file.data)[1]["parameters"] for file in ctx.files] == [PLAIN, PLAIN]
+
+
+def test_a_graph_too_large_for_jpeg_is_left_out_with_a_warning(ctx: KeepingContext) -> None:
+    extra = {"workflow": "x" * 70_000}
+    save_image_as(torch.rand(1, 8, 16, 3), ctx, format="jpeg", prompt=GENERATION, extra_pnginfo=extra)
+    assert read_texts(ctx.files[0].data)[1] == {"parameters": PLAIN}
+    assert len(ctx.warnings) == 1
 
 
 def test_images_with_alpha_are_saved_with_alpha(ctx: KeepingContext) -> None:

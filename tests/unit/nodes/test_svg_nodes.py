@@ -27,7 +27,7 @@ def test_each_document_becomes_a_file_with_its_metadata(ctx: KeepingContext) -> 
 
 
 def test_without_metadata_the_document_is_saved_as_it_is(ctx: KeepingContext) -> None:
-    ctx.metadata_enabled = False
+    ctx.metadata_policy = "none"
     save_svg(["<svg>é</svg>"], ctx, prompt=PROMPT)
     assert ctx.files[0].data == "<svg>é</svg>".encode()
 

@@ -14,8 +14,9 @@ from PIL import Image, ImageOps
 
 from engine.compat.comfyui.server.requests import SERVICES, Handler, refusal, say
 from engine.core.containment import open_inside
-from engine.core.errors import ContainmentError, NotFoundError, UploadRefused
+from engine.core.errors import ContainmentError, GraphError, NotFoundError, UploadRefused
 from engine.core.folders import split_annotation
+from engine.graph.embedded import read_texts
 from engine.server.file_replies import content_disposition, file_reply
 from engine.server.security import FILE_POLICY
 from engine.server.services import Services
@@ -26,6 +27,8 @@ __all__ = ["ROUTES"]
 _PREVIEW_FORMATS = {"webp": "webp", "jpeg": "jpeg"}
 _DEFAULT_QUALITY = 90
 _MAX_HEADER_BYTES = 1 << 20
+_MAX_PICTURE_BYTES = 256 << 20
+_WORKING_FOLDERS = ("output", "input", "temp")
 
 
 async def view(request: web.Request) -> web.StreamResponse:
@@ -34,7 +37,7 @@ async def view(request: web.Request) -> web.StreamResponse:
     name, kind = split_annotation(name, request.query.get("type", "output"))
     if not name or name.startswith("/") or ".." in name:
         return refusal(400, "bad_filename", "The file name is missing or leads elsewhere.")
-    if kind not in ("output", "input", "temp"):
+    if kind not in _WORKING_FOLDERS:
         return refusal(400, "bad_type", f"There is no folder type {kind[:50]!r}.")
     filename = name.replace("\\", "/").rpartition("/")[2]
     subfolder = request.query.get("subfolder", "")
@@ -114,8 +117,10 @@ def _decoded(stream: BinaryIO) -> Image.Image:
 
 
 async def view_metadata(request: web.Request) -> web.Response:
-    """The metadata text entries of a safetensors file."""
+    """The metadata text entries of a safetensors file, or of a picture of the input, output or temp folder."""
     name = request.query.get("filename", "")
+    if request.match_info["folder"] in _WORKING_FOLDERS:
+        return say(await _picture_texts(request, name))
     if not name.endswith(".safetensors"):
         raise NotFoundError("Name a .safetensors file.")
     folders = request.app[SERVICES].settings.folders
@@ -127,6 +132,24 @@ async def view_metadata(request: web.Request) -> web.Response:
     if metadata is None:
         raise NotFoundError(f"{name[:200]!r} has no metadata.")
     return say(metadata)
+
+
+async def _picture_texts(request: web.Request, name: str) -> dict[str, str]:
+    """The texts a picture carries, by key: a graph as JSON text, the plain text as "parameters"; nothing is made up."""
+    root = request.app[SERVICES].settings.folders.root(request.match_info["folder"])
+    subfolder = request.query.get("subfolder", "")
+
+    def read() -> dict[str, str] | None:
+        with open_inside(root, f"{subfolder}/{name}" if subfolder else name) as stream:
+            return read_texts(stream.read(_MAX_PICTURE_BYTES))[1]
+
+    try:
+        texts = await asyncio.to_thread(read)
+    except (ContainmentError, GraphError, OSError):
+        texts = None
+    if not texts:
+        raise NotFoundError(f"{name[:200]!r} has no metadata.")
+    return texts
 
 
 def _metadata(path: Path) -> dict[str, Any] | None:
