@@ -18,6 +18,8 @@ __all__ = [
     "Bool",
     "Choice",
     "Clip",
+    "ClipVision",
+    "ClipVisionOutput",
     "Conditioning",
     "Dimension",
     "Each",
@@ -45,6 +47,7 @@ __all__ = [
     "Sigmas",
     "Socket",
     "String",
+    "StyleModel",
     "Svg",
     "Text",
     "UniqueId",
@@ -161,6 +164,10 @@ LatentOperation = Annotated[Callable[..., Any], Socket("LATENT_OPERATION")]
 Model = Annotated[Any, Socket("MODEL")]
 Clip = Annotated[Any, Socket("CLIP")]
 Vae = Annotated[Any, Socket("VAE")]
+ClipVision = Annotated[Any, Socket("CLIP_VISION")]
+ClipVisionOutput = Annotated[Any, Socket("CLIP_VISION_OUTPUT")]
+"""Has `last_hidden_state`, `penultimate_hidden_states` [b n d] and `image_embeds` [b k]."""
+StyleModel = Annotated[Any, Socket("STYLE_MODEL")]
 UpscaleModel = Annotated[Any, Socket("UPSCALE_MODEL")]
 Conditioning = Annotated[list[Any], Socket("CONDITIONING")]
 """List of [cross-attention tensor [b n d], dict of further entries] pairs."""

@@ -72,11 +72,31 @@ class ModelLibrary(Protocol):
         """(MODEL, CLIP, VAE) of a checkpoint; CLIP or VAE None when the file has none. Raises CheckpointError."""
         ...
 
+    def open_unclip_checkpoint(self, path: Path) -> tuple[Any, Any, Any, Any]:
+        """As `open_checkpoint`, with the CLIP_VISION of models that need one. Raises CheckpointError."""
+        ...
+
+    def open_hypernetwork(self, path: Path) -> Any:
+        """The hypernetwork of a file: `apply(model, strength)`. Raises CheckpointError."""
+        ...
+
+    def open_clip_vision(self, path: Path) -> Any:
+        """The CLIP_VISION of a file: `encode(image, crop)`. Raises CheckpointError."""
+        ...
+
+    def open_style_model(self, path: Path) -> Any:
+        """The STYLE_MODEL of a file: `tokens(clip_vision_output)`. Raises CheckpointError."""
+        ...
+
     def open_diffusion_model(self, path: Path, weight_dtype: str = "default") -> Any:
         """The MODEL of a file with a network alone, or of a checkpoint; a `weight_dtype` such as "float8_e4m3fn".
 
         Raises CheckpointError, and SettingsError for a dtype the device does not have.
         """
+        ...
+
+    def open_diffusers_folder(self, folder: Path) -> tuple[Any, Any, Any]:
+        """(MODEL, CLIP, VAE) of a folder saved by diffusers. Raises CheckpointError."""
         ...
 
     def open_text_encoders(self, paths: Sequence[Path], *, on_cpu: bool = False) -> Any:
@@ -89,10 +109,6 @@ class ModelLibrary(Protocol):
 
     def open_taesd(self, encoder: Path, decoder: Path) -> Any:
         """The tiny autoencoder of an encoder file and a decoder file. Raises CheckpointError."""
-        ...
-
-    def open_diffusers_folder(self, folder: Path) -> tuple[Any, Any, Any]:
-        """(MODEL, CLIP, VAE) of a folder saved by diffusers. Raises CheckpointError."""
         ...
 
     def open_adapter(self, path: Path) -> Adapter:
@@ -124,6 +140,10 @@ class ModelLibrary(Protocol):
         """The file of a VAE. Raises CheckpointError."""
         ...
 
+    def content_digest(self, path: Path) -> str:
+        """SHA-256 of a weight file, 64 hexadecimal digits, computed once for each version. Raises CheckpointError."""
+        ...
+
     def open_upscaler(self, path: Path) -> Any:
         """The upscaler of a file: `scale` and `upscale(image, on_tile)`. Raises CheckpointError."""
         ...
@@ -135,10 +155,6 @@ class ModelLibrary(Protocol):
 
 class Context(Protocol):
     """What a running node may ask of the engine. A parameter annotated `Context` receives it."""
-
-    def content_digest(self, path: Path) -> str:
-        """SHA-256 of a weight file, 64 hexadecimal digits, computed once for each version. Raises CheckpointError."""
-        ...
 
     @property
     def job_id(self) -> str:

@@ -225,12 +225,13 @@ class VaeHandle(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class OpenedCheckpoint:
-    """What a checkpoint file holds; a part it lacks is None."""
+    """What a checkpoint file holds; a part it lacks is None. `vision`: its CLIP_VISION, of models that need one."""
 
     family: str
     model: ModelHandle | None
     clip: TextEncoderHandle | None
     vae: VaeHandle | None
+    vision: Any = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,13 @@ import torch
 
 from engine.core.settings import Settings
 from engine.families.adapters.fitting import AdapterFile, open_adapter
+from engine.families.adapters.hypernetwork import HypernetworkFile, open_hypernetwork
 from engine.families.autoencoder.handle import NetworkAutoencoder
 from engine.families.autoencoder.opening import open_autoencoder, open_tiny_pair
 from engine.families.autoencoder.pixel_space import PixelSpaceAutoencoder
 from engine.families.contract import FamilyServices, OpenedCheckpoint, Warn
+from engine.families.diffusers_folder import read_diffusers_folder
+from engine.families.facts import FileFacts, describe_file
 from engine.families.loose_parts import open_network, open_text_encoders
 from engine.families.registry import FamilyRegistry, find_families
 from engine.families.saving import autoencoder_file, checkpoint_file, text_encoder_files
@@ -25,6 +28,9 @@ from engine.families.text.textual_inversion import EmbeddingFiles
 from engine.families.text.tokenizer import ClipTokenizer, vocabulary_path
 from engine.families.upscaler.handle import NetworkUpscaler
 from engine.families.upscaler.opening import open_upscaler
+from engine.families.vision.handle import NetworkImageEncoder
+from engine.families.vision.opening import open_image_encoder
+from engine.families.vision.style import NetworkStyle, open_style
 from engine.memory.device import cpu_device, find_device
 from engine.memory.network import NetworkHost, default_budget_bytes
 from engine.memory.precision import Part, PrecisionPolicy, parse_dtype
@@ -93,6 +99,34 @@ class ModelStore:
 
         return self._remember("checkpoint", (path,), read)
 
+    def open_unclip_checkpoint(self, path: Path) -> tuple[Any, Any, Any, Any]:
+        """(MODEL, CLIP, VAE, CLIP_VISION) of a checkpoint; a part it lacks is None. Raises CheckpointError."""
+
+        def read(files: tuple[Checkpoint, ...]) -> tuple[Any, Any, Any, Any]:
+            match = self._registry.detect(path.name, files[0].shapes)
+            opened: OpenedCheckpoint = self._registry.family(match).open(files[0], match, self._services)
+            return opened.model, opened.clip, opened.vae, opened.vision
+
+        return self._remember("unclip", (path,), read)
+
+    def open_hypernetwork(self, path: Path) -> HypernetworkFile:
+        """The hypernetwork of a file. Raises CheckpointError."""
+        return self._remember("hypernetwork", (path,), lambda files: open_hypernetwork(files[0]))
+
+    def open_clip_vision(self, path: Path) -> NetworkImageEncoder:
+        """The image encoder of a file. Raises CheckpointError."""
+        return self._remember(
+            "vision",
+            (path,),
+            lambda files: open_image_encoder(files[0], self._host("text_encoder"), lambda: self._digest(path)),
+        )
+
+    def open_style_model(self, path: Path) -> NetworkStyle:
+        """The style adapter of a file. Raises CheckpointError."""
+        return self._remember(
+            "style", (path,), lambda files: open_style(files[0], self._host("text_encoder"), lambda: self._digest(path))
+        )
+
     def open_diffusion_model(self, path: Path, weight_dtype: str = "default") -> Any:
         """The MODEL of a file with a network, in published or diffusers form.
 
@@ -107,6 +141,14 @@ class ModelStore:
             (path,),
             lambda files: open_network(files[0], self._registry, self._services, storage),
         )
+
+    def open_diffusers_folder(self, folder: Path) -> tuple[Any, Any, Any]:
+        """(MODEL, CLIP, VAE) of a folder saved by diffusers; a part it lacks is None. Raises CheckpointError."""
+        found = read_diffusers_folder(folder)
+        model = self.open_diffusion_model(found.network)
+        clip = self.open_text_encoders(found.texts) if found.texts else None
+        vae = None if found.vae is None else self.open_vae(found.vae)
+        return model.with_parameterization(found.parameterization(model.parameterization)), clip, vae
 
     def open_text_encoders(self, paths: Sequence[Path], *, on_cpu: bool = False) -> Any:
         """The CLIP of one file or of two that belong together, in either order. Raises CheckpointError."""
@@ -140,14 +182,6 @@ class ModelStore:
     def hold_adapter(self, tensors: Mapping[str, torch.Tensor]) -> AdapterFile:
         """The adapter of tensors in memory, by the keys a file would have. Raises CheckpointError."""
         return open_adapter("The LoRA", HeldTensors(tensors))
-    def open_diffusers_folder(self, folder: Path) -> tuple[Any, Any, Any]:
-        """(MODEL, CLIP, VAE) of a folder saved by diffusers; a part it lacks is None. Raises CheckpointError."""
-        found = read_diffusers_folder(folder)
-        model = self.open_diffusion_model(found.network)
-        clip = self.open_text_encoders(found.texts) if found.texts else None
-        vae = None if found.vae is None else self.open_vae(found.vae)
-        return model.with_parameterization(found.parameterization(model.parameterization)), clip, vae
-
 
     def checkpoint_file(
         self,
@@ -177,6 +211,11 @@ class ModelStore:
             (path,),
             lambda files: open_upscaler(files[0], self._host("upscaler"), lambda: self._digest(path)),
         )
+
+    def describe(self, path: Path, *, opens: bool = True) -> FileFacts:
+        """What a weight file is; with `opens`, whether all its keys are understood too. Raises CheckpointError."""
+        with self._open(path) as file:
+            return describe_file(file, self._registry, self._services if opens else None)
 
     def content_digest(self, path: Path) -> str:
         """SHA-256 of a file, remembered for its version."""

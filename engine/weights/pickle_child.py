@@ -15,6 +15,8 @@ from typing import Any
 _ROOT = str(Path(__file__).resolve().parents[2])
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "params_ema", "params", "module")
 
+_MAX_FACTS, _MAX_FACT_LENGTH = 64, 1000
+
 __all__ = ["flatten_tensors", "main"]
 
 
@@ -61,8 +63,17 @@ def main() -> int:
         sys.stderr.write("it holds no tensors\n")
         return 1
     specs = {key: (value.dtype, tuple(value.shape)) for key, value in tensors.items()}
-    write_safetensors(target, specs, tensors.__getitem__)
+    write_safetensors(target, specs, tensors.__getitem__, _facts(tree))
     return 0
+
+
+def _facts(tree: Any) -> dict[str, str]:
+    """Top-level numbers and words of a file, as text entries: how a hypernetwork is built, how long was trained."""
+    if not isinstance(tree, Mapping):
+        return {}
+    plain = [(key, value) for key, value in tree.items() if isinstance(value, (bool, int, float, str))]
+    texts = {str(key): str(value) for key, value in plain[:_MAX_FACTS]}
+    return {key: text for key, text in texts.items() if len(key) + len(text) <= _MAX_FACT_LENGTH}
 
 
 def _inert(name: str) -> type:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -56,10 +56,12 @@ def open_unet_checkpoint(
     autoencoder: AutoencoderConfig | None,
     services: FamilyServices,
     harmless: Sequence[str] = (),
+    used_elsewhere: Iterable[str] = (),
 ) -> OpenedCheckpoint:
     """Handles for the parts of a file: its U-Net, the one or two text encoders, the autoencoder if there is one.
 
-    harmless: patterns of keys this family's files may have beside those of every U-Net's file.
+    harmless: patterns of keys this family's files may have beside those of every U-Net's file. used_elsewhere: keys of
+    further parts, which the family opens.
     Raises CheckpointError for missing or unknown keys.
     """
 
@@ -77,7 +79,7 @@ def open_unet_checkpoint(
     if autoencoder is not None:
         vae, reader = open_kl_part(checkpoint, _AUTOENCODER_PREFIX, services.host("vae"), digest)
         readers.append(reader)
-    used = {key for reader in readers for key in reader.used_keys} | ema_keys(unet_reader.specs)
+    used = {key for reader in readers for key in reader.used_keys} | ema_keys(unet_reader.specs) | {*used_elsewhere}
     known = (*HARMLESS_KEYS, *harmless, *harmless_text_keys(*(part.prefix for part in texts)))
     refuse_unknown_keys(checkpoint, used, known)
     clip = ClipPair(*encoders) if len(encoders) == 2 else next(iter(encoders), None)

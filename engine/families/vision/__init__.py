@@ -1,0 +1,1 @@
+"""Encoders of pictures: CLIP's, and what turns their output into conditioning."""
