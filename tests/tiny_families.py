@@ -29,9 +29,9 @@ _VAE = AutoencoderConfig(32, (1, 1, 1, 1), 1, 4)
 
 def layout(name: str) -> dict[str, tuple[str, tuple[int, ...]]]:
     """Key → (dtype, shape) of a published file."""
-    path = LAYOUTS / f"{name}.json.gz"
-    if path.exists():
-        return {k: (d, tuple(s)) for k, (d, s) in json.loads(gzip.decompress(path.read_bytes()))["tensors"].items()}
+    for path, unpack in ((LAYOUTS / f"{name}.json.gz", gzip.decompress), (LAYOUTS / f"{name}.json", bytes)):
+        if path.exists():
+            return {k: (d, tuple(s)) for k, (d, s) in json.loads(unpack(path.read_bytes()))["tensors"].items()}
     alias = json.loads((LAYOUTS / "aliases.json").read_text())[name]
     added = {key: (dtype, tuple(shape)) for key, (dtype, shape) in alias.get("add", {}).items()}
     return {**layout(alias["alias_of"]), **added}

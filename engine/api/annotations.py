@@ -21,10 +21,12 @@ __all__ = [
     "ClipVision",
     "ClipVisionOutput",
     "Conditioning",
+    "ControlNet",
     "Dimension",
     "Each",
     "ExtraPngInfo",
     "Float",
+    "Gligen",
     "Guider",
     "Hidden",
     "Image",
@@ -171,6 +173,10 @@ StyleModel = Annotated[Any, Socket("STYLE_MODEL")]
 UpscaleModel = Annotated[Any, Socket("UPSCALE_MODEL")]
 Conditioning = Annotated[list[Any], Socket("CONDITIONING")]
 """List of [cross-attention tensor [b n d], dict of further entries] pairs."""
+ControlNet = Annotated[Any, Socket("CONTROL_NET")]
+"""A network that steers a model by a picture: a ControlNet or a T2I-Adapter."""
+Gligen = Annotated[Any, Socket("GLIGEN")]
+"""A network that puts phrases at places."""
 Guider = Annotated[Any, Socket("GUIDER")]
 Sampler = Annotated[Any, Socket("SAMPLER")]
 Sigmas = Annotated[torch.Tensor, Socket("SIGMAS")]

@@ -148,6 +148,14 @@ class ModelLibrary(Protocol):
         """The upscaler of a file: `scale` and `upscale(image, on_tile)`. Raises CheckpointError."""
         ...
 
+    def open_control(self, path: Path) -> Any:
+        """The CONTROL_NET of a file: `with_kind(number)`, `on_base(model)`. Raises CheckpointError."""
+        ...
+
+    def open_grounding(self, path: Path) -> Any:
+        """The GLIGEN of a file. Raises CheckpointError."""
+        ...
+
     def pixel_space_vae(self) -> Any:
         """The VAE whose latents are the pictures themselves, in [-1, 1]; it needs no file."""
         ...

@@ -6,6 +6,7 @@ batcher, a test) evaluates the requests with their `Denoiser` and sends the answ
 """
 
 from engine.diffusion.conditioning import parse_conditioning, to_pairs
+from engine.diffusion.controls import ControlUse
 from engine.diffusion.discretization.align_your_steps import align_your_steps_levels
 from engine.diffusion.discretization.beta import beta_levels
 from engine.diffusion.discretization.exponential import exponential_levels
@@ -49,6 +50,7 @@ __all__ = [
     "AdaptiveProjection",
     "Basic",
     "Cfg",
+    "ControlUse",
     "DifferentialMask",
     "DualCfg",
     "EpsilonScaling",

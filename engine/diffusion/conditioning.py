@@ -5,7 +5,7 @@ The socket's value stays a plain list of pairs because existing node packs read 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from engine.core.errors import NodeError
+from engine.diffusion.controls import ControlUse, GroundingUse, Phrase
 
 __all__ = [
     "Area",
@@ -21,13 +22,14 @@ __all__ = [
     "PercentArea",
     "as_negative",
     "parse_conditioning",
+    "share_steering",
     "to_pairs",
 ]
 
 ConditioningPairs = list[list[Any]]
 """[[context [b n d], {"pooled_output": ..., "area": ..., ...}], ...]"""
 
-UNSUPPORTED_KEYS = ("gligen", "hooks", "default")
+UNSUPPORTED_KEYS = ("hooks", "default")
 """Keys that change a picture but are not honoured yet; silently dropping them would give a wrong one."""
 
 
@@ -65,6 +67,8 @@ class ConditioningEntry:
     start_fraction, end_fraction: part of the sampling trajectory it applies to, 0 = pure noise, 1 = clean.
     extras: every further key of the pair (sizes, concatenated latents, controls …), for families that know them.
     is_negative: what is to be avoided; some networks are told another default for it.
+    controls: pictures that steer the prediction. shares_controls: they steer the negative side as well.
+    grounding: phrases at places, or None.
     """
 
     context: Tensor
@@ -78,6 +82,9 @@ class ConditioningEntry:
     end_fraction: float = 1.0
     extras: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     is_negative: bool = False
+    controls: tuple[ControlUse, ...] = ()
+    shares_controls: bool = False
+    grounding: GroundingUse | None = None
 
 
 def parse_conditioning(pairs: Iterable[Any]) -> tuple[ConditioningEntry, ...]:
@@ -94,9 +101,45 @@ def as_negative(entries: Iterable[ConditioningEntry]) -> tuple[ConditioningEntry
     return tuple(replace(entry, is_negative=True) for entry in entries)
 
 
+def share_steering(
+    positive: Sequence[ConditioningEntry], negative: Sequence[ConditioningEntry]
+) -> tuple[ConditioningEntry, ...]:
+    """The negative side with what steers the positive one, where that is to be shared and it has nothing of its own.
+
+    Guidance is the difference of the two sides: a control on one of them alone would be amplified by it. Entries for a
+    part of the picture neither give nor take.
+    """
+    shared = [entry.controls for entry in positive if entry.shares_controls and entry.area is None]
+    has_own = any(entry.controls for entry in negative if entry.area is None)
+    sharing = () if has_own else tuple(filter(None, shared))
+    negative = _spread(negative, sharing, lambda entry, controls: replace(entry, controls=controls))
+    grounded = [entry.grounding for entry in positive if entry.area is None]
+    has_own = any(entry.grounding for entry in negative if entry.area is None)
+    placing = () if has_own else tuple(filter(None, grounded))
+    return _spread(negative, placing, lambda entry, grounding: replace(entry, grounding=grounding))
+
+
 def to_pairs(entries: Iterable[ConditioningEntry]) -> ConditioningPairs:
     """The CONDITIONING value of these entries; keys at their default are left out, as nodes do."""
     return [[entry.context, _options(entry)] for entry in entries]
+
+
+def _spread(
+    entries: Sequence[ConditioningEntry],
+    values: Sequence[Any],
+    give: Callable[[ConditioningEntry, Any], ConditioningEntry],
+) -> tuple[ConditioningEntry, ...]:
+    """The entries with the values dealt out among those for the whole picture; what is left over goes to copies."""
+    result = list(entries)
+    takers = [place for place, entry in enumerate(entries) if entry.area is None]
+    for number, value in enumerate(values if takers else ()):
+        place = takers[number % len(takers)]
+        given = give(entries[place], value)
+        if number < len(takers):
+            result[place] = given
+        else:
+            result.append(given)
+    return tuple(result)
 
 
 def _parse_pair(pair: Any) -> ConditioningEntry:
@@ -124,8 +167,34 @@ def _parse_pair(pair: Any) -> ConditioningEntry:
         is_bounded_by_mask=bool(rest.pop("set_area_to_bounds", False)),
         start_fraction=float(rest.pop("start_percent", 0.0)),
         end_fraction=float(rest.pop("end_percent", 1.0)),
+        controls=_parse_controls(rest.pop("control", None)),
+        shares_controls=bool(rest.pop("control_apply_to_uncond", False)),
+        grounding=_parse_grounding(rest.pop("gligen", None)),
         extras=MappingProxyType(rest),
     )
+
+
+def _parse_controls(value: Any) -> tuple[ControlUse, ...]:
+    uses = tuple(value) if isinstance(value, list | tuple) else (value,) if value is not None else ()
+    for use in uses:
+        if not isinstance(use, ControlUse):
+            raise NodeError(
+                f"A control in conditioning must come from an Apply ControlNet node, got {type(use).__name__}.",
+                code="bad_conditioning",
+            )
+    return uses
+
+
+def _parse_grounding(value: Any) -> GroundingUse | None:
+    """("position", network, [(pooled [1 d], height, width, top, left), …]) in latent cells."""
+    if not value:
+        return None
+    if not isinstance(value, list | tuple) or len(value) != 3 or value[0] != "position":
+        raise NodeError(
+            "Conditioning with 'gligen' is not supported unless it places phrases at positions.",
+            code="unsupported_conditioning",
+        )
+    return GroundingUse(value[1], tuple(Phrase(*phrase) for phrase in value[2]))
 
 
 def _parse_area(value: Any) -> Area | PercentArea | None:
@@ -146,6 +215,12 @@ def _options(entry: ConditioningEntry) -> dict[str, Any]:
         options["area"] = ("percentage", entry.area.height, entry.area.width, entry.area.top, entry.area.left)
     elif entry.area is not None:
         options["area"] = (entry.area.height, entry.area.width, entry.area.top, entry.area.left)
+    if entry.controls:
+        options["control"] = entry.controls
+        options["control_apply_to_uncond"] = entry.shares_controls
+    if entry.grounding is not None:
+        found = [(p.pooled, p.height, p.width, p.top, p.left) for p in entry.grounding.phrases]
+        options["gligen"] = ("position", entry.grounding.handle, found)
     if entry.mask is not None:
         options["mask"] = entry.mask
         options["mask_strength"] = entry.mask_strength

@@ -58,7 +58,7 @@ class Region:
 
     def request(self, denoiser: Denoiser, x: Latent, sigma: float) -> DenoiseRequest:
         """The prediction this region needs."""
-        inputs = self.inputs
+        inputs = self.inputs.at(sigma)
         if self.window is not None:
             inputs = inputs.crop(self.window.top, self.window.left, self.window.height, self.window.width)
         return DenoiseRequest(denoiser, self.crop(x), sigma, inputs)

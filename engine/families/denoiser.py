@@ -17,6 +17,14 @@ from engine.diffusion.conditioning import ConditioningEntry
 from engine.diffusion.guidance.guidance import PLAIN, Guidance
 from engine.diffusion.latent_format import LatentFormat
 from engine.diffusion.parameterization import Parameterization
+from engine.families.steering import (
+    bound_controls,
+    bound_grounding,
+    call_steered,
+    grounded,
+    residual_values,
+    run_controls,
+)
 from engine.memory.network import NetworkHost, NetworkSource
 from engine.nn.edits.edit import NetworkEdit
 from engine.weights.patched import PatchedWeights
@@ -43,7 +51,10 @@ class NetworkForm(Protocol):
         ...
 
     def call(self, module: nn.Module, x: Tensor, c_noise: Tensor, inputs: ConditionInputs) -> Tensor:
-        """One forward of the network; inputs have one row for each item of x, on x's device and in x's dtype."""
+        """One forward of the network; inputs have one row for each item of x, on x's device and in x's dtype.
+
+        That of a U-Net takes `residuals` as well (engine.nn.residuals), so that controls can steer it.
+        """
         ...
 
     def activation_bytes(self, batch_size: int, height: int, width: int, bytes_per_value: int) -> int:
@@ -144,6 +155,9 @@ class NetworkDenoiser:
     def condition(self, entry: ConditioningEntry, latent: Tensor, noise_mask: Tensor | None) -> ConditionInputs:
         """One conditioning entry as network inputs on `device`."""
         inputs = self.form.condition(entry, latent, noise_mask)
+        if entry.controls or entry.grounding is not None:
+            controls, grounding = bound_controls(self, entry, latent), bound_grounding(self, entry, latent)
+            inputs = replace(inputs, controls=controls, grounding=grounding)
         return _map_inputs(inputs, lambda tensor: tensor.to(self.device, torch.float32))
 
     def denoise(self, x: Tensor, sigma: Tensor, inputs: ConditionInputs) -> Tensor:
@@ -153,7 +167,7 @@ class NetworkDenoiser:
         """
         given_on = x.device
         x, sigma = x.to(self.device), sigma.to(self.device)
-        item_bytes = self.activation_bytes(1, *x.shape[-2:])
+        item_bytes = self._activation_bytes(1, x, inputs)
         step = self.host.max_batch(item_bytes, x.shape[0])
         while True:
             try:
@@ -190,22 +204,38 @@ class NetworkDenoiser:
         count = x.shape[0]
         rows = _map_inputs(inputs, lambda tensor: tensor.to(x.device, dtype).expand(count, *tensor.shape[1:]))
 
-        def forward(module: nn.Module) -> Tensor:
-            def network(scaled: Tensor, c_noise: Tensor, given: ConditionInputs) -> Tensor:
-                return self.form.call(module, scaled, c_noise, given)
+        def network(scaled: Tensor, c_noise: Tensor, given: ConditionInputs) -> Tensor:
+            residuals = run_controls(given, scaled, c_noise)
+            source, gates = grounded(given, self.source)
 
-            with ExitStack() as applied:
-                for edit in edits:
-                    applied.enter_context(edit.applied(module))
-                return self.parameterization.denoise(network, x, sigma, rows, dtype)
+            def forward(module: nn.Module) -> Tensor:
+                with ExitStack() as applied:
+                    for edit in (*edits, *gates):
+                        applied.enter_context(edit.applied(module))
+                    return call_steered(self.form, module, scaled, c_noise, given, residuals)
 
-        return self.host.run(
-            self.source, forward, activation_bytes=self.activation_bytes(count, *x.shape[-2:]), patches=self.patches
-        )
+            needed = self._activation_bytes(count, x, given)
+            return self.host.run(source, forward, activation_bytes=needed, patches=self.patches)
+
+        return self.parameterization.denoise(network, x, sigma, rows, dtype)
+
+    def _activation_bytes(self, batch_size: int, x: Tensor, inputs: ConditionInputs) -> int:
+        """Peak of a forward with these inputs: what controls add is held while the network runs."""
+        itemsize = self.host.compute_dtype(self.source).itemsize
+        height, width = x.shape[-2:]
+        held = batch_size * height * width * residual_values(self, inputs) * itemsize
+        return self.activation_bytes(batch_size, height, width) + held
 
 
 def _map_inputs(inputs: ConditionInputs, change: Callable[[Tensor], Tensor]) -> ConditionInputs:
     def each(tensor: Tensor | None) -> Tensor | None:
         return None if tensor is None else change(tensor)
 
-    return replace(inputs, context=each(inputs.context), vector=each(inputs.vector), concat=each(inputs.concat))
+    return replace(
+        inputs,
+        context=each(inputs.context),
+        vector=each(inputs.vector),
+        concat=each(inputs.concat),
+        controls=tuple(signal.mapped(change) for signal in inputs.controls),
+        grounding=None if inputs.grounding is None else inputs.grounding.mapped(change),
+    )

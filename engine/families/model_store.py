@@ -18,8 +18,11 @@ from engine.families.autoencoder.handle import NetworkAutoencoder
 from engine.families.autoencoder.opening import open_autoencoder, open_tiny_pair
 from engine.families.autoencoder.pixel_space import PixelSpaceAutoencoder
 from engine.families.contract import FamilyServices, OpenedCheckpoint, Warn
+from engine.families.control.opening import open_control
 from engine.families.diffusers_folder import read_diffusers_folder
 from engine.families.facts import FileFacts, describe_file
+from engine.families.grounding.handle import NetworkGrounding
+from engine.families.grounding.opening import open_grounding
 from engine.families.loose_parts import open_network, open_text_encoders
 from engine.families.registry import FamilyRegistry, find_families
 from engine.families.saving import autoencoder_file, checkpoint_file, text_encoder_files
@@ -210,6 +213,25 @@ class ModelStore:
             "upscaler",
             (path,),
             lambda files: open_upscaler(files[0], self._host("upscaler"), lambda: self._digest(path)),
+        )
+
+    def describe(self, path: Path, *, opens: bool = True) -> FileFacts:
+        """What a weight file is; with `opens`, whether all its keys are understood too. Raises CheckpointError."""
+        with self._open(path) as file:
+            return describe_file(file, self._registry, self._services if opens else None)
+
+    def open_control(self, path: Path) -> Any:
+        """The CONTROL_NET of a file: a ControlNet in any form, or a T2I-Adapter. Raises CheckpointError."""
+        return self._remember(
+            "control", (path,), lambda files: open_control(files[0], self._host("network"), lambda: self._digest(path))
+        )
+
+    def open_grounding(self, path: Path) -> NetworkGrounding:
+        """The GLIGEN of a file. Raises CheckpointError."""
+        return self._remember(
+            "grounding",
+            (path,),
+            lambda files: open_grounding(files[0], self._host("network"), lambda: self._digest(path)),
         )
 
     def describe(self, path: Path, *, opens: bool = True) -> FileFacts:

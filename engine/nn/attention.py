@@ -75,8 +75,15 @@ class TransformerBlock(nn.Module):
 
     def forward(self, x: Tensor, context: Tensor | None) -> Tensor:
         """x [b n d], context [b m k] → [b n d]; without a context the second attention is to x as well."""
+        return self.look_outward(self.look_inward(x), context)
+
+    def look_inward(self, x: Tensor) -> Tensor:
+        """The first part, self-attention: [b n d] → [b n d]."""
         normed = self.norm1(x)
-        x = x + self.attn1(normed, normed)
+        return x + self.attn1(normed, normed)
+
+    def look_outward(self, x: Tensor, context: Tensor | None) -> Tensor:
+        """The rest, cross-attention and the feed-forward net: [b n d] → [b n d]."""
         normed = self.norm2(x)
         x = x + self.attn2(normed, normed if context is None else context)
         return x + self.ff(self.norm3(x))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from engine.diffusion.conditioning import ConditioningEntry, as_negative
+from engine.diffusion.conditioning import ConditioningEntry, as_negative, share_steering
 from engine.diffusion.denoiser import Denoiser
 from engine.diffusion.guidance.guidance import Sides
 from engine.diffusion.regions import asker, bind_regions, predict, share_windows
@@ -32,7 +32,8 @@ class Cfg:
     def bind(self, latent: Tensor, noise_mask: Tensor | None, *, wants_unguided: bool = False) -> FullGuide:
         """Both sides are asked for in one group, so that they can share a forward."""
         positive = bind_regions(self.denoiser, self.positive, latent, noise_mask)
-        negative = bind_regions(self.denoiser, as_negative(self.negative), latent, noise_mask)
+        avoided = as_negative(share_steering(self.positive, self.negative))
+        negative = bind_regions(self.denoiser, avoided, latent, noise_mask)
         negative = share_windows(negative, positive)
         positive = share_windows(positive, negative)
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from engine.diffusion.conditioning import ConditioningEntry, as_negative
+from engine.diffusion.conditioning import ConditioningEntry, as_negative, share_steering
 from engine.diffusion.denoiser import Denoiser
 from engine.diffusion.guidance.guidance import Sides
 from engine.diffusion.regions import asker, bind_regions, predict
@@ -35,7 +35,7 @@ class DualCfg:
 
     def bind(self, latent: Tensor, noise_mask: Tensor | None, *, wants_unguided: bool = False) -> FullGuide:
         """All three sides are asked for in one group."""
-        all_sides = (self.first, self.second, as_negative(self.negative))
+        all_sides = (self.first, self.second, as_negative(share_steering(self.first, self.negative)))
         sides = [bind_regions(self.denoiser, side, latent, noise_mask) for side in all_sides]
         outer, inner = self.denoiser.guidance.start(), self.denoiser.guidance.start()
 

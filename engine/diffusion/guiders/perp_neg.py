@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from engine.diffusion.conditioning import ConditioningEntry, as_negative
+from engine.diffusion.conditioning import ConditioningEntry, as_negative, share_steering
 from engine.diffusion.denoiser import Denoiser
 from engine.diffusion.guidance.guidance import Sides
 from engine.diffusion.regions import asker, bind_regions, predict
@@ -31,7 +31,7 @@ class PerpNeg:
 
     def bind(self, latent: Tensor, noise_mask: Tensor | None, *, wants_unguided: bool = False) -> FullGuide:
         """All three sides are asked for in one group."""
-        all_sides = (self.positive, as_negative(self.negative), self.empty)
+        all_sides = (self.positive, as_negative(share_steering(self.positive, self.negative)), self.empty)
         sides = [bind_regions(self.denoiser, side, latent, noise_mask) for side in all_sides]
         guidance = self.denoiser.guidance
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from engine.nn.unet import UNetConfig
 
-__all__ = ["Shapes", "UNET_PREFIXES", "read_unet_config", "unet_prefix"]
+__all__ = ["Shapes", "UNET_PREFIXES", "read_encoder_config", "read_unet_config", "unet_prefix"]
 
 UNET_PREFIXES = ("model.diffusion_model.", "diffusion_model.", "")
 """Where U-Nets are in a file: in a checkpoint, or in a file of their own."""
@@ -33,36 +33,45 @@ def read_unet_config(shapes: Shapes, prefix: str, head_channels: int | None, num
 
     Heads are not told by files: `head_channels` is the width of each, or None for `num_heads` of them at every width.
     """
-    first = shapes.get(f"{prefix}input_blocks.0.0.weight", ())
+    down = read_encoder_config(shapes, prefix, head_channels, num_heads)
     last = shapes.get(f"{prefix}out.2.weight", ())
-    context = _context_width(shapes, prefix)
+    if down is None or not down.context_width or len(last) != 4:
+        return None
+    depths_up = _depths_up(shapes, prefix, len(down.channel_mult), down.num_res_blocks)
+    if depths_up is None:
+        return None
+    is_usual_up = depths_up == tuple((depth,) * (down.num_res_blocks + 1) for depth in down.transformer_depth)
+    return replace(down, out_channels=last[0], output_depths=None if is_usual_up else depths_up)
+
+
+def read_encoder_config(
+    shapes: Shapes, prefix: str, head_channels: int | None, num_heads: int = 8
+) -> UNetConfig | None:
+    """As `read_unet_config`, of the way down alone, which may be without transformers; None when there is none."""
+    first = shapes.get(f"{prefix}input_blocks.0.0.weight", ())
     levels = _levels(shapes, prefix)
-    if len(first) != 4 or len(last) != 4 or context is None or len({len(level.depths) for level in levels}) != 1:
+    if len(first) != 4 or len({len(level.depths) for level in levels}) != 1 or not levels[0].depths:
         return None
     num_blocks = len(levels[0].depths)
-    depths_up = _depths_up(shapes, prefix, len(levels), num_blocks)
-    if not num_blocks or depths_up is None:
-        return None
     depths_down = tuple(tuple(level.depths) for level in levels)
     usual = tuple(depths[-1] for depths in depths_down)
     is_usual_down = depths_down == tuple((depth,) * num_blocks for depth in usual)
-    is_usual_up = depths_up == tuple((depth,) * (num_blocks + 1) for depth in usual)
+    context_width, uses_linear = _context_width(shapes, prefix) or (0, False)
     label = shapes.get(f"{prefix}label_emb.0.0.weight", ())
     return UNetConfig(
         in_channels=first[1],
-        out_channels=last[0],
+        out_channels=first[1],
         model_channels=first[0],
         channel_mult=tuple(level.channels // first[0] for level in levels),
         num_res_blocks=num_blocks,
         transformer_depth=usual,
         middle_depth=_depth(shapes, f"{prefix}middle_block.1"),
-        context_width=context[0],
+        context_width=context_width,
         num_heads=num_heads,
         head_channels=head_channels,
-        uses_linear=context[1],
+        uses_linear=uses_linear,
         vector_width=label[1] if len(label) == 2 else None,
         block_depths=None if is_usual_down else depths_down,
-        output_depths=None if is_usual_up else depths_up,
         middle_parts=_middle_parts(shapes, prefix),
     )
 

@@ -20,7 +20,7 @@ OWN_TYPES = {
 }  # fmt: skip
 SKIPPED = {
     "VAELoader", "CheckpointLoaderSimple", "UNETLoader", "CLIPLoader", "DualCLIPLoader", "UpscaleModelLoader",
-    "LoadLatent", "LoadImageSetFromFolderNode",
+    "ControlNetLoader", "GLIGENLoader", "LoadLatent", "LoadImageSetFromFolderNode",
 }  # fmt: skip
 """Loaders of files that are not pictures, and of folders; the last two are tried with their own files elsewhere."""
 TRIED = sorted(

@@ -23,6 +23,7 @@ OWN = {"SamplerDDIM", "SamplerPLMS", "SaveImageAs", "Watermark", "WatermarkDetec
 LISTED_FOLDERS = {("LoadImageSetFromFolderNode", "folder"), ("LoadImageTextSetFromFolderNode", "folder")}
 """Choices that were folders of the machine the reference list was made on."""
 OTHER_CATEGORIES = {
+    "conditioning/controlnet": {"ControlNetInpaintingAliMamaApply"},
     "image/upscaling": {"ImageUpscaleWithModel"},
     "latent/stable_cascade": {"StableCascade_StageC_VAEEncode"},
     "_for_testing/custom_sampling/noise": set(),
@@ -33,6 +34,8 @@ OTHER_CATEGORIES = {
 COVERED_CATEGORIES = [
     "_for_testing/custom_sampling/noise",
     "api/image",
+    "conditioning/controlnet",
+    "conditioning/gligen",
     "image",
     "image/animation",
     "image/batch",

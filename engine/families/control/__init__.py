@@ -1,0 +1,1 @@
+"""Networks that steer a U-Net by pictures: ControlNets in all their forms, and T2I-Adapters."""
