@@ -129,7 +129,7 @@ def load_vae(vae_name: Annotated[str, ModelFile("vae", also=(*_TINY_AUTOENCODERS
     if vae_name == _PIXEL_SPACE:
         return ctx.models.pixel_space_vae()
     if vae_name in _TINY_AUTOENCODERS:
-        return ctx.models.open_taesd(_tiny_part(ctx, vae_name, "encoder"), _tiny_part(ctx, vae_name, "decoder"))
+        return ctx.models.open_taesd(*_tiny_parts(ctx, vae_name))
     return ctx.models.open_vae(ctx.model_path("vae", vae_name))
 
 
@@ -149,10 +149,24 @@ def _stated_prediction(path: Path) -> str | None:
     return {"v": "v_prediction", "eps": "eps"}.get(params.get("parameterization"))
 
 
-def _tiny_part(ctx: Context, name: str, part: str) -> Path:
-    for suffix in _SUFFIXES[:-1]:
+def _tiny_parts(ctx: Context, name: str) -> tuple[Path, Path]:
+    """The files of a tiny autoencoder's encoder and decoder. Raises NodeError that names what is missing."""
+    encoder, decoder = (_tiny_part(ctx, f"{name}_{part}") for part in ("encoder", "decoder"))
+    if encoder is None or decoder is None:
+        missing = [f"{name}_{part}" for part, path in (("encoder", encoder), ("decoder", decoder)) if path is None]
+        raise NodeError(
+            f"A VAE needs both halves of the tiny autoencoder; there is no {' and no '.join(missing)}.",
+            code="not_found",
+            hint=f"Put {missing[0]}.safetensors into models/vae_approx. For previews the decoder alone is enough.",
+            input="vae_name",
+        )
+    return encoder, decoder
+
+
+def _tiny_part(ctx: Context, stem: str) -> Path | None:
+    for suffix in _SUFFIXES:
         try:
-            return ctx.model_path("vae_approx", f"{name}_{part}{suffix}")
+            return ctx.model_path("vae_approx", stem + suffix)
         except NodeError:
             continue
-    return ctx.model_path("vae_approx", f"{name}_{part}{_SUFFIXES[-1]}")
+    return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from engine.api import (
@@ -20,6 +21,7 @@ from engine.api import (
     Seed,
     Sigmas,
     diffusion,
+    latent_viewer,
     node,
 )
 
@@ -207,13 +209,10 @@ def _run(
 
 
 def _step_reporter(ctx: Context, model: Any) -> diffusion.OnStep:
-    """Report every step, with a rough picture of the first item when the job wants previews."""
+    """Report every step, with a way to look at the first item when the job wants previews."""
+    viewer = latent_viewer(ctx, model.latent_format)
 
     def report(step: diffusion.Step) -> None:
-        preview = None
-        if ctx.preview_method != "none":
-            pictures = model.latent_format.preview(step.denoised[:1])
-            preview = None if pictures is None else pictures[0]
-        ctx.progress(step.number, step.total, preview)
+        ctx.progress(step.number, step.total, None if viewer is None else partial(viewer, step.denoised))
 
     return report

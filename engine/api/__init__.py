@@ -59,6 +59,7 @@ from engine.api.annotations import (
 )
 from engine.api.context import Context, GraphExpansion, ModelLibrary, NodeResult
 from engine.api.declaration import NodeDefinition, node
+from engine.api.latent_preview import latent_viewer
 from engine.api.picture_metadata import picture_entries
 from engine.api.room import MAX_TEXT_CHARACTERS, ROOM_SHARE, require_room, require_text_room
 from engine.api.training import LoraSettings, TrainedLora, Training
@@ -78,5 +79,6 @@ __all__ = [
     "Lazy", "LoraModel", "LoraSettings", "LossMap", "Mask", "Model", "ModelFile", "ModelLibrary", "NodeDefinition",
     "NodeError", "NodeResult", "Noise", "Options", "PromptJson", "Range", "Sampler", "Seed", "Shares", "Sigmas",
     "Socket", "String", "StyleModel", "Svg", "Text", "TrainedLora", "Training", "UniqueId", "UpscaleModel", "Vae",
-    "diffusion", "imaging", "merge_weights", "node", "picture_entries", "require_room", "require_text_room",
+    "diffusion", "imaging", "latent_viewer", "merge_weights", "node", "picture_entries", "require_room",
+    "require_text_room",
 ]  # fmt: skip

@@ -140,6 +140,14 @@ class ModelLibrary(Protocol):
         """The file of a VAE. Raises CheckpointError."""
         ...
 
+    def open_preview_decoder(self, path: Path) -> Any:
+        """The decoder of a tiny autoencoder, for previews: `picture(latent)`. Raises CheckpointError."""
+        ...
+
+    def open_safety_checker(self, path: Path) -> Any:
+        """The SAFETY_CHECKER of a file: `check(image)`. Raises CheckpointError."""
+        ...
+
     def content_digest(self, path: Path) -> str:
         """SHA-256 of a weight file, 64 hexadecimal digits, computed once for each version. Raises CheckpointError."""
         ...
@@ -213,8 +221,17 @@ class Context(Protocol):
         """Raise Cancelled when the job is to stop."""
         ...
 
-    def progress(self, value: float, maximum: float, preview: torch.Tensor | None = None) -> None:
-        """Report progress, with an optional preview image [h w c]; also checks for cancellation."""
+    def progress(
+        self,
+        value: float,
+        maximum: float,
+        preview: torch.Tensor | Callable[[], torch.Tensor | None] | None = None,
+    ) -> None:
+        """Report progress, with an optional preview image [h w c]; also checks for cancellation.
+
+        A function that makes the image is called elsewhere and only if the image is going to be shown: at most four
+        times a second, and never while the last one is still being made.
+        """
         ...
 
     def send_image(self, image: torch.Tensor, index: int, total: int) -> None:

@@ -17,6 +17,7 @@ from engine.families.adapters.hypernetwork import HypernetworkFile, open_hyperne
 from engine.families.autoencoder.handle import NetworkAutoencoder
 from engine.families.autoencoder.opening import open_autoencoder, open_tiny_pair
 from engine.families.autoencoder.pixel_space import PixelSpaceAutoencoder
+from engine.families.autoencoder.preview import PreviewDecoder, open_preview_decoder
 from engine.families.contract import FamilyServices, OpenedCheckpoint, Warn
 from engine.families.control.opening import open_control
 from engine.families.diffusers_folder import read_diffusers_folder
@@ -25,6 +26,8 @@ from engine.families.grounding.handle import NetworkGrounding
 from engine.families.grounding.opening import open_grounding
 from engine.families.loose_parts import open_network, open_text_encoders
 from engine.families.registry import FamilyRegistry, find_families
+from engine.families.safety.handle import NetworkSafetyChecker
+from engine.families.safety.opening import open_safety_checker
 from engine.families.saving import autoencoder_file, checkpoint_file, text_encoder_files
 from engine.families.text.clip_encoder import TextTools
 from engine.families.text.textual_inversion import EmbeddingFiles
@@ -172,6 +175,18 @@ class ModelStore:
             "taesd",
             (encoder, decoder),
             lambda files: open_tiny_pair(files[0], files[1], self._host("vae"), lambda: self._digest(decoder)),
+        )
+
+    def open_preview_decoder(self, path: Path) -> PreviewDecoder:
+        """The decoder of a tiny autoencoder, for previews. Raises CheckpointError."""
+        return self._remember("preview", (path,), lambda files: open_preview_decoder(files[0], self._host("vae")))
+
+    def open_safety_checker(self, path: Path) -> NetworkSafetyChecker:
+        """The safety checker of a file. Raises CheckpointError."""
+        return self._remember(
+            "safety",
+            (path,),
+            lambda files: open_safety_checker(files[0], self._host("text_encoder"), lambda: self._digest(path)),
         )
 
     def pixel_space_vae(self) -> PixelSpaceAutoencoder:

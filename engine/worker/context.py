@@ -27,6 +27,9 @@ __all__ = ["NodeContext", "NodeSurroundings", "RunVoice"]
 
 _PREVIEW_INTERVAL_S = 0.25
 
+PreviewSource = torch.Tensor | Callable[[], "torch.Tensor | None"]
+"""A picture [h w c], or what makes one when it is going to be shown."""
+
 
 @dataclass(frozen=True, slots=True)
 class NodeSurroundings:
@@ -52,6 +55,7 @@ class RunVoice:
         self._surroundings = surroundings
         self._meter = ProgressMeter(self._send_progress)
         self._preview_gate = Gate(_PREVIEW_INTERVAL_S)
+        self._is_looking = False
         self.has_pictures = False
 
     def progress(self, value: float, maximum: float) -> None:
@@ -62,14 +66,26 @@ class RunVoice:
         """Send the progress that waits."""
         self._meter.flush()
 
-    def preview(self, image: torch.Tensor) -> None:
-        """Send a small JPEG unless one was sent just now; encoded elsewhere."""
-        if self._job.lease.preview_method != "none" and self._preview_gate.opens():
-            self._send_picture(image, "image/jpeg", lambda: encode_jpeg(image, self._surroundings.preview_size_px))
+    def preview(self, image: PreviewSource) -> None:
+        """Send a small JPEG unless one was sent just now, or is still being made; made and encoded elsewhere."""
+        if self._job.lease.preview_method == "none" or self._is_looking or not self._preview_gate.opens():
+            return
+
+        def encode() -> bytes | None:
+            try:
+                made = image() if callable(image) else image
+                return None if made is None else encode_jpeg(made, self._surroundings.preview_size_px)
+            finally:
+                self._is_looking = False
+
+        _require_picture(image)
+        self._is_looking = True
+        self._send_picture("image/jpeg", encode)
 
     def full_picture(self, image: torch.Tensor) -> None:
         """Send a PNG, always; encoded elsewhere, in order."""
-        self._send_picture(image, "image/png", lambda: encode_png(image))
+        _require_picture(image)
+        self._send_picture("image/png", lambda: encode_png(image))
 
     def text(self, text: str) -> None:
         """Show a line on the node."""
@@ -84,9 +100,7 @@ class RunVoice:
         data = {"node": place.node, "display": place.display, "parent": place.parent, "real": place.real}
         self._job.report("node_progress", {**data, "value": value, "max": maximum})
 
-    def _send_picture(self, image: torch.Tensor, media_type: str, encode: Callable[[], bytes]) -> None:
-        if not isinstance(image, torch.Tensor):
-            raise NodeError(f"A preview must be a tensor [h w c], not {type(image).__name__}.", code="bad_picture")
+    def _send_picture(self, media_type: str, encode: Callable[[], bytes | None]) -> None:
         job, place = self._job, self._place
 
         def work() -> None:
@@ -94,6 +108,11 @@ class RunVoice:
                 data = encode()
             except AtelierError as error:
                 self.warn(f"A picture could not be shown: {error.message}")
+                return
+            except Exception as error:  # noqa: BLE001 - a picture that cannot be shown must not end the worker
+                self.warn(f"A picture could not be shown: {error}")
+                return
+            if data is None:
                 return
             lease = job.lease
             job.send(
@@ -163,7 +182,7 @@ class NodeContext:
         """Raise Cancelled when the job is to stop."""
         self.job.check_cancelled(self.place.node)
 
-    def progress(self, value: float, maximum: float, preview: torch.Tensor | None = None) -> None:
+    def progress(self, value: float, maximum: float, preview: PreviewSource | None = None) -> None:
         """Report progress; also checks for cancellation."""
         self.check_cancelled()
         self.voice.progress(float(value), float(maximum))
@@ -269,3 +288,8 @@ class NodeContext:
             {"filename": file.filename, "subfolder": file.subfolder, "type": file.type, **staged.extra}
             for file, staged in zip(placed, files)
         ]
+
+
+def _require_picture(image: Any) -> None:
+    if not isinstance(image, torch.Tensor) and not callable(image):
+        raise NodeError(f"A preview must be a tensor [h w c], not {type(image).__name__}.", code="bad_picture")

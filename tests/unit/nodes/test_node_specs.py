@@ -18,8 +18,10 @@ REFERENCE_FILE = Path(__file__).parents[2] / "data" / "reference" / "nodes.jsonl
 REFERENCE = {record["name"]: record for record in map(json.loads, REFERENCE_FILE.read_text().splitlines())}
 NEWER = {"ComfySwitchNode"}
 """Nodes of later versions of the reference, not in its list."""
-OWN = {"SamplerDDIM", "SamplerPLMS", "SaveImageAs", "Watermark", "WatermarkDetect"}
-"""Nodes the reference has not: samplers and the watermark of Stability's scripts, saving in other formats."""
+OWN = {
+    "SafetyCheck", "SafetyCheckerLoader", "SamplerDDIM", "SamplerPLMS", "SaveImageAs", "Watermark", "WatermarkDetect",
+}  # fmt: skip
+"""Nodes the reference has not: samplers, watermark and safety checker of the first scripts, saving in other formats."""
 LISTED_FOLDERS = {("LoadImageSetFromFolderNode", "folder"), ("LoadImageTextSetFromFolderNode", "folder")}
 """Choices that were folders of the machine the reference list was made on."""
 OTHER_CATEGORIES = {

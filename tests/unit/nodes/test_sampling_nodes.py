@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
+from engine.api import latent_viewer
 from engine.core.errors import Cancelled, NodeError
 from engine.diffusion.latent_format import LatentFormat
 from engine.diffusion.requests import drive
@@ -43,7 +45,7 @@ class SamplingContext:
             raise Cancelled("The job was cancelled.")
         self.progressed.append((value, maximum))
         if preview is not None:
-            self.previews.append(preview)
+            self.previews.append(preview() if callable(preview) else preview)
 
     def warn(self, message: str) -> None:
         self.warnings.append(message)
@@ -191,6 +193,32 @@ def test_previews_are_pictures_when_the_job_wants_them() -> None:
     ctx = SamplingContext(preview_method="auto")
     sampled(ctx)
     assert [tuple(picture.shape) for picture in ctx.previews] == [(8, 8, 3)] * 4
+
+
+def test_previews_by_taesd_are_decoded_by_the_file_of_the_latent_format() -> None:
+    asked: list[Path] = []
+
+    class Decoding(SamplingContext):
+        def open_preview_decoder(self, path: Path) -> Any:
+            asked.append(path)
+            return SimpleNamespace(picture=lambda latent: torch.ones(2, 3, 3))
+
+    for name, file in (("sd1", "taesd_decoder.safetensors"), ("sdxl", "taesdxl_decoder.pth")):
+        viewer = latent_viewer(Decoding(preview_method="taesd", files=(file,)), replace(RGB, name=name))
+        assert torch.equal(viewer(torch.zeros(1, 4, 8, 8)), torch.ones(2, 3, 3))
+        assert asked.pop() == Path("vae_approx") / file
+    ctx = Decoding(preview_method="auto", files=("taesd_decoder.safetensors",))
+    latent_viewer(ctx, replace(RGB, name="sd1"))
+    assert asked == []
+    latent_viewer(ctx, replace(RGB, name="sd1", rgb_factors=()))
+    assert asked == [Path("vae_approx/taesd_decoder.safetensors")]
+
+
+def test_previews_without_the_decoder_file_are_coarse_colours_with_a_warning() -> None:
+    ctx = SamplingContext(preview_method="taesd", files=("other",))
+    viewer = latent_viewer(ctx, replace(RGB, name="sd1"))
+    assert viewer(torch.zeros(2, 4, 8, 8)).shape == (8, 8, 3)
+    assert ctx.warnings == ["Previews are coarse colours: There is no taesd_decoder.safetensors."]
 
 
 def test_cancelling_at_a_step_ends_the_flow_there() -> None:
@@ -369,5 +397,7 @@ def test_the_pixel_space_vae_needs_no_file() -> None:
 
 
 def test_a_missing_tiny_autoencoder_is_a_clear_error() -> None:
-    with pytest.raises(NodeError, match="taesd_encoder"):
+    with pytest.raises(NodeError, match="no taesd_encoder and no taesd_decoder"):
         load_vae("taesd", SamplingContext(files=("other",)))
+    with pytest.raises(NodeError, match=r"there is no taesd_encoder\.$"):
+        load_vae("taesd", SamplingContext(files=("taesd_decoder.safetensors",)))

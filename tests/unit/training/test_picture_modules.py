@@ -204,6 +204,11 @@ def test_a_narrow_preview_decoder_opens_as_the_decoder_of_a_tiny_pair(checkpoint
     with torch.no_grad():
         wanted = module.network(latent).clamp(0, 1).movedim(1, 3)
     assert torch.allclose(tiny.decode(latent / 0.18215), wanted, atol=1e-5)
+    (tmp_path / "taesd_encoder.safetensors").unlink()
+    alone = store_on(host_with()).open_preview_decoder(path)
+    assert (alone.latent_channels, alone.width) == (4, 16)
+    assert torch.allclose(alone.picture(latent), wanted[0], atol=1e-5)
+    assert alone.picture(torch.randn(1, 4, 32, 128)).shape == (128, 512, 3)
 
 
 def test_a_published_width_and_four_channels_fit_into_two_and_a_half_megabytes(

@@ -437,6 +437,40 @@ def test_previews_are_small_jpegs_and_only_sent_when_wanted(bench_of):
     assert pictures[0].data[:3] == b"\xff\xd8\xff"
 
 
+def test_previews_that_are_made_when_shown_are_made_elsewhere_and_seldom(bench_of):
+    threads = []
+
+    @node("Look", output=True)
+    def look(ctx: Context) -> Int:
+        def picture() -> torch.Tensor:
+            threads.append(threading.current_thread())
+            return torch.zeros(8, 16, 3)
+
+        for step in range(50):
+            ctx.progress(step, 50, preview=picture)
+        threads.append(threading.current_thread())
+        return 0
+
+    bench = bench_of(look)
+    job = bench.run({"1": constant("Look")}, preview_method="taesd").job
+    made = [thread for thread in threads if "pictures" in thread.name]
+    assert 1 <= len(made) == len(bench.pictures(job)) < 10
+    assert len(threads) == len(made) + 1
+
+
+def test_a_preview_that_cannot_be_made_is_a_warning(bench_of):
+    @node("Fail", output=True)
+    def fail(ctx: Context) -> Int:
+        ctx.progress(1, 2, preview=lambda: 1 / 0)
+        return 0
+
+    bench = bench_of(fail)
+    done = bench.run({"1": constant("Fail")}, preview_method="auto")
+    assert [report["message"] for report in bench.reports(done.job, "warning")] == [
+        "A picture could not be shown: division by zero"
+    ]
+
+
 def test_full_pictures_arrive_in_order_before_the_node_is_finished(bench_of):
     @node("Send", output=True)
     def send(ctx: Context) -> Int:
