@@ -4,9 +4,21 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from engine.api import Bool, DeepShrink, FreeU, HyperTile, IdentityAttention, Model, Range, diffusion, imaging, node
+from engine.api import (
+    Bool,
+    DeepShrink,
+    FreeU,
+    HyperTile,
+    IdentityAttention,
+    Model,
+    Range,
+    TokenMerging,
+    diffusion,
+    imaging,
+    node,
+)
 
-__all__ = ["deep_shrink", "free_u", "free_u_2", "hyper_tile", "perturbed_attention"]
+__all__ = ["deep_shrink", "free_u", "free_u_2", "hyper_tile", "merge_tokens", "perturbed_attention"]
 
 CATEGORY = "model_patches/unet"
 Method = Literal["bicubic", "nearest-exact", "bilinear", "area", "bislerp"]
@@ -79,3 +91,12 @@ def hyper_tile(
     """
     tile_cells = max(tile_size, 32) // model.latent_format.downscale
     return model.with_edit(HyperTile(tile_cells, swap_size, max_depth, scale_depth))
+
+
+@node("TomePatchModel", category=CATEGORY, schema_form=True)
+def merge_tokens(model: Model, ratio: Annotated[float, Range(0.0, 1.0, step=0.01)] = 0.3) -> Model:
+    """Self-attention on the finest level over fewer tokens (ToMe): this share joins a token that is much like it.
+
+    Quicker for large pictures, with a little less detail. At most three quarters can join.
+    """
+    return model.with_edit(TokenMerging(ratio))

@@ -7,7 +7,9 @@ from functools import partial
 from types import MappingProxyType
 from typing import Annotated, Literal
 
-from engine.api import Bool, Choice, Model, Options, Range, Sampler, diffusion, node
+import torch
+
+from engine.api import Bool, Choice, Model, Options, Range, Sampler, diffusion, imaging, node
 
 __all__ = [
     "sampler_by_name",
@@ -20,6 +22,8 @@ __all__ = [
     "sampler_er_sde",
     "sampler_euler_ancestral",
     "sampler_euler_ancestral_cfg_pp",
+    "sampler_euler_cfg_pp",
+    "sampler_lcm_upscale",
     "sampler_lms",
     "sampler_plms",
     "sampler_sa_solver",
@@ -51,6 +55,30 @@ def sampler_euler_ancestral_cfg_pp(
 ) -> Sampler:
     """Euler steps with fresh noise in their CFG++ form."""
     return diffusion.find_sampler("euler_ancestral_cfg_pp").with_options(eta=eta, s_noise=s_noise)
+
+
+@node("SamplerEulerCFGpp", title="SamplerEulerCFG++", category="_for_testing", experimental=True, schema_form=True)
+def sampler_euler_cfg_pp(version: Literal["regular", "alternative"]) -> Sampler:
+    """Euler steps in their CFG++ form. The versions are two ways to write down one step, so both give the same."""
+    return diffusion.find_sampler("euler_cfg_pp")
+
+
+@node("SamplerLCMUpscale", category=CATEGORY, schema_form=True)
+def sampler_lcm_upscale(
+    *,
+    scale_ratio: Annotated[float, Range(0.1, 20.0, step=0.01)] = 1.0,
+    scale_steps: Annotated[int, Range(-1, 1000, step=1)] = -1,
+    upscale_method: Literal["bislerp", "nearest-exact", "bilinear", "area", "bicubic"],
+) -> Sampler:
+    """LCM steps on a latent that grows evenly to `scale_ratio` times its size, over the first `scale_steps` steps.
+
+    -1 is for all steps but the last. For prompts without areas and latents without a mask, which have one size.
+    """
+
+    def resize(latent: torch.Tensor, width: int, height: int) -> torch.Tensor:
+        return imaging.resize(latent, width, height, upscale_method)
+
+    return diffusion.LCM_UPSCALE.with_options(ratio=scale_ratio, num_steps=scale_steps, resize=resize)
 
 
 @node("SamplerLMS", category=CATEGORY)

@@ -69,6 +69,7 @@ from engine.nn.edits.deep_shrink import DeepShrink
 from engine.nn.edits.free_u import FreeU
 from engine.nn.edits.hyper_tile import HyperTile
 from engine.nn.edits.identity_attention import IdentityAttention
+from engine.nn.edits.token_merging import TokenMerging
 from engine.weights.merge import Shares, merge_weights
 
 __all__ = [
@@ -78,7 +79,7 @@ __all__ = [
     "Guider", "Hidden", "HyperTile", "IdentityAttention", "Image", "InputFile", "Int", "Latent", "LatentOperation",
     "Lazy", "LoraModel", "LoraSettings", "LossMap", "Mask", "Model", "ModelFile", "ModelLibrary", "NodeDefinition",
     "NodeError", "NodeResult", "Noise", "Options", "PromptJson", "Range", "Sampler", "Seed", "Shares", "Sigmas",
-    "Socket", "String", "StyleModel", "Svg", "Text", "TrainedLora", "Training", "UniqueId", "UpscaleModel", "Vae",
-    "diffusion", "imaging", "latent_viewer", "merge_weights", "node", "picture_entries", "require_room",
-    "require_text_room",
+    "Socket", "String", "StyleModel", "Svg", "Text", "TokenMerging", "TrainedLora", "Training", "UniqueId",
+    "UpscaleModel", "Vae", "diffusion", "imaging", "latent_viewer", "merge_weights", "node", "picture_entries",
+    "require_room", "require_text_room",
 ]  # fmt: skip

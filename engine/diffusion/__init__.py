@@ -40,11 +40,12 @@ from engine.diffusion.reparameterize import (
 )
 from engine.diffusion.requests import Flow
 from engine.diffusion.samplers.er_sde import reverse_time_noise_scale
-from engine.diffusion.samplers.registry import PLMS, SAMPLERS, Sampler, find_sampler
+from engine.diffusion.samplers.registry import LCM_UPSCALE, PLMS, SAMPLERS, Sampler, find_sampler
 from engine.diffusion.sampling import OnStep, Step, cut_sigmas, sample
 
 __all__ = [
     "DISCRETIZATIONS",
+    "LCM_UPSCALE",
     "PLMS",
     "SAMPLERS",
     "AdaptiveProjection",

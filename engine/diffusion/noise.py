@@ -82,6 +82,10 @@ class GaussianNoise:
         """Fresh values; the levels do not matter."""
         return torch.randn(self._shape, generator=self._generator, dtype=torch.float32).to(self._device)
 
+    def like(self, latent: Tensor) -> Tensor:
+        """Fresh values for a latent of another size."""
+        return torch.randn(latent.shape, generator=self._generator, dtype=torch.float32).to(self._device)
+
 
 class BrownianNoise:
     """Scaled increments of one Brownian path over the noise levels.

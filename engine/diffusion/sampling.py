@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from engine.core.errors import NodeError
 from engine.diffusion.denoiser import Denoiser
 from engine.diffusion.guiders.guider import Guider
 from engine.diffusion.latent import LatentInput
@@ -119,6 +120,13 @@ def _masked(
     """A guide that keeps the picture where the mask is 0: x there is the noised original, `denoised` the original."""
 
     def masked(x: Latent, sigma: float) -> Flow[Guided]:
+        if x.shape[-2:] != clean.shape[-2:]:
+            raise NodeError(
+                "This sampler changes the size of the latent, which has a noise mask.",
+                code="latent_mismatch",
+                hint="Use another sampler, or sample without the mask.",
+                input="latent_image",
+            )
         mask = mask_at(sigma)
         x = x * mask + prediction.add_noise(clean, noise, sigma) * (1.0 - mask)
         answer = yield from guide(x, sigma)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from engine.nn.attention import SpatialTransformer
 from engine.nn.edits.free_u import FreeU
 from engine.nn.edits.hyper_tile import HyperTile, tiles_along
 from engine.nn.edits.identity_attention import IdentityAttention
-from nodes.model_edits import deep_shrink, free_u, free_u_2, hyper_tile, perturbed_attention
+from engine.nn.edits.token_merging import match_tokens
+from nodes.model_edits import deep_shrink, free_u, free_u_2, hyper_tile, merge_tokens, perturbed_attention
 from tests.tiny_sd1 import host_with, shallow_checkpoint, store_on
 
 
@@ -27,6 +29,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return store_on(host_with()).open_checkpoint(shallow_checkpoint(tmp_path_factory.mktemp("edits")))[0]
 
 
+MERGED = Path(__file__).parents[1] / "data" / "token_merging.json"
 X = torch.randn(2, 4, 16, 16, generator=torch.Generator().manual_seed(1))
 CONTEXT = torch.randn(1, 5, 32, generator=torch.Generator().manual_seed(2))
 
@@ -50,6 +53,7 @@ def edited(model: Any) -> list[Any]:
         shrunk(model, block_number=3),
         hyper_tile(model, 64),
         hyper_tile(model, 32, 2, 1, True),
+        merge_tokens(model, 0.5),
     ]
 
 
@@ -74,6 +78,21 @@ def test_factors_of_one_leave_the_prediction_as_it_is(model: Any) -> None:
         assert torch.allclose(predict(version(model, 1.0, 1.0, 1.0, 1.0)), plain, atol=1e-5)
     assert torch.allclose(predict(shrunk(model, downscale_factor=1.0)), plain, atol=1e-5)
     assert torch.equal(predict(shrunk(model, block_number=32)), plain)
+
+
+def test_merging_no_tokens_leaves_the_prediction_as_it_is(model: Any) -> None:
+    assert torch.equal(predict(merge_tokens(model, 0.0)), predict(model))
+
+
+@pytest.mark.parametrize(
+    "case", json.loads(MERGED.read_text())["cases"], ids=lambda case: f"{case['size']} {case['joining']}"
+)
+def test_tokens_are_merged_as_tomesd_merges_them(case: dict[str, Any]) -> None:
+    height, width = case["size"]
+    tokens = torch.randn(2, height * width, 3, generator=torch.Generator().manual_seed(case["seed"]))
+    merge, spread = match_tokens(tokens, (height, width), case["joining"])
+    assert merge(tokens).shape[1] == case["num_left"]
+    assert torch.allclose(spread(merge(tokens)), torch.tensor(case["spread"]), atol=1e-4)
 
 
 def test_a_merged_forward_applies_an_edit_to_the_items_in_its_range(model: Any) -> None:

@@ -33,6 +33,7 @@ from engine.diffusion.samplers.heunpp2 import heunpp2
 from engine.diffusion.samplers.ipndm import ipndm
 from engine.diffusion.samplers.ipndm_v import ipndm_v
 from engine.diffusion.samplers.lcm import lcm
+from engine.diffusion.samplers.lcm_upscale import lcm_upscale
 from engine.diffusion.samplers.lms import lms
 from engine.diffusion.samplers.plms import plms
 from engine.diffusion.samplers.res_multistep import res_multistep
@@ -41,7 +42,7 @@ from engine.diffusion.samplers.seeds_2 import seeds_2
 from engine.diffusion.samplers.seeds_3 import seeds_3
 from engine.diffusion.samplers.uni_pc import uni_pc
 
-__all__ = ["PLMS", "SAMPLERS", "Sampler", "find_sampler"]
+__all__ = ["LCM_UPSCALE", "PLMS", "SAMPLERS", "Sampler", "find_sampler"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +167,8 @@ SAMPLERS: Mapping[str, Sampler] = MappingProxyType(
 )
 
 PLMS = Sampler(plms, draws_mask_noise=True)
-"""Not among the names of workflow files; a node of its own gives it."""
+LCM_UPSCALE = _ancestral(lcm_upscale)
+"""Not among the names of workflow files; nodes of their own give them."""
 
 
 def find_sampler(name: str) -> Sampler:

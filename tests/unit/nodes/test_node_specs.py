@@ -29,7 +29,7 @@ OTHER_CATEGORIES = {
     "image/upscaling": {"ImageUpscaleWithModel"},
     "latent/stable_cascade": {"StableCascade_StageC_VAEEncode"},
     "_for_testing/custom_sampling/noise": set(),
-    "sampling/custom_sampling/samplers": {"SamplerLCMUpscale"},
+    "sampling/custom_sampling/samplers": set(),
     "sampling/custom_sampling/schedulers": {"GITSScheduler", "LTXVScheduler", "OptimalStepsScheduler"},
 }
 """Per covered category, the nodes that are not here: they need other networks, or a table that is not published."""
