@@ -7,7 +7,7 @@ names it, never a silent default.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -16,9 +16,23 @@ import torch
 from engine.core.errors import CheckpointError
 from engine.weights.checkpoint import TORCH_DTYPES, Checkpoint
 
-__all__ = ["KeyRule", "WeightReader", "WeightRef", "WeightSpec", "read_part", "refuse_unknown_keys"]
+__all__ = [
+    "SCALE_MARK",
+    "WEIGHT_SCALE",
+    "KeyRule",
+    "WeightReader",
+    "WeightRef",
+    "WeightSpec",
+    "read_part",
+    "refuse_unknown_keys",
+]
 
 _MAX_NAMED = 5
+
+WEIGHT_SCALE = "scale_weight"
+"""What stands in the place of `weight` in the key of its scale."""
+SCALE_MARK = "scaled_fp8"
+_SCALES = frozenset({WEIGHT_SCALE, "scale_input"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +79,15 @@ class WeightReader:
     """A network's weights by the network's own names, read from a checkpoint when asked for. Immutable."""
 
     def __init__(
-        self, checkpoint: Checkpoint, refs: Mapping[str, WeightRef], shapes: Mapping[str, tuple[int, ...]]
+        self,
+        checkpoint: Checkpoint,
+        refs: Mapping[str, WeightRef],
+        shapes: Mapping[str, tuple[int, ...]],
+        scale_keys: Iterable[str] = (),
     ) -> None:
         self.checkpoint = checkpoint
         self.refs: Mapping[str, WeightRef] = MappingProxyType(dict(refs))
+        self.scale_keys = frozenset(scale_keys)
         self.specs: Mapping[str, WeightSpec] = MappingProxyType(
             {
                 name: WeightSpec(tuple(shapes[name]), TORCH_DTYPES[checkpoint.tensors[ref.key].dtype])
@@ -79,7 +98,7 @@ class WeightReader:
     @property
     def used_keys(self) -> frozenset[str]:
         """Keys of the file this network takes."""
-        return frozenset(ref.key for ref in self.refs.values())
+        return frozenset(ref.key for ref in self.refs.values()) | self.scale_keys
 
     def read(self, name: str) -> torch.Tensor:
         """The weight in the network's shape and the stored dtype; a view of the file, never to be written."""
@@ -108,13 +127,19 @@ def read_part(
     expected: Mapping[str, tuple[int, ...]],
     rules: Sequence[KeyRule] = (),
     what: str = "network",
+    *,
+    takes_scales: bool = False,
 ) -> WeightReader:
     """A reader of the keys below `prefix` for a network whose weights have the `expected` shapes.
 
     Raises CheckpointError naming what is missing, of the wrong shape, unknown, or given twice. A trailing
     axis of length one may be there or not (1x1 convolutions stored as matrices).
+
+    takes_scales: the caller multiplies eight-bit weights by the scales beside them (`engine.weights.scaled`); otherwise
+    those are unknown keys.
     """
-    refs, repeated = _rename(checkpoint, prefix, rules)
+    scale_keys = _scale_keys(checkpoint, prefix) if takes_scales else frozenset()
+    refs, repeated = _rename(checkpoint, prefix, rules, scale_keys)
     shapes = {name: _ref_shape(checkpoint, ref) for name, ref in refs.items()}
     missing = [name for name in expected if name not in refs]
     unknown = [refs[name].key for name in refs if name not in expected]
@@ -132,7 +157,7 @@ def read_part(
                 hint="The file is incomplete, of another model, or merged by a tool that added keys of its own.",
                 details={"part": what, "fault": title, "keys": names[:50]},
             )
-    return WeightReader(checkpoint, refs, expected)
+    return WeightReader(checkpoint, refs, expected, scale_keys)
 
 
 def refuse_unknown_keys(checkpoint: Checkpoint, used: Iterable[str], harmless: Sequence[str]) -> None:
@@ -154,12 +179,25 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:_MAX_NAMED]) + more
 
 
-def _rename(checkpoint: Checkpoint, prefix: str, rules: Sequence[KeyRule]) -> tuple[dict[str, WeightRef], list[str]]:
+def _scale_keys(checkpoint: Checkpoint, prefix: str) -> frozenset[str]:
+    """The scales of eight-bit weights below a prefix, those of their inputs (nothing here computes in eight bits), and
+    the mark of such files."""
+    found = {f"{prefix}{SCALE_MARK}"} & checkpoint.tensors.keys()
+    for key in checkpoint.tensors:
+        module, _, end = key.rpartition(".")
+        if end in _SCALES and key.startswith(prefix) and f"{module}.weight" in checkpoint.tensors:
+            found.add(key)
+    return frozenset(found)
+
+
+def _rename(
+    checkpoint: Checkpoint, prefix: str, rules: Sequence[KeyRule], left_out: Set[str]
+) -> tuple[dict[str, WeightRef], list[str]]:
     compiled = [(re.compile(rule.pattern), rule) for rule in rules]
     refs: dict[str, WeightRef] = {}
     repeated: list[str] = []
     for key in checkpoint.tensors:
-        if not key.startswith(prefix):
+        if not key.startswith(prefix) or key in left_out:
             continue
         for name, ref in _targets(key, key[len(prefix) :], compiled):
             if name in refs:

@@ -66,12 +66,17 @@ def held_tensor(tensor: Tensor) -> FileTensor:
 
 
 def file_tensors(weights: FinalWeights, prefix: str = "", names: Iterable[str] | None = None) -> dict[str, FileTensor]:
-    """A network's weights, or those named, below a prefix, in the dtypes they are stored in."""
+    """A network's weights, or those named, below a prefix, in the dtypes they are stored in.
+
+    Those of eight bits become float16, which has all their numbers: what patches do would mostly be rounded away again.
+    """
 
     def tensor(name: str) -> FileTensor:
         spec = weights.specs[name]
+        is_narrow = spec.dtype.is_floating_point and spec.dtype.itemsize == 1
         wide = torch.float64 if spec.dtype == torch.float64 else torch.float32
-        return FileTensor(spec.dtype, spec.shape, lambda: weights.read(name, dtype=wide))
+        dtype = torch.float16 if is_narrow else spec.dtype
+        return FileTensor(dtype, spec.shape, lambda: weights.read(name, dtype=wide))
 
     return {prefix + name: tensor(name) for name in (weights.specs if names is None else names)}
 

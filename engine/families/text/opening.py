@@ -15,6 +15,7 @@ from engine.memory.network import NetworkSource
 from engine.nn.text_transformer import TextConfig, TextTransformer
 from engine.weights.checkpoint import Checkpoint
 from engine.weights.remap import WeightReader, read_part
+from engine.weights.scaled import scaling_of
 
 __all__ = ["CLIP_G_WIDTH", "CLIP_H_WIDTH", "clip_width", "open_clip_file", "open_clip_part"]
 
@@ -34,7 +35,7 @@ def open_clip_part(
     """The text encoder below `prefix` and the reader that knows its keys. Raises CheckpointError."""
     with torch.device("meta"):
         expected = shapes_of(TextTransformer(config))
-    reader = read_part(checkpoint, prefix, expected, CLIP_RULES, "text encoder")
+    reader = read_part(checkpoint, prefix, expected, CLIP_RULES, "text encoder", takes_scales=True)
     identity = digest_bytes(checkpoint.identity.encode(), b"text", prefix.encode(), repr((kind, config)).encode())
     source = NetworkSource(identity, "text_encoder", lambda: TextTransformer(config), reader)
     encoder = ClipTextEncoder(
@@ -46,6 +47,7 @@ def open_clip_part(
         services.host("text_encoder"),
         services.text,
         digest,
+        patches=scaling_of(reader),
         adapter_names=kind.adapter_names,
         default_layer=kind.default_layer_of(config.num_layers),
     )

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 
 from engine.families.text.clip_form import HARMLESS_TEXT_KEYS
+from engine.weights.remap import SCALE_MARK
 
 __all__ = ["HARMLESS_KEYS", "ema_keys", "harmless_text_keys"]
 
@@ -22,6 +23,7 @@ HARMLESS_KEYS = (
     r"first_stage_model\.(loss|model_ema)\..*",
     r"control_model\..*",
     r"v_pred",
+    SCALE_MARK,
 )
 """The training schedule, which is computed; counters of the moving average; losses; a ControlNet published together
 with the model it was trained on, which its own loader takes; markers."""

@@ -24,6 +24,7 @@ from engine.nn.autoencoder import AutoencoderConfig
 from engine.nn.text_transformer import TextConfig
 from engine.weights.checkpoint import Checkpoint
 from engine.weights.remap import WeightReader, read_part, refuse_unknown_keys
+from engine.weights.scaled import scaling_of
 
 __all__ = ["TextPart", "UNetPart", "open_unet_checkpoint", "open_unet_part"]
 
@@ -93,10 +94,17 @@ def open_unet_part(
     form = part.form
     with torch.device("meta"):
         expected = shapes_of(form.build())
-    reader = read_part(checkpoint, part.prefix, expected, what="U-Net")
+    reader = read_part(checkpoint, part.prefix, expected, what="U-Net", takes_scales=True)
     identity = digest_bytes(checkpoint.identity.encode(), b"unet")
     source = NetworkSource(identity, "network", form.build, reader, repeats=True)
     handle = NetworkDenoiser(
-        family, form, form.latent_format, part.parameterization, source, services.host("network"), digest
+        family,
+        form,
+        form.latent_format,
+        part.parameterization,
+        source,
+        services.host("network"),
+        digest,
+        patches=scaling_of(reader),
     )
     return handle, reader
