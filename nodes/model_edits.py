@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from engine.api import (
+    AttentionMap,
     Bool,
     DeepShrink,
     FreeU,
@@ -18,7 +19,15 @@ from engine.api import (
     node,
 )
 
-__all__ = ["deep_shrink", "free_u", "free_u_2", "hyper_tile", "merge_tokens", "perturbed_attention"]
+__all__ = [
+    "deep_shrink",
+    "free_u",
+    "free_u_2",
+    "hyper_tile",
+    "merge_tokens",
+    "perturbed_attention",
+    "self_attention_guidance",
+]
 
 CATEGORY = "model_patches/unet"
 Method = Literal["bicubic", "nearest-exact", "bilinear", "area", "bislerp"]
@@ -42,6 +51,23 @@ def free_u_2(model: Model, b1: Factor = 1.3, b2: Factor = 1.4, s1: Factor = 0.9,
 def perturbed_attention(model: Model, scale: Annotated[float, Range(0.0, 100.0, step=0.01, round=0.01)] = 3.0) -> Model:
     """Lead away from what the model predicts when its middle block attends to nothing; one more forward per step."""
     rule = diffusion.PerturbedGuidance(IdentityAttention(), scale)
+    return model.with_guidance(model.guidance.with_correction(rule))
+
+
+@node(
+    "SelfAttentionGuidance",
+    title="Self-Attention Guidance",
+    category="_for_testing",
+    experimental=True,
+    schema_form=True,
+)
+def self_attention_guidance(
+    model: Model,
+    scale: Annotated[float, Range(-2.0, 5.0, step=0.01)] = 0.5,
+    blur_sigma: Annotated[float, Range(0.0, 10.0, step=0.1)] = 2.0,
+) -> Model:
+    """Lead away from what the model makes of its picture with the places it attends to blurred; two more forwards."""
+    rule = diffusion.SelfAttentionGuidance(AttentionMap(), scale, blur_sigma)
     return model.with_guidance(model.guidance.with_correction(rule))
 
 

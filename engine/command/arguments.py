@@ -80,7 +80,12 @@ def add_server_flags(parser: argparse.ArgumentParser) -> None:
     cache.add_argument("--cache-classic", action="store_true", help="keep what the newest graph uses (default)")
     cache.add_argument("--cache-lru", type=int, metavar="N", help="keep the N newest results")
     cache.add_argument("--cache-none", action="store_true", help="keep nothing between jobs")
-    behaviour.add_argument("--preview-method", choices=("none", "auto", "latent2rgb", "taesd"), default="none")
+    behaviour.add_argument(
+        "--preview-method",
+        choices=("none", "auto", "latent2rgb", "taesd"),
+        default="none",
+        help="how unfinished pictures are shown; taesd decodes with models/vae_approx/taesd_decoder (taesdxl_decoder …)",
+    )
     behaviour.add_argument("--preview-size", type=int, default=512, metavar="PIXELS")
     behaviour.add_argument(
         "--metadata",

@@ -24,6 +24,7 @@ from engine.diffusion.guidance.norm import NormLimit
 from engine.diffusion.guidance.perturbed import PerturbedGuidance
 from engine.diffusion.guidance.projected import AdaptiveProjection
 from engine.diffusion.guidance.rescale import Rescale
+from engine.diffusion.guidance.self_attention import SelfAttentionGuidance
 from engine.diffusion.guidance.tangential import TangentialDamping
 from engine.diffusion.guidance.zero_star import ZeroStar
 from engine.diffusion.guiders.basic import Basic
@@ -68,6 +69,7 @@ __all__ = [
     "Rescale",
     "Sampler",
     "SeedNoise",
+    "SelfAttentionGuidance",
     "Step",
     "TangentialDamping",
     "ZeroStar",

@@ -138,6 +138,30 @@ class DirectPrediction(_Additive):
 
 
 @dataclass(frozen=True, slots=True)
+class OutputAlone:
+    """What the network puts out, fed as the base kind feeds it: for edits that make it tell something else."""
+
+    base: Prediction
+
+    @property
+    def path(self) -> NoisePath:
+        """That of the base."""
+        return self.base.path
+
+    def factors(self, sigma: Tensor) -> Factors:
+        """The input of the base, and nothing around the output."""
+        return Factors(torch.zeros_like(sigma), torch.ones_like(sigma), self.base.factors(sigma).c_in)
+
+    def add_noise(self, latent: Tensor, noise: Tensor, sigma: float, is_maximal: bool = False) -> Tensor:
+        """That of the base."""
+        return self.base.add_noise(latent, noise, sigma, is_maximal)
+
+    def finish(self, latent: Tensor, sigma: float) -> Tensor:
+        """That of the base."""
+        return self.base.finish(latent, sigma)
+
+
+@dataclass(frozen=True, slots=True)
 class LcmPrediction(_Additive):
     """The network predicts the noise; towards no noise its answer is mixed with the latent itself.
 

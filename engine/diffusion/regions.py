@@ -112,11 +112,12 @@ def predict(denoiser: Denoiser, sides: Sequence[Sequence[Region]], x: Latent, si
     return [_combine(side, [next(answers) for _ in side], x) for side in active]
 
 
-def asker(denoiser: Denoiser, side: Sequence[Region], x: Latent, sigma: float) -> Ask:
-    """ask(change): the prediction of a side at this point by a changed denoiser of equal inputs."""
+def asker(denoiser: Denoiser, wanted: Sequence[Region], unwanted: Sequence[Region], x: Latent, sigma: float) -> Ask:
+    """ask(change): the prediction of a side at this point, or at another one, by a changed denoiser of equal inputs."""
 
-    def ask(change: Callable[[Any], Denoiser]) -> Flow[Latent]:
-        (answer,) = yield from predict(change(denoiser), (side,), x, sigma)
+    def ask(change: Callable[[Any], Denoiser], *, avoids: bool = False, at: Latent | None = None) -> Flow[Latent]:
+        side = unwanted if avoids else wanted
+        (answer,) = yield from predict(change(denoiser), (side,), x if at is None else at, sigma)
         return answer
 
     return ask

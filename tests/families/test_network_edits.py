@@ -13,14 +13,25 @@ from torch import nn
 from engine.core.errors import NodeError
 from engine.diffusion.condition_inputs import ConditionInputs
 from engine.diffusion.conditioning import ConditioningEntry
+from engine.diffusion.guidance.self_attention import SelfAttentionGuidance
 from engine.diffusion.guiders.basic import Basic
+from engine.diffusion.guiders.cfg import Cfg
 from engine.diffusion.requests import drive
 from engine.nn.attention import SpatialTransformer
+from engine.nn.edits.attention_map import AttentionMap
 from engine.nn.edits.free_u import FreeU
 from engine.nn.edits.hyper_tile import HyperTile, tiles_along
 from engine.nn.edits.identity_attention import IdentityAttention
 from engine.nn.edits.token_merging import match_tokens
-from nodes.model_edits import deep_shrink, free_u, free_u_2, hyper_tile, merge_tokens, perturbed_attention
+from nodes.model_edits import (
+    deep_shrink,
+    free_u,
+    free_u_2,
+    hyper_tile,
+    merge_tokens,
+    perturbed_attention,
+    self_attention_guidance,
+)
 from tests.tiny_sd1 import host_with, shallow_checkpoint, store_on
 
 
@@ -149,6 +160,39 @@ def test_perturbed_attention_leads_away_from_the_edited_prediction(model: Any) -
     assert torch.allclose(result, plain + (plain - damaged) * 2.0, atol=1e-4)
     unchanged = drive(Basic(perturbed_attention(model, 0.0), entries).bind(X, None)(X, 3.0)).denoised
     assert torch.allclose(unchanged, plain, atol=1e-5)
+
+
+def test_the_attention_that_places_receive_is_an_even_share_on_average(model: Any) -> None:
+    plain = predict(model)
+    received = predict(SelfAttentionGuidance(AttentionMap(), 1.0, 1.0).attentive(model))
+    assert received.shape == X.shape
+    assert torch.equal(received, received[:, :1].expand_as(received))
+    assert torch.allclose(received.mean(dim=(2, 3)), torch.ones(2, 4), atol=1e-4)
+    assert received.min() >= 0
+    assert received.std() > 0
+    assert torch.equal(predict(model), plain)
+
+
+def test_self_attention_guidance_leads_away_from_the_blurred_picture_of_the_negative_side(model: Any) -> None:
+    positive = (ConditioningEntry(context=CONTEXT),)
+    negative = (ConditioningEntry(context=-CONTEXT),)
+    handle = self_attention_guidance(model, 0.7, 2.0)
+    assert handle.identity == model.identity
+    wanted, unwanted = (model.denoise(X, torch.full((2,), 3.0), ConditionInputs(c)) for c in (CONTEXT, -CONTEXT))
+    raw = handle.guidance.corrections[0].attentive(model)
+    received = raw.denoise(X, torch.full((2,), 3.0), ConditionInputs(-CONTEXT))
+    # A blur made with whole kernels, to compare with the two passes.
+    line = torch.exp(-0.5 * (torch.arange(-4.0, 5.0) / 2.0) ** 2)
+    kernel = (line[:, None] * line / line.sum() ** 2).expand(4, 1, 9, 9)
+    padded = torch.nn.functional.pad(unwanted, (4, 4, 4, 4), mode="reflect")
+    blurred = torch.nn.functional.conv2d(padded, kernel, groups=4)
+    degraded = torch.where(received > 1, blurred, unwanted)
+    again = model.denoise(degraded + X - unwanted, torch.full((2,), 3.0), ConditionInputs(-CONTEXT))
+    expected = unwanted + (wanted - unwanted) * 4.0 + (degraded - again) * 0.7
+    result = drive(Cfg(handle, positive, negative, 4.0).bind(X, None)(X, 3.0)).denoised
+    assert torch.allclose(result, expected, atol=1e-3)
+    unchanged = drive(Cfg(self_attention_guidance(model, 0.0), positive, negative, 4.0).bind(X, None)(X, 3.0)).denoised
+    assert torch.allclose(unchanged, unwanted + (wanted - unwanted) * 4.0, atol=1e-3)
 
 
 def test_an_edit_of_a_u_net_refuses_another_network() -> None:

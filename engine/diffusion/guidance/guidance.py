@@ -24,8 +24,15 @@ __all__ = [
     "Sides",
 ]
 
-Ask = Callable[[Callable[[Any], Denoiser]], Flow[Latent]]
-"""ask(change): the prediction of the positive side by the changed model handle, at the same point."""
+
+class Ask(Protocol):
+    """ask(change): one more prediction by the changed model handle."""
+
+    def __call__(
+        self, change: Callable[[Any], Denoiser], *, avoids: bool = False, at: Latent | None = None
+    ) -> Flow[Latent]:
+        """Of the positive side, or with `avoids` of the negative one; at the same point, or at another latent."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,7 +44,7 @@ class Sides:
     scale: strength of the guidance.
     wanted: prediction of the positive side.
     unwanted: prediction of the negative side; `wanted` where nothing guides.
-    ask: for rules that need one more prediction of the positive side.
+    ask: for rules that need one more prediction.
     """
 
     x: Latent

@@ -29,6 +29,7 @@ class Basic:
 
         def guide(x: Latent, sigma: float) -> Flow[Guided]:
             (denoised,) = yield from predict(self.denoiser, (regions,), x, sigma)
-            return (yield from run(Sides(x, sigma, 1.0, denoised, denoised, asker(self.denoiser, regions, x, sigma))))
+            ask = asker(self.denoiser, regions, regions, x, sigma)
+            return (yield from run(Sides(x, sigma, 1.0, denoised, denoised, ask)))
 
         return guide

@@ -32,8 +32,8 @@ class Cfg:
     def bind(self, latent: Tensor, noise_mask: Tensor | None, *, wants_unguided: bool = False) -> FullGuide:
         """Both sides are asked for in one group, so that they can share a forward."""
         positive = bind_regions(self.denoiser, self.positive, latent, noise_mask)
-        avoided = as_negative(share_steering(self.positive, self.negative))
-        negative = bind_regions(self.denoiser, avoided, latent, noise_mask)
+        steered = as_negative(share_steering(self.positive, self.negative))
+        negative = bind_regions(self.denoiser, steered, latent, noise_mask)
         negative = share_windows(negative, positive)
         positive = share_windows(positive, negative)
 
@@ -42,11 +42,11 @@ class Cfg:
         def guide(x: Latent, sigma: float) -> Flow[Guided]:
             if math.isclose(self.scale, 1.0) and not wants_unguided:
                 (wanted,) = yield from predict(self.denoiser, (positive,), x, sigma)
-                unwanted = wanted
+                unwanted, avoided = wanted, positive
             else:
                 wanted, unwanted = yield from predict(self.denoiser, (positive, negative), x, sigma)
-            return (
-                yield from run(Sides(x, sigma, self.scale, wanted, unwanted, asker(self.denoiser, positive, x, sigma)))
-            )
+                avoided = negative
+            ask = asker(self.denoiser, positive, avoided, x, sigma)
+            return (yield from run(Sides(x, sigma, self.scale, wanted, unwanted, ask)))
 
         return guide

@@ -41,7 +41,7 @@ class DualCfg:
 
         def guide(x: Latent, sigma: float) -> Flow[Guided]:
             first, second, negative = yield from predict(self.denoiser, sides, x, sigma)
-            ask = asker(self.denoiser, sides[0], x, sigma)
+            ask = asker(self.denoiser, sides[0], sides[2], x, sigma)
             if self.style == "nested":
                 pair = yield from inner(Sides(x, sigma, self.first_scale, first, second, ask))
                 return (yield from outer(Sides(x, sigma, self.second_scale, pair.denoised, negative, ask)))

@@ -38,7 +38,8 @@ class PerpNeg:
         def guide(x: Latent, sigma: float) -> Flow[Guided]:
             positive, negative, empty = yield from predict(self.denoiser, sides, x, sigma)
             denoised = perpendicular_negative(positive, negative, empty, self.scale, self.negative_scale)
-            found = Sides(x, sigma, self.scale, positive, empty, asker(self.denoiser, sides[0], x, sigma))
+            ask = asker(self.denoiser, sides[0], sides[2], x, sigma)
+            found = Sides(x, sigma, self.scale, positive, empty, ask)
             return Guided((yield from guidance.correct(found, denoised)), empty)
 
         return guide

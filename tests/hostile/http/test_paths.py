@@ -30,6 +30,7 @@ ROUTES = [
     "/api/v1/workflows/{}/versions", "/api/v1/models/checkpoints/{}", "/api/v1/models/{}", "/api/v1/jobs/{}",
     "/api/v1/jobs/{}/events", "/api/v1/catalog/nodes/{}", "/{}", "/view?filename={}", "/view?filename=x&subfolder={}",
     "/view?filename=x&type={}", "/userdata/{}", "/userdata?dir={}", "/view_metadata/checkpoints?filename={}",
+    "/view_metadata/output?filename={}", "/view_metadata/input?filename=x&subfolder={}",
     "/models/{}", "/extensions/{}", "/api/userdata/{}",
 ]  # fmt: skip
 
