@@ -17,13 +17,25 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["SetupError", "bare_requirements", "ensure_environment", "environment_python", "requirements", "stamp_value"]
+__all__ = [
+    "SetupError",
+    "bare_requirements",
+    "ensure_environment",
+    "environment_python",
+    "install_extra",
+    "is_own_environment",
+    "only_one",
+    "requirements",
+    "stamp_value",
+]
 
 SUPPORTED = ((3, 10), (3, 13))
 EXTRAS = ("train", "test")
 """Extras that a sub-command installs by itself."""
 _STAMP = "atelier-stamp"
 _INSIDE = "ATELIER_ENVIRONMENT"
+_LOCKS = {"environment": ".venv.lock", "editor": ".editor.lock"}
+_EXTRAS_SECTION = "project.optional-dependencies"
 
 
 class SetupError(Exception):
@@ -55,18 +67,31 @@ def ensure_environment(root: Path, arguments: list[str], extras: tuple[str, ...]
     if inside and os.environ.get(_INSIDE) == "1" and _is_current(root, extras):
         return
     if not _is_current(root, extras):
-        with _only_one(root):
+        with only_one(root, "environment"):
             if not _is_current(root, extras):  # another start may have made it while this one waited
                 _install(root, extras)
     _restart(root, arguments)
 
 
+def is_own_environment(root: Path) -> bool:
+    """Whether this process runs in the environment that was made here, so that packages may be added to it."""
+    return Path(sys.prefix) == root / ".venv" and os.environ.get(_INSIDE) == "1"
+
+
+def install_extra(root: Path, extra: str) -> None:
+    """Add what an extra lists to the environment, without a stamp: for what is needed once. Raises SetupError."""
+    _pip(root, "install", "--constraint", str(root / "constraints.txt"), *_arrays(root, _EXTRAS_SECTION, (extra,)))
+
+
 @contextmanager
-def _only_one(root: Path) -> Iterator[None]:
-    """Lets one set-up at a time into the folder; the system frees the lock when its holder ends, however it ends."""
-    with (root / ".venv.lock").open("a+b") as stream:
+def only_one(root: Path, what: str) -> Iterator[None]:
+    """Lets one set-up at a time into the folder; the system frees the lock when its holder ends, however it ends.
+
+    `what` is set up: "environment" or "editor".
+    """
+    with (root / _LOCKS[what]).open("a+b") as stream:
         if not _lock(stream, wait=False):
-            print("Another start is setting up the environment; waiting for it", flush=True)
+            print(f"Another start is setting up the {what}; waiting for it", flush=True)
             _lock(stream, wait=True)
         yield
 
@@ -162,7 +187,7 @@ def _pip(root: Path, *arguments: str) -> None:
 def requirements(root: Path, extras: tuple[str, ...]) -> list[str]:
     """The requirement strings of pyproject.toml: dependencies plus the wanted extras."""
     wanted = _arrays(root, "project", ("dependencies",))
-    return wanted + _arrays(root, "project.optional-dependencies", extras)
+    return wanted + _arrays(root, _EXTRAS_SECTION, extras)
 
 
 def bare_requirements(root: Path, extras: tuple[str, ...]) -> list[str]:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from engine.command.arguments import FlagParser, add_server_flags, settings_from_flags
+from engine.command.editor import ensure_editor
 from engine.command.provision import provision
 from engine.command.unused_flags import NO_EFFECT
 
 __all__ = ["main"]
+
+_ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 def main(root: Path, arguments: list[str]) -> int:
@@ -28,6 +32,8 @@ def main(root: Path, arguments: list[str]) -> int:
         catalog = load_catalog(settings, fresh=True)
         print(f"{len(catalog)} node types load")
         return 0
+    if settings.front_end_root is None and not flags.no_editor:
+        settings = replace(settings, editor_root=ensure_editor(_ROOT))
     from engine.server.app import serve
 
     return serve(settings) or 0

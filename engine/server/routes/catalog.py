@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from aiohttp import web
 
 from engine.core.errors import NotFoundError
 from engine.core.ids import NodeId
-from engine.graph.schema import spec_to_json
+from engine.graph.schema import FileChoices, NodeSpec, spec_to_json
 from engine.server.operations import Call, Operation, Parameter, Reply, invalid
 from engine.server.replies import json_reply
 from engine.server.routes.schemas import array_of, ref
@@ -30,6 +31,18 @@ async def get_catalog(call: Call) -> web.StreamResponse:
 
 async def get_node_type(call: Call) -> web.StreamResponse:
     """One node spec."""
+    return json_reply(spec_to_json(_spec(call)))
+
+
+async def list_choices(call: Call) -> web.StreamResponse:
+    """The files that the inputs of a node type offer now, by input."""
+    lister = call.services.catalog.lister.remembering()
+    wanted = {item.name: item.choices for item in _spec(call).inputs if isinstance(item.choices, FileChoices)}
+    found = await asyncio.to_thread(lambda: {name: lister(choices) for name, choices in wanted.items()})
+    return json_reply(found)
+
+
+def _spec(call: Call) -> NodeSpec:
     name = call.params["name"]
     spec = call.services.catalog.current.get(name)
     if spec is None:
@@ -37,7 +50,7 @@ async def get_node_type(call: Call) -> web.StreamResponse:
         raise NotFoundError(
             f"There is no node type {name[:100]!r}.", hint=f"Did you mean {nearest!r}?" if nearest else ""
         )
-    return json_reply(spec_to_json(spec))
+    return spec
 
 
 async def list_packs(call: Call) -> web.StreamResponse:
@@ -100,6 +113,14 @@ OPERATIONS = (
         parameters=(Parameter("name", {"type": "string", "maxLength": 200}, "Its name.", "path"),),
         replies={
             200: Reply("The spec.", {"type": "object"}),
+            404: Reply("There is no such node type.", ref("Error")),
+        },
+    ),
+    Operation(
+        "GET", "/catalog/nodes/{name}/choices", list_choices, "The files a node type's inputs offer now", tags=_TAGS,
+        parameters=(Parameter("name", {"type": "string", "maxLength": 200}, "Its name.", "path"),),
+        replies={
+            200: Reply("Names by input.", {"type": "object"}),
             404: Reply("There is no such node type.", ref("Error")),
         },
     ),

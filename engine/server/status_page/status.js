@@ -48,6 +48,7 @@ const workerRow = (worker) =>
     String(worker.num_restarts),
   ]);
 
+byId("no-editor").hidden = location.pathname !== "/";
 let isPaused = false;
 
 async function refresh() {

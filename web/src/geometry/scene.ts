@@ -137,6 +137,17 @@ export class Scene {
     for (const id of links) this.placeLink(id);
   }
 
+  /** Show a node at another size while its corner is dragged. */
+  resize(id: NodeId, width: number, height: number): void {
+    const node = this.graph.nodes.byId.get(id);
+    const placed = this.nodes.get(id);
+    if (node === undefined || placed === undefined) return;
+    const widgets = widgetsOf(this.context, this.graph, node);
+    const title = titleOf(node, this.context.catalog, this.context.document);
+    this.put({ ...placed, shape: nodeShape({ ...node, size: [width, height] }, widgets, title) });
+    for (const link of this.linksOf(id)) this.placeLink(link);
+  }
+
   // -------------------------------------------------------------- questions
 
   visible(region: Rect): Visible {

@@ -27,7 +27,6 @@ export type Effect =
   | { readonly do: "commitResize"; readonly node: NodeId; readonly width: number; readonly height: number }
   /** `replaces` is the link whose end was picked up, if one was. */
   | { readonly do: "connect"; readonly from: SocketPlace; readonly to: SocketPlace; readonly replaces: LinkId | null }
-  | { readonly do: "cut"; readonly link: LinkId }
   /** A link was dropped where no socket is. */
   | {
       readonly do: "dropLink"; readonly from: LinkEnd; readonly at: Point; readonly replaces: LinkId | null;

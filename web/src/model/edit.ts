@@ -88,7 +88,7 @@ export class Edit {
   /** The document as it is after the changes so far. */
   document(): WorkflowDocument {
     if (this.ops.length === 0 && this.drafts.size === 0) return this.start;
-    for (const id of [...this.drafts.keys()]) this.settle(id);
+    for (const id of this.drafts.keys()) this.settle(id);
     return { version: this.start.version, graphs: new Map(this.graphs) };
   }
 

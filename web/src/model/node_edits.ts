@@ -75,7 +75,7 @@ function instanceSockets(definition: GraphState): JsonObject {
 /** Takes nodes away with their links. */
 export function removeNodes(edit: Edit, graph: GraphId, ids: Iterable<NodeId>): void {
   const gone = new Set(ids);
-  for (const link of [...edit.graph(graph).links.byId.values()]) {
+  for (const link of edit.graph(graph).links.byId.values()) {
     if (gone.has(link.origin) || gone.has(link.target)) removeLink(edit, graph, link.id);
   }
   for (const id of gone) edit.remove(graph, "nodes", id);

@@ -144,6 +144,6 @@ export class OpenDocument {
   }
 
   private tell(event: DocumentEvent): void {
-    for (const listener of [...this.listeners]) listener(event);
+    for (const listener of Array.from(this.listeners)) listener(event);
   }
 }

@@ -299,6 +299,6 @@ function saveDefinitions(
       else if (document.graphs.has(item.id)) list.push(item);
     } else list.push(item);
   }
-  for (const id of [...inside]) save(id);
+  for (const id of inside) save(id);
   value.definitions = { ...(isObject(value.definitions) ? value.definitions : {}), subgraphs: list };
 }

@@ -1,0 +1,44 @@
+"""The editor's core: its own tests, types and layers, run with Node; and its API types against the server's."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from engine.command.editor import NodeTools, find_tools, install_packages
+from engine.command.environment import SetupError
+from tools.describe_api import api_text
+
+ROOT = Path(__file__).resolve().parents[2]
+WEB = ROOT / "web"
+
+
+@pytest.fixture(scope="module")
+def npm() -> NodeTools:
+    if shutil.which("node") is None:
+        pytest.skip("Node.js is not installed")
+    try:
+        tools = find_tools(ROOT)
+    except SetupError as error:
+        pytest.skip(str(error))
+    install_packages(WEB, tools)
+    return tools
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("script", ["check", "test"])
+def test_the_editors_own_checks_pass(npm: NodeTools, script: str) -> None:
+    result = npm.run(("run", script), WEB)
+    assert result.returncode == 0, result.stdout[-6000:]
+
+
+def test_the_editors_api_types_are_those_of_the_servers_description() -> None:
+    text = (WEB / "src" / "server" / "api_types.ts").read_text(encoding="utf-8")
+    found = re.search(r"^// API digest: (\w+)$", text, re.MULTILINE)
+    assert found is not None, "the digest is missing"
+    wanted = hashlib.sha256(api_text().encode()).hexdigest()
+    assert found.group(1) == wanted, "run tools/describe_api.py and `npm run types`, see web/README.md"
