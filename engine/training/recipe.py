@@ -9,6 +9,7 @@ from engine.training.adapters.lora_recipe import LoraExportRecipe, LoraRecipe
 from engine.training.adapters.textual_inversion import EmbeddingExportRecipe, TextualInversionRecipe
 from engine.training.autoencoder.recipe import AutoencoderRecipe
 from engine.training.caption_reader.recipe import CaptionReaderRecipe
+from engine.training.control.recipe import ControlExportRecipe, ControlNetRecipe
 from engine.training.data.recipe import DataRecipe
 from engine.training.diffusion_recipe import DiffusionRecipe
 from engine.training.ema import EmaRecipe
@@ -26,10 +27,19 @@ __all__ = ["ExportRecipe", "ModelRecipe", "PictureModelRecipe", "TrainingRecipe"
 PictureModelRecipe = AutoencoderRecipe | PreviewDecoderRecipe | UpscalerRecipe | CaptionReaderRecipe
 """What learns from pictures alone; such a model is validated, where a diffusion model draws samples."""
 
-ModelRecipe = DiffusionRecipe | LoraRecipe | TextualInversionRecipe | FineTuneRecipe | PictureModelRecipe
+ModelRecipe = (
+    DiffusionRecipe | LoraRecipe | TextualInversionRecipe | FineTuneRecipe | ControlNetRecipe | PictureModelRecipe
+)
 """Everything that can be trained from a recipe, told apart by `kind`."""
 
-ExportRecipe = Sd1ExportRecipe | LoraExportRecipe | EmbeddingExportRecipe | CheckpointExportRecipe | NetworkExportRecipe
+ExportRecipe = (
+    Sd1ExportRecipe
+    | LoraExportRecipe
+    | EmbeddingExportRecipe
+    | CheckpointExportRecipe
+    | ControlExportRecipe
+    | NetworkExportRecipe
+)
 """Every form a finished run can be written in, told apart by `kind`."""
 
 

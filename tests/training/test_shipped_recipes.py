@@ -90,12 +90,18 @@ def shrunk(name: str, checkpoint: str) -> dict[str, Any]:
             },
             "samples": {**latent_samples, "size": [64, 64]},
         },
+        "starter_controlnet_edges": {
+            "model": {"base": {"checkpoint": checkpoint}},
+            "trainer": {"precision": "fp32"},
+            "data": {"batch_size": 2, "num_workers": 0, "source": {"size": 64}},
+            "samples": {**latent_samples, "size": [64, 64]},
+        },
     }[name]
 
 
 def names() -> list[str]:
     kinds = {path.stem: read_config([path])["model"]["kind"] for path in RECIPES.glob("*.yaml")}
-    return sorted(name for name, kind in kinds.items() if kind == "diffusion")
+    return sorted(name for name, kind in kinds.items() if kind in ("diffusion", "controlnet"))
 
 
 @pytest.mark.parametrize("name", names())
@@ -103,7 +109,7 @@ def test_a_recipe_builds_and_takes_two_steps(name: str, tmp_path: Path) -> None:
     full = read_config([RECIPES / f"{name}.yaml"])
     resolve(TrainingRecipe, full)
     everyday = EVERYDAY
-    if full["model"]["network"].get("head_channels"):
+    if full["model"].get("network", {}).get("head_channels"):
         everyday = {**EVERYDAY, "model": {"network": SMALL_UNET}}
     small = merge(merge(full, everyday), shrunk(name, str(tiny_checkpoint(tmp_path))))
     wanted = resolve(TrainingRecipe, small)
@@ -114,4 +120,4 @@ def test_a_recipe_builds_and_takes_two_steps(name: str, tmp_path: Path) -> None:
     state = newest_state(tmp_path / "run" / "checkpoints")
     assert all(torch.isfinite(weight).all() for weight in state.weights.values())
     assert (state.ema is None) == (wanted.ema is None)
-    assert result.exported == (None if wanted.export is None else tmp_path / "run" / "starter.safetensors")
+    assert result.exported == (None if wanted.export is None else tmp_path / "run" / wanted.export.file)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, Protocol, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -25,11 +25,12 @@ from engine.training.config.error import ConfigError
 from engine.training.context import BuildContext
 from engine.training.diffusion_module import DiffusionModule
 from engine.training.diffusion_recipe import DiffusionRecipe, SigmaSamplingRecipe, WeightingRecipe
+from engine.training.embedders.embedder import Embedder
 from engine.training.first_stage import AutoencoderStageRecipe
 from engine.training.sigma_sampling import DiscreteSampling, LogitNormalSampling
 from engine.training.weighting import EdmWeighting, EpsWeighting, VWeighting
 
-__all__ = ["BaseModel", "BaseModelRecipe", "LoadedParts", "LossRecipe", "assemble", "learned_by"]
+__all__ = ["BaseModel", "BaseModelRecipe", "CallsNetwork", "LoadedParts", "LossRecipe", "assemble", "learned_by"]
 
 Learned = TypeVar("Learned")
 _DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -129,33 +130,44 @@ class _Given:
         return self.parameterization
 
 
+class CallsNetwork(Protocol):
+    """How a network is called; a family's form is one."""
+
+    def call(self, module: nn.Module, x: Tensor, c_noise: Tensor, inputs: ConditionInputs) -> Tensor:
+        """One forward."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class _LoadedNetwork:
-    """A network that is there already, called as its family does."""
+    """A network that is there already, called as its family does or as `caller` says."""
 
-    model: NetworkDenoiser
     module: nn.Module
+    caller: CallsNetwork
 
     def build(self, context: BuildContext) -> nn.Module:
         return self.module
 
     def call(self, module: nn.Module, x: Tensor, c_noise: Tensor, inputs: ConditionInputs) -> Tensor:
-        return self.model.form.call(module, x, c_noise, inputs)
+        return self.caller.call(module, x, c_noise, inputs)
 
 
 @dataclass(frozen=True, slots=True)
 class _LoadedTexts:
-    """Text encoders that are there already."""
+    """Text encoders that are there already, and further embedders."""
 
-    embedder: LoadedText
+    embedders: tuple[Embedder, ...]
 
     def build(self, context: BuildContext) -> Conditioner:
-        return Conditioner([self.embedder])
+        return Conditioner(self.embedders)
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedParts:
-    """The parts of a loaded model in the place of a `DiffusionRecipe`'s. learned: what the run is for, to export."""
+    """The parts of a loaded model in the place of a `DiffusionRecipe`'s; no second task.
+
+    learned: what the run is for, to export.
+    """
 
     network: _LoadedNetwork
     parameterization: _Given
@@ -166,6 +178,7 @@ class LoadedParts:
     offset_noise: float
     input_key: str
     learned: Any
+    places: None = None
 
 
 def learned_by(module: DiffusionModule, wanted: type[Learned], what: str) -> Learned:
@@ -189,6 +202,8 @@ def assemble(
     trains_texts: bool = False,
     tools: Callable[[TextTools], TextTools] | None = None,
     rewrite: Callable[[str, int], str] | None = None,
+    more: Sequence[Embedder] = (),
+    caller: CallsNetwork | None = None,
 ) -> DiffusionModule:
     """The module that trains whatever of these networks has gradients.
 
@@ -198,6 +213,8 @@ def assemble(
         ucg_rate: part of the examples that are trained with the empty text.
         trains_texts: gradients flow through the text encoders.
         tools, rewrite: changes of what texts mean, see `retargeted` and `LoadedText`.
+        more: embedders beside that of the text.
+        caller: how the network is called; None for the family's own way.
     """
     host = DirectHost(texts)
     model = replace(base.model, host=host)
@@ -208,9 +225,9 @@ def assemble(
     _freeze_unreached(embedder)
     form, prediction = base.model.latent_format, base.model.parameterization.prediction
     parts = LoadedParts(
-        network=_LoadedNetwork(model, network),
+        network=_LoadedNetwork(network, caller or model.form),
         parameterization=_Given(base.model.parameterization),
-        conditioner=_LoadedTexts(embedder),
+        conditioner=_LoadedTexts((embedder, *more)),
         first_stage=AutoencoderStageRecipe("autoencoder", base.path, form.scale, form.shift),
         sigma_sampling=loss.sigma_sampling or _usual_sampling(prediction),
         weighting=loss.weighting or _own_weighting(prediction),

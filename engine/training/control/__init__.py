@@ -1,0 +1,1 @@
+"""Training control networks for a loaded checkpoint, which stays as it is."""
