@@ -106,13 +106,14 @@ def default_model_folders(models: Path, output: Path, custom_nodes: tuple[Path, 
     def kind(*names: str, also: Iterable[Path] = (), extensions: frozenset[str] = MODEL_EXTENSIONS) -> ModelFolder:
         return ModelFolder(tuple(models / name for name in names) + tuple(also), extensions)
 
+    networks = MODEL_EXTENSIONS | {".gguf"}
     folders = {
-        "checkpoints": kind("checkpoints", also=(output / "checkpoints",)),
+        "checkpoints": kind("checkpoints", also=(output / "checkpoints",), extensions=networks),
         "configs": kind("configs", extensions=frozenset({".yaml"})),
         "loras": kind("loras", also=(output / "loras",)),
         "vae": kind("vae", also=(output / "vae",)),
         "text_encoders": kind("text_encoders", "clip", also=(output / "clip",)),
-        "diffusion_models": kind("unet", "diffusion_models", also=(output / "diffusion_models",)),
+        "diffusion_models": kind("unet", "diffusion_models", also=(output / "diffusion_models",), extensions=networks),
         "controlnet": kind("controlnet", "t2i_adapter"),
         "diffusers": kind("diffusers", extensions=frozenset({"folder"})),
         "custom_nodes": ModelFolder(custom_nodes, frozenset()),

@@ -133,7 +133,7 @@ class Checkpoint:
 
 
 def open_checkpoint(path: Path, conversion: ConversionPolicy | None = None) -> Checkpoint:
-    """Open a `.safetensors` file, or a pickled one (`.ckpt`, `.pt`, `.pth`, `.bin`) after conversion in a child.
+    """Open a `.safetensors` file, a GGUF file, or a pickled one (`.ckpt`, `.pt`, `.bin`) after conversion in a child.
 
     Args:
         path: the file. Its content decides what it is, not its name.
@@ -144,6 +144,10 @@ def open_checkpoint(path: Path, conversion: ConversionPolicy | None = None) -> C
     stamp = FileStamp.of(path)
     if not path.is_file():
         raise CheckpointError(f"{path} is not a file.", hint="Name a weight file.")
+    from engine.weights.gguf_checkpoint import is_gguf_file, open_gguf  # a checkpoint itself, so it imports this module
+
+    if is_gguf_file(path):
+        return open_gguf(path, stamp)
     if is_pickle_file(path):
         if conversion is None:
             raise CheckpointError(
