@@ -33,7 +33,9 @@ __all__ = ["WorkerInfo", "WorkerListener", "WorkerPool", "worker_command"]
 
 _PING_S = 2.0
 _MAX_BACKOFF_S = 30.0
-_STOP_S = 3.0
+_STOP_S = 5.0
+"""How long a worker may take to end: it writes the last values of its cache to disk."""
+
 _READY_WAIT_S = 60.0
 _CHECK_S = 30.0
 _NUM_CHECKS = 2

@@ -67,8 +67,9 @@ _LOG = logging.getLogger(__name__)
 _MIN_STORED_COST_S = 0.02
 """A value made faster than this is not written to disk: opening its file would take as long."""
 
-_LAST_WRITES_S = 10.0
-"""How long the end of the process waits for values on their way to disk; a disk that hangs must not keep it."""
+_LAST_WRITES_S = 60.0
+"""How long the end of the process waits for values on their way to disk, if the server lets it; a disk that hangs must
+not keep it."""
 
 _MAX_UNSENT = 64
 """Reports that travel in one frame at most, so that a listener sees a long chain of quick nodes advance."""
@@ -175,7 +176,7 @@ class WorkerLoop:
                 job.num_shared_forwards += len(jobs) > 1
 
     def finish_writing(self) -> None:
-        """Return when the values made so far are on disk, or after ten seconds: a restart finds them again."""
+        """Return when the values made so far are on disk, where a restart finds them, or after a minute."""
         if not self._writer.finish(_LAST_WRITES_S):
             _LOG.warning("Some values were not written to disk in time; they will be computed again.")
 

@@ -308,12 +308,12 @@ def test_a_worker_whose_node_holds_the_interpreter_lock_dies_with_its_server(set
     try:
         worker = psutil.Process(int(parent.stdout.readline()))
         parent.kill()
-        parent.wait(30)
-        worker.wait(30)
+        parent.wait(120)
+        worker.wait(120)
         assert not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE
     finally:
         parent.kill()
-        parent.wait(30)
+        parent.wait(120)
         parent.stdin.close()
         parent.stdout.close()
 
@@ -380,6 +380,7 @@ def test_a_costly_value_survives_a_restart_although_the_disk_was_busy_when_the_w
     first.send(Shutdown())
     first.process.stdin.close()
     assert first.wait() == 0
+    assert "not written to disk" not in first.stderr.decode()
     second = start()
     second.ready()
     done = second.run("b", prompt)

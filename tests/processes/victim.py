@@ -73,7 +73,7 @@ class Victim:
     async def end(self, number: int) -> int:
         """Send a signal; the exit code of the server."""
         os.kill(self.pid, number)
-        code = await asyncio.wait_for(self._line(), 30)
+        code = await asyncio.wait_for(self._line(), 120)
         self.pid = 0
         return code
 

@@ -27,7 +27,7 @@ from tests.bundled_reports import single
 __all__ = ["ROOT", "WorkerDriver"]
 
 ROOT = Path(__file__).resolve().parents[2]
-TIMEOUT_S = 90.0
+TIMEOUT_S = 240.0
 
 
 class WorkerDriver:
