@@ -30,7 +30,7 @@ _SOURCES = (
     "vite.config.ts",
 )
 _STAMP = "atelier-stamp"
-_SHOWN_LINES = 25
+_SHOWN_LINES = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +135,11 @@ def _npm(tools: NodeTools, arguments: tuple[str, ...], web: Path) -> None:
     except OSError as error:
         raise SetupError(f"npm cannot be run: {error}.") from error
     if result.returncode != 0:
-        tail = "\n".join(result.stdout.splitlines()[-_SHOWN_LINES:])
-        raise SetupError(f"`npm {' '.join(arguments)}` in {web} ended with exit code {result.returncode}:\n{tail}")
+        lines = result.stdout.splitlines()
+        if len(lines) > 2 * _SHOWN_LINES:  # npm tells the reason first, compilers tell it last
+            lines = [*lines[:_SHOWN_LINES], "…", *lines[-_SHOWN_LINES:]]
+        told = "\n".join(lines)
+        raise SetupError(f"`npm {' '.join(arguments)}` in {web} ended with exit code {result.returncode}:\n{told}")
 
 
 def find_tools(root: Path) -> NodeTools:
