@@ -12,12 +12,13 @@ from safetensors.torch import load_file, save_file
 from engine.families.control.layouts import LORA_MARK
 from engine.families.control.opening import open_control
 from engine.nn.control_net import ControlNet, ControlNetConfig
+from engine.nn.grounding import GatedAttention, PositionNet, PositionNetConfig
 from engine.nn.unet import UNetConfig
 from engine.weights.checkpoint import open_checkpoint
 from tests.tiny_families import random_weights
 from tests.tiny_sd1 import host_with
 
-__all__ = ["HINTS", "SHALLOW", "control_file", "lora_file", "opened", "picture"]
+__all__ = ["HINTS", "SHALLOW", "control_file", "gligen_file", "lora_file", "opened", "picture", "unet_weights"]
 
 SHALLOW = UNetConfig(4, 4, 32, (1, 2), 1, (1, 1), 1, 32)
 """The U-Net of `shallow_checkpoint`."""
@@ -31,6 +32,19 @@ def control_file(folder: Path, *, seed: int = 0, name: str = "control", prefix: 
     path = folder / f"{name}.safetensors"
     save_file({prefix + key: weight for key, weight in weights.items()}, path)
     return path
+
+
+def gligen_file(folder: Path) -> Path:
+    """A GLIGEN file for `shallow_checkpoint`: a fuser in one block on each side."""
+    torch.manual_seed(6)
+    position_net = random_weights(PositionNet(PositionNetConfig(32, 24, 20, 4)))
+    weights = {f"position_net.{name}": weight for name, weight in position_net.items()}
+    for block, width in (("input_blocks.1.1", 32), ("output_blocks.1.1", 64)):
+        gate = random_weights(GatedAttention(width, 20, 8))
+        gate.update(alpha_attn=torch.tensor(0.9), alpha_dense=torch.tensor(-0.6))
+        weights.update({f"{block}.transformer_blocks.0.fuser.{name}": weight for name, weight in gate.items()})
+    save_file(weights, folder / "gligen.safetensors")
+    return folder / "gligen.safetensors"
 
 
 def lora_file(folder: Path, base: Mapping[str, torch.Tensor], rank: int = 3) -> tuple[Path, Path]:

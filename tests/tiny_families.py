@@ -57,7 +57,7 @@ def random_weights(network: nn.Module) -> dict[str, torch.Tensor]:
     """Weights by name from torch's generator: norms near 1, matrices of variance 1/fan-in."""
     found = {}
     for name, weight in network.state_dict().items():
-        scale = 0.1 if weight.ndim == 1 or "embedding" in name else weight[0].numel() ** -0.5
+        scale = 0.1 if weight.ndim < 2 or "embedding" in name else weight[0].numel() ** -0.5
         offset = float(weight.ndim == 1 and name.endswith("weight"))
         found[name] = torch.randn(weight.shape) * scale + offset
     return found

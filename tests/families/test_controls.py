@@ -19,10 +19,11 @@ from engine.diffusion.guiders.cfg import Cfg
 from engine.diffusion.requests import DenoiseRequest, answer
 from engine.families.grounding.opening import open_grounding
 from engine.families.steering import run_controls
-from engine.nn.edits.free_u import FreeU
 from engine.weights.checkpoint import open_checkpoint
-from nodes.control import apply_control, apply_control_to_both, set_control_kind
-from tests.control_files import control_file, lora_file, opened, picture, unet_weights
+from nodes.control import apply_control, apply_control_to_both, load_control, load_control_on_model, set_control_kind
+from nodes.grounding import load_gligen, place_phrase
+from nodes.model_edits import deep_shrink, free_u
+from tests.control_files import control_file, gligen_file, lora_file, opened, picture, unet_weights
 from tests.tiny_families import layout_file
 from tests.tiny_sd1 import host_with, shallow_checkpoint, store_on
 
@@ -137,9 +138,11 @@ def test_the_picture_is_scaled_to_the_window_of_an_area(model: Any, control: Any
 
 
 def test_controls_and_edits_of_the_u_net_work_together(model: Any, control: Any) -> None:
-    use, edited = ControlUse(control, picture()), model.with_edit(FreeU((1.2, 1.3), (0.9, 0.5)))
-    assert not torch.allclose(predict(edited, use), predict(model, use), atol=1e-4)
-    assert not torch.allclose(predict(edited, use), predict(edited), atol=1e-4)
+    use = ControlUse(control, picture())
+    methods = {"downscale_method": "bicubic", "upscale_method": "bicubic"}
+    for edited in (free_u(model), deep_shrink(model=model, block_number=1, end_percent=1.0, **methods)):
+        assert not torch.allclose(predict(edited, use), predict(model, use), atol=1e-4)
+        assert not torch.allclose(predict(edited, use), predict(edited), atol=1e-4)
 
 
 def test_a_control_lora_is_the_base_with_its_low_rank_changes(model: Any, folder: Path) -> None:
@@ -173,6 +176,51 @@ def test_the_old_node_steers_the_negative_side_unless_that_has_controls(control:
     assert share_steering(own, plain)[0].controls == ()
     assert len(share_steering((*positive, *positive), plain)) == 2
     assert parse_conditioning(to_pairs(positive))[0].controls == positive[0].controls
+
+
+class Loading:
+    """What loader nodes ask of the engine: a store, and files of one folder."""
+
+    def __init__(self, folder: Path, budget_bytes: int = 1 << 30) -> None:
+        self.models = store_on(host_with(budget_bytes))
+        self._folder = folder
+
+    def model_path(self, folder: str, name: str) -> Path:
+        return self._folder / name
+
+    def warn(self, message: str) -> None:
+        raise AssertionError(message)
+
+
+def test_loader_nodes_open_controls_once_and_put_differences_on_a_model(model: Any, folder: Path) -> None:
+    control_file(folder, name="named")
+    lora_file(folder, unet_weights(shallow_checkpoint(folder)))
+    ctx = Loading(folder)
+    assert load_control("named.safetensors", ctx) is load_control("named.safetensors", ctx)
+    assert load_control_on_model(model, "named.safetensors", ctx) is load_control("named.safetensors", ctx)
+    late, early = load_control("lora.safetensors", ctx), load_control_on_model(model, "lora.safetensors", ctx)
+    assert early.identity == late.bound_to(model).identity
+
+
+@pytest.mark.parametrize("budget_bytes", [1 << 30, 4 << 20])
+def test_phrases_are_placed_on_both_sides_and_share_a_forward_with_others(folder: Path, budget_bytes: int) -> None:
+    gligen_file(folder)
+    ctx = Loading(folder, budget_bytes)
+    model, clip, _ = ctx.models.open_checkpoint(shallow_checkpoint(folder))
+    gligen = load_gligen("gligen.safetensors", ctx)
+    one = place_phrase(pairs(), clip, gligen, "a red fox", ctx, 64, 64, 0, 0)
+    two = place_phrase(one, clip, gligen, "a blue house", ctx, 64, 32, 64, 32)
+    sides = [parse_conditioning(side) for side in (pairs(), one, two)]
+    assert share_steering(sides[2], sides[0])[0].grounding == sides[2][0].grounding
+    assert [len(side[0].grounding.phrases) for side in sides[1:]] == [1, 2]
+    inputs = [model.condition(side[0], X, None) for side in sides]
+    sigma = torch.full((1,), 3.0)
+    plain, alone, both = (model.denoise(X[:1], sigma, part) for part in inputs)
+    assert not torch.allclose(plain, alone, atol=1e-4)
+    assert not torch.allclose(alone, both, atol=1e-4)
+    assert len({DenoiseRequest(model, X, 3.0, part).batch_key for part in inputs}) == 2
+    merged = model.denoise(X[:1].expand(2, -1, -1, -1), sigma.expand(2), merge_inputs(inputs[1:], [1, 1]))
+    assert torch.allclose(merged, torch.cat([alone, both]), atol=1e-4)
 
 
 def test_a_control_for_another_model_is_refused_by_name_of_its_sizes(model: Any, folder: Path, control: Any) -> None:
