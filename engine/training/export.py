@@ -120,7 +120,7 @@ def _check(module: DiffusionModule, shapes: Mapping[str, tuple[int, ...]]) -> No
         if config != seen:
             raise ConfigError(
                 f"The {name} would be read as {seen}, but it is {config}.",
-                hint="Files do not tell numbers of heads: the U-Net has 8 or sets head_channels, text heads are 64 wide.",
+                hint="Files do not tell numbers of heads: the U-Net has 8 or sets head_channels, text has heads of 64.",
             )
 
 

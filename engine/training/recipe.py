@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from engine.training.adapters.fine_tune import CheckpointExportRecipe, FineTuneRecipe
 from engine.training.adapters.lora_recipe import LoraExportRecipe, LoraRecipe
 from engine.training.adapters.textual_inversion import EmbeddingExportRecipe, TextualInversionRecipe
+from engine.training.autoencoder.decoder import DecoderRecipe
 from engine.training.autoencoder.recipe import AutoencoderRecipe
 from engine.training.caption_reader.recipe import CaptionReaderRecipe
 from engine.training.control.recipe import ControlExportRecipe, ControlNetRecipe
@@ -24,7 +25,7 @@ from engine.training.validation import ValidationRecipe
 
 __all__ = ["ExportRecipe", "ModelRecipe", "PictureModelRecipe", "TrainingRecipe"]
 
-PictureModelRecipe = AutoencoderRecipe | PreviewDecoderRecipe | UpscalerRecipe | CaptionReaderRecipe
+PictureModelRecipe = AutoencoderRecipe | DecoderRecipe | PreviewDecoderRecipe | UpscalerRecipe | CaptionReaderRecipe
 """What learns from pictures alone; such a model is validated, where a diffusion model draws samples."""
 
 ModelRecipe = (

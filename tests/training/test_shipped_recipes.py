@@ -70,11 +70,6 @@ def shrunk(name: str, checkpoint: str) -> dict[str, Any]:
             "data": synthetic(field("image", "pixels", 3, 64, 64), field("text", "text"), *SIZES),
             "samples": {**latent_samples, "size": [64, 64]},
         },
-        "starter_text_encoder": {
-            "data": {"batch_size": 2, "num_workers": 0},
-            "validation": {"num": 2, "batch_size": 2},
-            "trainer": {"precision": "fp32"},
-        },
         "starter_text_to_image": {
             "model": {
                 "first_stage": {"checkpoint": checkpoint},

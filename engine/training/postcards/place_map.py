@@ -17,7 +17,7 @@ _CHANNELS = {name: number for number, name in enumerate(PLACE_CHANNELS)}
 
 
 def place_map(scene: Scene, num_cells: int = 16) -> NDArray[np.uint8]:
-    """Share of each cell that boxes of a kind, body or colour cover: uint8 [channels num_cells num_cells], 255 is all."""
+    """Share of each cell that boxes of a kind, body or colour cover: uint8 [channels cells cells], 255 is all."""
     covered = np.zeros((len(PLACE_CHANNELS), num_cells, num_cells), dtype=np.float64)
     for group in scene.groups:
         for place in group.places:

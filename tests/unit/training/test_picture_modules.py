@@ -13,6 +13,7 @@ from torch import Tensor
 
 from engine.families.upscaler.opening import open_upscaler
 from engine.nn.tiny_autoencoder import TinyEncoder
+from engine.training.autoencoder.decoder import DecoderRecipe
 from engine.training.autoencoder.loss import PictureLossRecipe
 from engine.training.config.error import ConfigError
 from engine.training.context import BuildContext
@@ -169,12 +170,27 @@ def test_data_without_pictures_are_refused_by_name() -> None:
     assert "photo" in (caught.value.hint or "")
 
 
-# ------------------------------------------------------------------ preview decoders
+# ------------------------------------------------------------------ decoders
 
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return shallow_checkpoint(tmp_path_factory.mktemp("shallow"))
+
+
+def test_a_decoder_learns_on_and_its_encoder_stays_as_it_is(checkpoint: Path) -> None:
+    start = AutoencoderStageRecipe("autoencoder", checkpoint)
+    module = DecoderRecipe("decoder", start, latent_noise=0.05, crops=(CropRecipe(16, per_picture=2),)).build(CONTEXT)
+    before = {name: weight.clone() for name, weight in module.exported().items()}
+    first = module.validate({"image": stripes()}).figures["psnr"].mean()
+    after = trained(module, 20).validate({"image": stripes()}).figures["psnr"].mean()
+    assert float(after) > float(first) + 0.5
+    changed = {name for name, weight in module.exported().items() if not torch.equal(weight, before[name])}
+    assert changed == {name.removeprefix("network.") for name in module.trained_parameters()}
+    assert {name.split(".")[0] for name in changed} == {"decoder", "post_quant_conv"}
+
+
+# ------------------------------------------------------------------ preview decoders
 
 
 def decoder(checkpoint: Path, **changes: Any) -> PictureModule:
