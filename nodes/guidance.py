@@ -14,6 +14,7 @@ __all__ = [
     "differential_diffusion",
     "epsilon_scaling",
     "rescale_cfg",
+    "scale_frequencies",
     "tangential_damping",
 ]
 
@@ -83,3 +84,15 @@ def apply_operation_to_guidance(model: Model, operation: LatentOperation) -> Mod
 def differential_diffusion(model: Model, strength: Annotated[float, Range(0.0, 1.0, step=0.01)] = 1.0) -> Model:
     """Read a grey noise mask as the time from which a place may change."""
     return model.with_guidance(model.guidance.with_mask_rule(diffusion.DifferentialMask(strength)))
+
+
+@node("FreSca", title="FreSca", category="_for_testing", experimental=True, schema_form=True)
+def scale_frequencies(
+    model: Model,
+    scale_low: Annotated[float, Range(0, 10, step=0.01)] = 1.0,
+    scale_high: Annotated[float, Range(0, 10, step=0.01)] = 1.25,
+    freq_cutoff: Annotated[int, Range(1, 10000, step=1)] = 20,
+) -> Model:
+    """The difference that guides, with coarse shapes (low) and fine detail (high) weighed by themselves."""
+    operation = diffusion.FrequencyScaling(scale_low, scale_high, freq_cutoff)
+    return model.with_guidance(model.guidance.with_preparation(diffusion.OperationOnDifference(operation)))

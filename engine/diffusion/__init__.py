@@ -18,6 +18,7 @@ from engine.diffusion.discretization.turbo import turbo_levels
 from engine.diffusion.discretization.variance_preserving import variance_preserving_levels
 from engine.diffusion.guidance.differential import DifferentialMask
 from engine.diffusion.guidance.epsilon_scaling import EpsilonScaling
+from engine.diffusion.guidance.frequency import FrequencyScaling
 from engine.diffusion.guidance.guidance import Guidance
 from engine.diffusion.guidance.latent_operation import OperationOnDifference
 from engine.diffusion.guidance.norm import NormLimit
@@ -57,6 +58,7 @@ __all__ = [
     "DualCfg",
     "EpsilonScaling",
     "Flow",
+    "FrequencyScaling",
     "Guidance",
     "Guider",
     "LatentInput",

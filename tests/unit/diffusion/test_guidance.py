@@ -9,6 +9,7 @@ import torch
 
 from engine.diffusion.guidance.differential import DifferentialMask
 from engine.diffusion.guidance.epsilon_scaling import EpsilonScaling
+from engine.diffusion.guidance.frequency import FrequencyScaling
 from engine.diffusion.guidance.guidance import PLAIN, Guidance, Sides
 from engine.diffusion.guidance.latent_operation import OperationOnDifference
 from engine.diffusion.guidance.norm import NormLimit
@@ -56,6 +57,18 @@ def test_rescaled_guidance_has_the_contrast_of_the_positive_side_in_v_form() -> 
     # The direction is that of linear guidance.
     ratio = v_of(result) / v_of(LINEAR)
     assert torch.allclose(ratio, ratio.mean(dim=(1, 2, 3), keepdim=True).expand_as(ratio), rtol=1e-3)
+
+
+def test_frequencies_of_the_difference_are_scaled_by_themselves() -> None:
+    def with_factors(low: float, high: float) -> torch.Tensor:
+        return guided(PLAIN.with_preparation(OperationOnDifference(FrequencyScaling(low, high, 1))))
+
+    assert torch.allclose(with_factors(1.0, 1.0), LINEAR, atol=1e-5)
+    difference = random(1) - random(2)
+    corner = torch.zeros(8, 8)
+    corner[[0, 0, -1, -1], [0, -1, 0, -1]] = 1.0
+    low = torch.fft.ifft2(torch.fft.fft2(difference) * corner).real
+    assert torch.allclose(with_factors(2.0, 0.5), random(2) + (low * 2.0 + (difference - low) * 0.5) * SCALE, atol=1e-4)
 
 
 def test_rescaling_by_nothing_is_linear_guidance() -> None:

@@ -20,7 +20,8 @@ OWN_TYPES = {
 }  # fmt: skip
 SKIPPED = {
     "VAELoader", "CheckpointLoaderSimple", "UNETLoader", "CLIPLoader", "DualCLIPLoader", "UpscaleModelLoader",
-    "ControlNetLoader", "GLIGENLoader", "LoadLatent", "LoadImageSetFromFolderNode",
+    "CLIPVisionLoader", "StyleModelLoader", "unCLIPCheckpointLoader", "CheckpointLoader", "DiffusersLoader",
+    "ControlNetLoader", "GLIGENLoader", "SafetyCheckerLoader", "LoadLatent", "LoadImageSetFromFolderNode",
 }  # fmt: skip
 """Loaders of files that are not pictures, and of folders; the last two are tried with their own files elsewhere."""
 TRIED = sorted(
@@ -70,6 +71,8 @@ def special(name: str) -> dict[str, Any]:
         "ImagePadForOutpaint": {"left": 8, "feathering": 4},
         "EmptyLatentImage": {"width": 64, "height": 64},
         "PrimitiveFloat": {"value": 0.5},
+        "Watermark": {"images": torch.rand(1, 256, 256, 3)},
+        "WatermarkDetect": {"images": torch.rand(1, 256, 256, 3)},
     }.get(name, {})
 
 
