@@ -52,7 +52,9 @@ def _parser() -> FlagParser:
     hashes.add_argument("files", nargs="+", metavar="file")
     convert = add("convert", _convert, "Write a file in another form: safetensors, another dtype, without EMA.")
     convert.add_argument("source", help="a weight file, or a folder saved by diffusers")
-    convert.add_argument("target", type=Path, help="the safetensors file to write")
+    convert.add_argument(
+        "target", type=Path, help="the safetensors file to write, or a new folder in the form of diffusers"
+    )
     convert.add_argument("--dtype", choices=("fp32", "fp16", "bf16"), help="of all weights; each its own if none")
     convert.add_argument(
         "--ema", choices=("keep", "drop", "use"), default="keep", help="the moving average that training files carry"
@@ -94,8 +96,8 @@ def _row(store: ModelStore, path: Path) -> dict[str, Any]:
         if not is_pickle_file(path):
             facts = store.describe(path, opens=False)
             row |= {"family": facts.family, "kind": facts.kind, "dtype": _dtype(facts)}
-    except AtelierError:
-        row["kind"] = "damaged or no weight file"
+    except AtelierError as error:
+        row["kind"] = "GGUF" if error.code == "gguf_missing" else "damaged or no weight file"
     return row
 
 
@@ -129,6 +131,7 @@ def _info(settings: Settings, flags: argparse.Namespace) -> int:
 
 def _hash(settings: Settings, flags: argparse.Namespace) -> int:
     from engine.weights.file_hashes import hash_file
+    from engine.weights.gguf_checkpoint import is_gguf_file
     from engine.weights.header import read_header
     from engine.weights.pickles import is_pickle_file
 
@@ -136,7 +139,7 @@ def _hash(settings: Settings, flags: argparse.Namespace) -> int:
     found: dict[str, dict[str, Any]] = {}
     for name in flags.files:
         path = _find(settings.folders, name)
-        header = None if is_pickle_file(path) else read_header(path)
+        header = None if is_pickle_file(path) or is_gguf_file(path) else read_header(path)
         show = _byte_progress(line, path)
         hashes = hash_file(path, None if header is None else header.data_start, show)
         stated = {} if header is None else {k: v for k, v in header.metadata.items() if k in _STATED}
@@ -175,35 +178,51 @@ def _is_true(stated: dict[str, str], tensor_data: str | None) -> bool | None:
 def _convert(settings: Settings, flags: argparse.Namespace) -> int:
     import torch
 
-    from engine.weights.checkpoint import open_checkpoint
-    from engine.weights.conversion import converted_weights
-
     dtypes = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-    dtype = dtypes.get(flags.dtype)
     target: Path = flags.target
-    if target.suffix != ".safetensors":
-        raise SettingsError(f"{target} is no safetensors file.", hint="End the target's name with .safetensors.")
-    if target.exists() and not flags.force:
-        raise SettingsError(f"{target} exists.", hint="Choose another name, or add --force to replace it.")
+    is_folder = target.suffix == ""
+    if not is_folder and target.suffix != ".safetensors":
+        raise SettingsError(
+            f"{target} is neither a safetensors file nor a folder.", hint="End a file's name with .safetensors."
+        )
+    if target.exists() and (is_folder or not flags.force):
+        hint = "Choose another name." if is_folder else "Choose another name, or add --force to replace it."
+        raise SettingsError(f"{target} exists.", hint=hint)
     source = Path(flags.source) if Path(flags.source).is_dir() else _find(settings.folders, flags.source)
+    if (is_folder or source.is_dir()) and flags.ema != "keep":
+        raise SettingsError("Folders of diffusers have no moving average.", hint="Leave out --ema.")
     line = ProgressLine(sys.stderr)
     target.parent.mkdir(parents=True, exist_ok=True)
+    _write_converted(settings, source, target, dtypes.get(flags.dtype), flags.ema, line)
+    line.close()
+    size = sum(file.stat().st_size for file in target.rglob("*") if file.is_file()) or target.stat().st_size
+    print(json.dumps({"path": str(target), "size_bytes": size}) if flags.json else f"{target} ({_size(size)})")
+    return 0
+
+
+def _write_converted(
+    settings: Settings, source: Path, target: Path, dtype: Any, average: Any, line: ProgressLine
+) -> None:
+    """From one form to another; tensors go through memory one by one."""
+    from engine.weights.checkpoint import open_checkpoint
+    from engine.weights.conversion import converted_weights
 
     def show(done: int, total: int) -> None:
         line.show(f"{target.name}: {done}/{total} tensors")
 
-    if source.is_dir():
-        store = _store(settings)
-        file = store.checkpoint_file(*store.open_diffusers_folder(source), title=target.stem, warn=line.note)
-        (file if dtype is None else file.with_dtype(dtype)).write(target, show)
-    else:
+    is_folder = target.suffix == ""
+    if not is_folder and not source.is_dir():
         with open_checkpoint(source, _conversion(settings)) as checkpoint:
-            file = converted_weights(checkpoint, dtype=dtype, average=flags.ema)
-            file.write(target, show)
-    line.close()
-    size = target.stat().st_size
-    print(json.dumps({"path": str(target), "size_bytes": size}) if flags.json else f"{target} ({_size(size)})")
-    return 0
+            converted_weights(checkpoint, dtype=dtype, average=average).write(target, show)
+        return
+    store = _store(settings)
+    parts = store.open_diffusers_folder(source) if source.is_dir() else store.open_checkpoint(source)
+    if is_folder:
+        export = store.diffusers_export(*parts)
+        (export if dtype is None else export.with_dtype(dtype)).write(target, show)
+        return
+    file = store.checkpoint_file(*parts, title=target.stem, warn=line.note)
+    (file if dtype is None else file.with_dtype(dtype)).write(target, show)
 
 
 def _find(folders: Folders, name: str) -> Path:

@@ -11,9 +11,10 @@ from __future__ import annotations
 import gzip
 import importlib.util
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
+from types import MappingProxyType
 
 import regex
 
@@ -67,6 +68,16 @@ class ClipTokenizer:
         self._ids["<|endoftext|>"] = self.end
         self._ranks = {pair: rank for rank, pair in enumerate(pairs)}
         self._known: dict[str, tuple[int, ...]] = {}
+
+    @property
+    def ids(self) -> Mapping[str, int]:
+        """Every token's symbol → its id."""
+        return MappingProxyType(self._ids)
+
+    @property
+    def merges(self) -> Iterable[tuple[str, str]]:
+        """Pairs of symbols, in the order they are merged."""
+        return self._ranks.keys()
 
     def encode(self, text: str) -> list[int]:
         """Token ids of a text."""

@@ -93,7 +93,7 @@ def test_a_pickle_becomes_a_safetensors_file_and_nothing_is_replaced_unasked(roo
     assert torch.equal(load_file(target)["a.weight"], torch.ones(3))
     with pytest.raises(SettingsError, match="exists"):
         main(root, ["convert", "old.ckpt", str(target)])
-    with pytest.raises(SettingsError, match="no safetensors file"):
+    with pytest.raises(SettingsError, match="neither a safetensors file nor a folder"):
         main(root, ["convert", "old.ckpt", str(root / "new.ckpt")])
     assert main(root, ["convert", "old.ckpt", str(target), "--force"]) == 0
 

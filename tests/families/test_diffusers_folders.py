@@ -1,0 +1,111 @@
+"""Models as folders of diffusers: written so that diffusers opens them and computes the same, and read back."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from engine.command.models import main
+from engine.core.errors import CheckpointError
+from engine.diffusion.condition_inputs import ConditionInputs
+from engine.diffusion.parameterization import Parameterization
+from engine.diffusion.prediction import VPrediction
+from engine.diffusion.sigma_table import zero_terminal
+from engine.families.diffusers_folder import read_diffusers_folder
+from engine.families.text.clip_form import CLIP_H
+from engine.families.unet.latents import thousand_steps
+from engine.nn.autoencoder import Autoencoder, AutoencoderConfig
+from engine.nn.text_transformer import TextConfig, TextTransformer
+from engine.nn.unet import UNet, UNetConfig
+from tests.families.test_unet_families import SMALL
+from tests.tiny_families import random_weights, small_file
+from tests.tiny_sd1 import host_with, shallow_checkpoint, store_on
+
+torch.set_num_threads(1)
+
+
+def checkpoint(family: str, folder: Path) -> Path:
+    return shallow_checkpoint(folder) if family == "sd1" else small_file(family, folder, SMALL[family])
+
+
+@pytest.mark.parametrize("family", ["sd1", "sdxl"])
+def test_diffusers_opens_the_folder_and_computes_the_same(family: str, tmp_path: Path) -> None:
+    from diffusers import AutoencoderKL, UNet2DConditionModel
+    from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+
+    model, clip, vae = store_on(host_with()).open_checkpoint(checkpoint(family, tmp_path))
+    store_on(host_with()).diffusers_export(model, clip, vae).write(tmp_path / "folder")
+    unet = UNet2DConditionModel.from_pretrained(tmp_path / "folder" / "unet")
+    x, step = torch.randn(1, 4, 8, 8), torch.tensor([500])
+    sigma = model.parameterization.sigma_table.sigmas[500]
+    context = torch.randn(1, 5, model.context_width)
+    vector_width = model.form.config.vector_width
+    vector = None if vector_width is None else torch.randn(1, vector_width)
+    with torch.no_grad():
+        if vector is None:
+            noise = unet(x / (sigma**2 + 1) ** 0.5, step, context).sample
+        else:
+            unet.get_aug_embed = lambda **_: unet.add_embedding(vector)
+            noise = unet(x / (sigma**2 + 1) ** 0.5, step, context, added_cond_kwargs={}).sample
+    found = model.denoise(x, sigma[None], ConditionInputs(context=context, vector=vector))
+    assert torch.allclose(found, x - sigma * noise, atol=1e-3)
+    with torch.no_grad():
+        decoded = AutoencoderKL.from_pretrained(tmp_path / "folder" / "vae").decode(x).sample
+    assert torch.allclose(vae.decode(x), (decoded / 2 + 0.5).clamp(0, 1).movedim(1, 3), atol=1e-4)
+    places = {"text_encoder": clip} if family == "sd1" else {"text_encoder": clip.first, "text_encoder_2": clip.second}
+    for place, encoder in places.items():
+        kind = CLIPTextModelWithProjection if place.endswith("_2") else CLIPTextModel
+        theirs = kind.from_pretrained(tmp_path / "folder" / place).eval()
+        tokenizer = CLIPTokenizer.from_pretrained(tmp_path / "folder" / place.replace("text_encoder", "tokenizer"))
+        ids = tokenizer("a red fox", padding="max_length", max_length=77, return_tensors="pt").input_ids
+        ours = encoder.tokenize("a red fox")[encoder.key][0]
+        assert ids[0].tolist() == [token for token, _ in ours]
+        with torch.no_grad():
+            states = theirs(ids, output_hidden_states=True)
+        wanted = states.last_hidden_state if family == "sd1" else states.hidden_states[-2]
+        assert torch.allclose(encoder.encode("a red fox").context, wanted, atol=1e-4)
+
+
+def test_a_file_turned_into_a_folder_and_back_is_the_same_file(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    parts = {
+        "model.diffusion_model.": UNet(UNetConfig(4, 4, 32, (1, 2), 1, (1, 1), 1, 768)),
+        "cond_stage_model.transformer.": TextTransformer(TextConfig(768, 1, 12, 16, vocabulary=600)),
+        "first_stage_model.": Autoencoder(AutoencoderConfig(32, (1, 2), 1, 4)),
+    }
+    tensors = {prefix + name: w for prefix, part in parts.items() for name, w in random_weights(part).items()}
+    save_file(tensors, tmp_path / "first.safetensors")
+    folder, second = tmp_path / "folder", tmp_path / "second.safetensors"
+    assert main(tmp_path, ["convert", str(tmp_path / "first.safetensors"), str(folder)]) == 0
+    assert main(tmp_path, ["convert", str(folder), str(second)]) == 0
+    found = load_file(second)
+    assert set(found) == set(tensors)
+    assert all(torch.equal(found[key], weight) for key, weight in tensors.items())
+
+
+def test_layers_that_are_never_reached_are_left_out_and_read_back_as_such(tmp_path: Path) -> None:
+    store = store_on(host_with())
+    model, clip, vae = store.open_checkpoint(checkpoint("sd2", tmp_path))
+    export = store.diffusers_export(model, clip, vae)
+    config = json.loads(export.texts["text_encoder/config.json"])
+    names = export.weights["text_encoder/model.safetensors"].tensors
+    assert (clip.config.num_layers, config["num_hidden_layers"]) == (3, 2)
+    assert not any("layers.2." in name or name.startswith("text_projection") for name in names)
+    assert json.loads(export.texts["model_index.json"])["_class_name"] == "StableDiffusionPipeline"
+    assert (CLIP_H.default_layer_of(24), CLIP_H.default_layer_of(23)) == (-2, -1)
+
+
+def test_the_scheduler_tells_what_the_network_predicts(tmp_path: Path) -> None:
+    store = store_on(host_with())
+    model, clip, vae = store.open_checkpoint(shallow_checkpoint(tmp_path))
+    wanted = Parameterization(VPrediction(), zero_terminal(thousand_steps()))
+    store.diffusers_export(model.with_parameterization(wanted), clip, vae).write(tmp_path / "folder")
+    folder = read_diffusers_folder(tmp_path / "folder")
+    assert folder.parameterization(model.parameterization).identity == wanted.identity
+    assert [path.parent.name for path in (folder.network, *folder.texts, folder.vae)] == ["unet", "text_encoder", "vae"]
+    with pytest.raises(CheckpointError, match=r"no model_index\.json"):
+        read_diffusers_folder(tmp_path)
