@@ -22,6 +22,7 @@ from engine.weights.writer import write_safetensors
 
 __all__ = ["full_size_folder", "golden_checkpoint", "half_precision_checkpoint"]
 
+_ROUNDED = {"F32": torch.float16, "F16": torch.float16, "I64": torch.int64, "I32": torch.int32}
 _SYNTHESIZE = Path(__file__).parents[1] / "data" / "layouts" / "synthesize.py"
 
 
@@ -90,6 +91,5 @@ def _write_rounded(source: Path, target: Path) -> None:
         specs = {}
         for key in file.keys():  # noqa: SIM118
             view = file.get_slice(key)
-            is_float = view.get_dtype() in ("F16", "F32")
-            specs[key] = (torch.float16 if is_float else torch.int64, tuple(view.get_shape()))
+            specs[key] = (_ROUNDED[view.get_dtype()], tuple(view.get_shape()))
         write_safetensors(target, specs, rounded)

@@ -16,7 +16,7 @@ import torch
 
 ROOT = Path(__file__).resolve().parents[2]
 POSITIVE, NEGATIVE = "a lighthouse on a cliff, (storm:1.0), oil painting", "blurry, low quality"
-SEED, STEPS, SCALE, SIDE = 7, 4, 4.0, 32
+SEED, STEPS, SCALE, SIDE = 7, 2, 4.0, 32
 
 
 def by_engine(checkpoint: Path) -> dict[str, Any]:
