@@ -84,7 +84,7 @@ def add_server_flags(parser: argparse.ArgumentParser) -> None:
         "--preview-method",
         choices=("none", "auto", "latent2rgb", "taesd"),
         default="none",
-        help="how unfinished pictures are shown; taesd decodes with models/vae_approx/taesd_decoder (taesdxl_decoder …)",
+        help="how unfinished pictures are shown; taesd needs models/vae_approx/taesd_decoder (taesdxl_decoder …)",
     )
     behaviour.add_argument("--preview-size", type=int, default=512, metavar="PIXELS")
     behaviour.add_argument(
