@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from engine.api import (
     Choice,
+    Clip,
     Conditioning,
     Context,
     ControlNet,
@@ -14,6 +15,7 @@ from engine.api import (
     ModelFile,
     NodeError,
     Range,
+    Text,
     Vae,
     diffusion,
     node,
@@ -23,6 +25,7 @@ __all__ = [
     "apply_control",
     "apply_control_to_both",
     "apply_control_with_vae",
+    "encode_text_for_controls",
     "load_control",
     "load_control_on_model",
     "set_control_kind",
@@ -117,6 +120,23 @@ def apply_control_with_vae(
 ) -> tuple[Conditioning, Conditioning]:
     """As Apply ControlNet."""
     return apply_control_to_both(positive, negative, control_net, image, strength, start_percent, end_percent, vae)
+
+
+@node(
+    "CLIPTextEncodeControlnet", category="_for_testing/conditioning", experimental=True, schema_form=True, lane="device"
+)
+def encode_text_for_controls(
+    clip: Clip,
+    conditioning: Conditioning,
+    text: Annotated[str, Text(multiline=True, dynamic_prompts=True)],
+    ctx: Context,
+) -> Conditioning:
+    """Another text for the control networks of this conditioning; the model itself keeps its own."""
+    if clip is None:
+        raise NodeError("The clip input is empty.", input="clip", hint="Connect the CLIP of a checkpoint.")
+    encoding = clip.encode(text, warn=ctx.warn)
+    own = {"cross_attn_controlnet": encoding.context, "pooled_output_controlnet": encoding.pooled}
+    return [[tokens, {**options, **own}] for tokens, options in conditioning]
 
 
 @node("SetUnionControlNetType", category="conditioning/controlnet")

@@ -112,7 +112,7 @@ class ControlSignal:
 
     hints: what the network takes of the picture, each [1|b ...]. strength: [1|b]. sigma_start, sigma_end: noise levels
     it applies to, both included. image: the picture [1|b h w c], which is fitted anew to a window of the latent; None
-    once signals are merged, which comes after that.
+    once signals are merged, which comes after that. context: text of its own [1|b n d], None for the prediction's.
     """
 
     network: BoundControl
@@ -121,11 +121,13 @@ class ControlSignal:
     sigma_start: float
     sigma_end: float
     image: Tensor | None = None
+    context: Tensor | None = None
 
     @property
     def shape_class(self) -> Hashable:
         """Equal for signals that can share a forward."""
-        return (self.network.identity, *((tuple(hint.shape[1:]), hint.dtype) for hint in self.hints))
+        context = None if self.context is None else (tuple(self.context.shape[1:]), self.context.dtype)
+        return (self.network.identity, context, *((tuple(hint.shape[1:]), hint.dtype) for hint in self.hints))
 
     def covers(self, sigma: float) -> bool:
         """Whether it applies at this level."""
@@ -140,12 +142,13 @@ class ControlSignal:
 
     def rows(self, start: int, stop: int) -> ControlSignal:
         """The signal of items start..stop-1."""
-        hints = tuple(pick_rows(hint, start, stop) for hint in self.hints)
-        return replace(self, hints=hints, strength=pick_rows(self.strength, start, stop), image=None)
+        picked = self.mapped(lambda tensor: pick_rows(tensor, start, stop))
+        return replace(picked, strength=pick_rows(self.strength, start, stop), image=None)
 
     def mapped(self, change: Callable[[Tensor], Tensor]) -> ControlSignal:
-        """The same signal with changed hints; strengths keep their precision and are moved where they are used."""
-        return replace(self, hints=tuple(change(hint) for hint in self.hints))
+        """The same signal with changed hints and text; strengths keep their precision until they are used."""
+        context = None if self.context is None else change(self.context)
+        return replace(self, hints=tuple(change(hint) for hint in self.hints), context=context)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -187,4 +190,6 @@ def merge_grounding(parts: Sequence[GroundingSignal | None], num_items: Sequence
 def _merged(signals: Sequence[ControlSignal], num_items: Sequence[int]) -> ControlSignal:
     hints = tuple(stack_rows(rows, num_items) for rows in zip(*(signal.hints for signal in signals), strict=True))
     strength = stack_rows([signal.strength for signal in signals], num_items)
-    return replace(signals[0], hints=hints, strength=strength, image=None)
+    contexts = [signal.context for signal in signals if signal.context is not None]
+    context = stack_rows(contexts, num_items) if contexts else None
+    return replace(signals[0], hints=hints, strength=strength, image=None, context=context)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -27,6 +28,9 @@ __all__ = [
     "unet_sizes",
 ]
 
+_OWN_TEXT = "cross_attn_controlnet"
+"""Key of conditioning: tokens for control networks in the place of the prediction's own."""
+
 
 def unet_sizes(denoiser: Any, what: str) -> UNetConfig:
     """Sizes of a model's U-Net. Raises NodeError for a model that is none; `what` names the network that asks."""
@@ -45,7 +49,8 @@ def bound_controls(denoiser: Any, entry: ConditioningEntry, latent: Tensor) -> t
 
     Raises NodeError for a control made for another kind of model.
     """
-    return tuple(_bound(denoiser, use, latent) for use in entry.controls if use.strength != 0)
+    text = entry.extras.get(_OWN_TEXT)
+    return tuple(_bound(denoiser, use, latent, text) for use in entry.controls if use.strength != 0)
 
 
 def bound_grounding(denoiser: Any, entry: ConditioningEntry, latent: Tensor) -> GroundingSignal | None:
@@ -89,7 +94,7 @@ def residual_values(denoiser: Any, inputs: ConditionInputs) -> int:
     return round(sum(per_level * mult / 4**level for level, mult in enumerate(config.channel_mult)))
 
 
-def _bound(denoiser: Any, use: ControlUse, latent: Tensor) -> ControlSignal:
+def _bound(denoiser: Any, use: ControlUse, latent: Tensor, text: Tensor | None) -> ControlSignal:
     num_items, (height, width) = latent.shape[0], latent.shape[-2:]
     table = denoiser.parameterization.sigma_table
     image = use.image if use.image.shape[0] == 1 else _dealt(use.image, num_items)
@@ -101,6 +106,7 @@ def _bound(denoiser: Any, use: ControlUse, latent: Tensor) -> ControlSignal:
         table.sigma_at_fraction(use.start_fraction),
         table.sigma_at_fraction(use.end_fraction),
         image,
+        text,
     )
 
 
@@ -112,7 +118,8 @@ def _dealt(images: Tensor, num_items: int) -> Tensor:
 
 def _run(signal: ControlSignal, x: Tensor, c_noise: Tensor, inputs: ConditionInputs) -> Residuals:
     network: Any = signal.network
-    found: Residuals = network.residuals(signal.hints, x, c_noise, inputs)
+    given = inputs if signal.context is None else replace(inputs, context=signal.context)
+    found: Residuals = network.residuals(signal.hints, x, c_noise, given)
     strength = signal.strength.to(x.device).view(-1, 1, 1, 1)
 
     def scaled(maps: Mapping[int, Tensor]) -> dict[int, Tensor]:

@@ -20,7 +20,14 @@ from engine.diffusion.requests import DenoiseRequest, answer
 from engine.families.grounding.opening import open_grounding
 from engine.families.steering import run_controls
 from engine.weights.checkpoint import open_checkpoint
-from nodes.control import apply_control, apply_control_to_both, load_control, load_control_on_model, set_control_kind
+from nodes.control import (
+    apply_control,
+    apply_control_to_both,
+    encode_text_for_controls,
+    load_control,
+    load_control_on_model,
+    set_control_kind,
+)
 from nodes.grounding import load_gligen, place_phrase
 from nodes.model_edits import deep_shrink, free_u
 from tests.control_files import control_file, gligen_file, lora_file, opened, picture, unet_weights
@@ -176,6 +183,20 @@ def test_the_old_node_steers_the_negative_side_unless_that_has_controls(control:
     assert share_steering(own, plain)[0].controls == ()
     assert len(share_steering((*positive, *positive), plain)) == 2
     assert parse_conditioning(to_pairs(positive))[0].controls == positive[0].controls
+
+
+def test_controls_may_have_a_text_of_their_own(model: Any, control: Any, folder: Path) -> None:
+    ctx, noise = Loading(folder), torch.full((2,), 500.0)
+    clip = ctx.models.open_checkpoint(shallow_checkpoint(folder))[1]
+    own = clip.encode("a red fox").context
+    given = apply_control(encode_text_for_controls(clip, pairs(), "a red fox", ctx), control, picture())
+    inputs = model.condition(parse_conditioning(given)[0], X, None)
+    wanted = run_controls(replace(inputs_for(model, ControlUse(control, picture())), context=own), X, noise)
+    for parts in ((inputs,), (inputs, inputs)):
+        merged = merge_inputs(parts, [2] * len(parts)).rows(0, 2)
+        assert torch.equal(merged.context[:1], CONTEXT)
+        assert torch.allclose(run_controls(merged, X, noise).middle, wanted.middle, atol=1e-5)
+    assert inputs.shape_class != inputs_for(model, ControlUse(control, picture())).shape_class
 
 
 class Loading:

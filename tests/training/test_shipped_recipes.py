@@ -89,7 +89,7 @@ def shrunk(name: str, checkpoint: str) -> dict[str, Any]:
             "model": {"base": {"checkpoint": checkpoint}},
             "trainer": {"precision": "fp32"},
             "data": {"batch_size": 2, "num_workers": 0, "source": {"size": 64}},
-            "samples": {**latent_samples, "size": [64, 64]},
+            "samples": {"num": 1, "steps": 1, "size": [64, 64], "guidance": 1.0},
         },
     }[name]
 
