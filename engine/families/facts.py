@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from engine.core.errors import AtelierError, CheckpointError
 from engine.families.adapters.description import describe_adapter
+from engine.families.adapters.hypernetwork import open_hypernetwork
 from engine.families.autoencoder.opening import open_autoencoder
 from engine.families.contract import FamilyServices
 from engine.families.known_layouts import describe_layout
 from engine.families.loose_parts import open_network, open_text_encoders
 from engine.families.registry import FamilyRegistry
+from engine.families.upscaler.opening import open_upscaler
+from engine.families.vision.opening import open_image_encoder
+from engine.families.vision.style import open_style
 from engine.weights.adapters.keys import read_modules
 from engine.weights.checkpoint import Checkpoint
 
@@ -93,32 +97,59 @@ def _describe_other(
     modules = read_modules(checkpoint).modules
     if modules and phrase == "a LoRA":
         return FileFacts(None, "adapter", describe_adapter(modules), parts)
-    kind = next((kind for kind in _KINDS if kind in phrase), "other")
-    if services is None or kind == "other":
-        return FileFacts(None, _KINDS.get(kind, kind), phrase, parts)
+    kind = next((kind for start, kind in _KINDS if start in phrase), _OTHER)
+    if kind == _OTHER and any(key in shapes for key in _UPSCALER_KEYS):
+        kind, phrase = "upscaler", "an upscaler"
+    if services is None or kind not in _OPENERS:
+        return FileFacts(None, kind, phrase, parts)
     try:
-        opened = _open(_KINDS[kind], checkpoint, registry, services)
+        opened = _OPENERS[kind](checkpoint, registry, services)
     except AtelierError as error:
-        return FileFacts(None, _KINDS[kind], phrase, parts, None, error.message, _keys(error))
-    prediction = _prediction(opened) if _KINDS[kind] == "network" else None
-    return FileFacts(getattr(opened, "family", None), _KINDS[kind], phrase, parts, prediction)
+        return FileFacts(None, kind, phrase, parts, None, error.message, _keys(error))
+    prediction = _prediction(opened) if kind == "network" else None
+    return FileFacts(getattr(opened, "family", None), kind, phrase, parts, prediction)
 
 
-_KINDS: Mapping[str, str] = {
-    "a U-Net in diffusers form": "network", "a CLIP text encoder": "text encoder", "an autoencoder": "autoencoder",
-    "a ControlNet": "ControlNet", "a textual inversion": "embedding",
-}  # fmt: skip
-"""Beginning of what a layout is called → kind of file."""
+_OTHER = "other"
+_KINDS = (
+    ("a U-Net in diffusers form", "network"),
+    ("a CLIP text encoder", "text encoder"),
+    ("a CLIP image encoder", "image encoder"),
+    ("an autoencoder", "autoencoder"),
+    ("a ControlNet", "ControlNet"),
+    ("T2I-Adapter", "ControlNet"),
+    ("a GLIGEN", "GLIGEN"),
+    ("a style adapter", "style adapter"),
+    ("a hypernetwork", "hypernetwork"),
+    ("a textual inversion", "embedding"),
+)
+"""What a layout is called → kind of file."""
+
+_UPSCALER_KEYS = ("body.0.rdb1.conv1.weight", "model.1.sub.0.RDB1.conv1.0.weight", "RRDB_trunk.0.RDB1.conv1.weight")
 
 
-def _open(kind: str, checkpoint: Checkpoint, registry: FamilyRegistry, services: FamilyServices) -> Any:
-    if kind == "network":
-        return open_network(checkpoint, registry, services, None)
-    if kind == "text encoder":
-        return open_text_encoders([checkpoint], registry, services)
-    if kind == "autoencoder":
-        return open_autoencoder(checkpoint, services.host("vae"), lambda: services.digest(checkpoint.path))
-    return None
+def _digest(checkpoint: Checkpoint, services: FamilyServices) -> Callable[[], str]:
+    return lambda: services.digest(checkpoint.path)
+
+
+_OPENERS: Mapping[str, Callable[[Checkpoint, FamilyRegistry, FamilyServices], Any]] = {
+    "network": lambda file, registry, services: open_network(file, registry, services, None),
+    "text encoder": lambda file, registry, services: open_text_encoders([file], registry, services),
+    "image encoder": lambda file, registry, services: open_image_encoder(
+        file, services.host("text_encoder"), _digest(file, services)
+    ),
+    "autoencoder": lambda file, registry, services: open_autoencoder(
+        file, services.host("vae"), _digest(file, services)
+    ),
+    "style adapter": lambda file, registry, services: open_style(
+        file, services.host("text_encoder"), _digest(file, services)
+    ),
+    "hypernetwork": lambda file, registry, services: open_hypernetwork(file),
+    "upscaler": lambda file, registry, services: open_upscaler(
+        file, services.host("upscaler"), _digest(file, services)
+    ),
+}
+"""Kind of file → what shows whether all its keys are understood."""
 
 
 def _parts(checkpoint: Checkpoint) -> tuple[PartFacts, ...]:

@@ -32,6 +32,10 @@ _SIGNS: tuple[tuple[str, str], ...] = (
     ("encoder.down.0.block.0.conv1.weight", "an autoencoder (VAE)"),
     ("encoder.down_blocks.0.resnets.0.conv1.weight", "an autoencoder (VAE) in diffusers form"),
     ("text_model.encoder.layers.0.self_attn.q_proj.weight", "a CLIP text encoder"),
+    ("vision_model.embeddings.patch_embedding.weight", "a CLIP image encoder"),
+    ("visual.conv1.weight", "a CLIP image encoder"),
+    ("style_embedding", "a style adapter"),
+    ("768.0.linear.0.weight", "a hypernetwork"),
     ("emb_params", "a textual inversion embedding"),
 )
 

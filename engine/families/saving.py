@@ -52,6 +52,8 @@ def checkpoint_file(
     marks = form.marks(model)
     if marks is None and warn is not None:
         warn("No file can say what this model predicts; it will be opened with its family's usual prediction.")
+    if model.edits and warn is not None:
+        warn("Hypernetworks, FreeU and other changes of what the network computes are no weights and are not saved.")
     tensors |= {key: held_tensor(mark) for key, mark in (marks or {}).items()}
     _check_recognised(registry, title, tensors, model.family, is_whole=clip is not None, warn=warn)
     entries = {**_model_entries(form, model, title), **(metadata or {})}

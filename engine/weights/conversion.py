@@ -7,6 +7,7 @@ from typing import Literal
 import torch
 
 from engine.weights.checkpoint import TORCH_DTYPES, Checkpoint
+from engine.weights.remap import SCALE_ENDS, SCALE_MARK, WEIGHT_SCALE
 from engine.weights.weight_file import FileTensor, WeightFile
 
 __all__ = ["AverageUse", "converted_weights"]
@@ -21,7 +22,8 @@ def converted_weights(
 ) -> WeightFile:
     """The file's tensors by their own keys, to be written.
 
-    dtype: of floating-point tensors, None for each its own. Top-level entries (schedules, marks) keep theirs.
+    dtype: of floating-point tensors, None for each its own. Top-level entries (schedules, marks) keep theirs. Weights
+    of eight bits are multiplied by the scales beside them, which are then left out.
     average: keep the moving average, drop it, or put it in the place of the weights it is of.
     Stated hashes are left out of the metadata unless the data stay what they are.
     """
@@ -29,7 +31,7 @@ def converted_weights(
     tensors = {
         key: _tensor(checkpoint, key, places.get(key, key), dtype)
         for key in checkpoint.tensors
-        if average == "keep" or not key.startswith(_AVERAGE)
+        if (average == "keep" or not key.startswith(_AVERAGE)) and (dtype is None or not _is_scale(key))
     }
     is_same = average == "keep" and dtype is None
     metadata = {key: text for key, text in checkpoint.metadata.items() if is_same or key not in _STATED_HASHES}
@@ -42,10 +44,24 @@ def _tensor(checkpoint: Checkpoint, key: str, place: str, dtype: torch.dtype | N
     def read() -> torch.Tensor:
         tensor = checkpoint.tensor(place).clone()
         checkpoint.release([place])
-        return tensor.float() if tensor.is_floating_point() and tensor.dtype.itemsize == 1 else tensor
+        if not tensor.is_floating_point() or tensor.dtype.itemsize > 1 or dtype is None:
+            return tensor
+        return _multiplied(tensor.float(), checkpoint, place)
 
     is_changed = dtype is not None and stored.is_floating_point and "." in key
     return FileTensor(dtype if is_changed and dtype else stored, checkpoint.tensors[key].shape, read)
+
+
+def _is_scale(key: str) -> bool:
+    return key.rpartition(".")[2] in (*SCALE_ENDS, SCALE_MARK)
+
+
+def _multiplied(weight: torch.Tensor, checkpoint: Checkpoint, key: str) -> torch.Tensor:
+    scale = key.removesuffix("weight") + WEIGHT_SCALE
+    if scale not in checkpoint.tensors:
+        return weight
+    values = checkpoint.tensor(scale).float()
+    return weight * (values.reshape(-1, *(1,) * (weight.ndim - 1)) if values.numel() > 1 else values.reshape(()))
 
 
 def _averages(checkpoint: Checkpoint) -> dict[str, str]:

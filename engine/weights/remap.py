@@ -17,6 +17,7 @@ from engine.core.errors import CheckpointError
 from engine.weights.checkpoint import TORCH_DTYPES, Checkpoint
 
 __all__ = [
+    "SCALE_ENDS",
     "SCALE_MARK",
     "WEIGHT_SCALE",
     "KeyRule",
@@ -32,7 +33,8 @@ _MAX_NAMED = 5
 WEIGHT_SCALE = "scale_weight"
 """What stands in the place of `weight` in the key of its scale."""
 SCALE_MARK = "scaled_fp8"
-_SCALES = frozenset({WEIGHT_SCALE, "scale_input"})
+SCALE_ENDS = frozenset({WEIGHT_SCALE, "scale_input"})
+"""Ends of the keys of scales: of weights, and of what they are multiplied with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +187,7 @@ def _scale_keys(checkpoint: Checkpoint, prefix: str) -> frozenset[str]:
     found = {f"{prefix}{SCALE_MARK}"} & checkpoint.tensors.keys()
     for key in checkpoint.tensors:
         module, _, end = key.rpartition(".")
-        if end in _SCALES and key.startswith(prefix) and f"{module}.weight" in checkpoint.tensors:
+        if end in SCALE_ENDS and key.startswith(prefix) and f"{module}.weight" in checkpoint.tensors:
             found.add(key)
     return frozenset(found)
 

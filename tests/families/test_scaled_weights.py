@@ -10,6 +10,8 @@ from safetensors.torch import load_file, save_file
 
 from engine.core.errors import CheckpointError
 from engine.diffusion.condition_inputs import ConditionInputs
+from engine.weights.checkpoint import open_checkpoint
+from engine.weights.conversion import converted_weights
 from tests.tiny_sd1 import host_with, shallow_checkpoint, store_on
 
 torch.set_num_threads(1)
@@ -57,6 +59,15 @@ def test_a_saved_scaled_model_holds_the_products(tmp_path: Path) -> None:
     assert set(found) == set(wanted)
     for key, weight in wanted.items():
         assert torch.allclose(found[key].float(), weight, rtol=2**-10, atol=1e-7), key
+
+
+def test_a_file_converted_to_another_dtype_holds_the_products_and_no_scales(tmp_path: Path) -> None:
+    scaled, products = scaled_files(tmp_path)
+    with open_checkpoint(scaled) as file:
+        converted_weights(file, dtype=torch.float32).write(tmp_path / "plain.safetensors")
+    found, wanted = load_file(tmp_path / "plain.safetensors"), load_file(products)
+    assert set(found) == set(wanted)
+    assert all(torch.equal(found[key], weight) for key, weight in wanted.items())
 
 
 def test_a_scale_without_its_weight_is_an_unknown_key(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from engine.command.models import main
 from engine.core.errors import SettingsError
+from tests.tiny_families import layout_file
 from tests.tiny_sd1 import shallow_checkpoint
 
 torch.set_num_threads(1)
@@ -66,6 +67,25 @@ def test_info_tells_parts_prediction_and_keys_that_nothing_explains(root: Path, 
     assert (facts["unexplained"], facts["metadata"]["modelspec.title"]) == (["surprise.weight"], "Odd")
     assert "nothing is known to use" in facts["problem"]
     assert "Stable Diffusion 1" in run(root, capsys, "info", "style.safetensors")["description"]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("clip-vision-vit-h", "image encoder"),
+        ("t2i-adapter-sd15-style", "style adapter"),
+        ("hypernetwork-sd15", "hypernetwork"),
+        ("realesrgan-x4plus", "upscaler"),
+        ("clip-g", "text encoder"),
+        ("vae-kl-diffusers", "autoencoder"),
+        ("unet-sdxl-diffusers", "network"),
+    ],
+)
+def test_published_files_of_one_part_are_told_by_their_kind_and_fully_explained(
+    name: str, kind: str, tmp_path: Path, capsys
+) -> None:
+    facts = run(tmp_path, capsys, "info", str(layout_file(name, tmp_path)))
+    assert (facts["kind"], facts["problem"], facts["unexplained"]) == (kind, None, [])
 
 
 def test_hashes_are_those_of_the_file_and_of_its_data(root: Path, capsys) -> None:

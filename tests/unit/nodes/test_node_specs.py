@@ -26,6 +26,7 @@ LISTED_FOLDERS = {("LoadImageSetFromFolderNode", "folder"), ("LoadImageTextSetFr
 """Choices that were folders of the machine the reference list was made on."""
 OTHER_CATEGORIES = {
     "conditioning/controlnet": {"ControlNetInpaintingAliMamaApply"},
+    "advanced/model_merging": {"ImageOnlyCheckpointSave"},
     "image/upscaling": {"ImageUpscaleWithModel"},
     "latent/stable_cascade": {"StableCascade_StageC_VAEEncode"},
     "_for_testing/custom_sampling/noise": set(),
@@ -35,7 +36,10 @@ OTHER_CATEGORIES = {
 """Per covered category, the nodes that are not here: they need other networks, or a table that is not published."""
 COVERED_CATEGORIES = [
     "_for_testing/custom_sampling/noise",
+    "advanced/loaders/deprecated",
+    "advanced/model_merging",
     "api/image",
+    "conditioning/style_model",
     "conditioning/controlnet",
     "conditioning/gligen",
     "image",
