@@ -38,7 +38,8 @@ def test_a_caption_that_names_nothing_claims_nothing() -> None:
 def test_every_word_of_a_caption_is_one_claim_about_its_thing() -> None:
     boat, bird = NamedObject("boat", 2, "red", "small"), NamedObject("bird", 3, None, None)
     one = claims_of(Named(objects=(boat,)))
-    assert one.sum() == 4 and np.flatnonzero(one.sum(axis=1)).size == 1
+    assert one.sum() == 4
+    assert np.flatnonzero(one.sum(axis=1)).size == 1
     both = claims_of(Named(objects=(bird, boat), relation=NamedRelation(0, "above", 1)))
     assert both.sum() == 4 + 2 + 2
     scenery = Named(body=NamedBody("sun", "large"), time="day", weather="snow", land="sea", style="flat")
