@@ -9,7 +9,8 @@ const MAY_IMPORT = {
   interaction: ["model", "geometry"],
   server: ["model"],
   canvas: ["model", "geometry", "interaction"],
-  app: ["model", "geometry", "interaction", "server", "canvas"],
+  nodes: ["model", "geometry", "interaction", "server", "canvas"],
+  app: ["model", "geometry", "interaction", "server", "canvas", "nodes"],
 };
 const CORE = new Set(["model", "geometry", "interaction"]);
 const MAX_LINES = 400;

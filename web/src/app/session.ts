@@ -12,6 +12,7 @@ import type { WidgetContext } from "../model/widgets";
 import { emptyWorkflow, loadWorkflow, saveWorkflow } from "../model/workflow_file";
 import type { Workflow } from "../server/api_types";
 import type { Client } from "../server/client";
+import type { MenuRequest, SearchRequest } from "./requests";
 import { followJob, type JobEvent } from "../server/job_events";
 import {
   FileNames, isConflict, listWorkflows, loadCatalog, readWorkflow, saveWorkflowAs, submitPrompt,
@@ -48,6 +49,10 @@ const PROGRESS_EVERY_MS = 100;
 export class Session {
   readonly store: StoreApi<SessionState>;
   readonly files: FileNames;
+  /** Opens the search for nodes; null while no page shows one. */
+  openSearch: ((request: SearchRequest) => void) | null = null;
+  /** Opens the menu of a node, link, group or the void; null while no page shows one. */
+  openMenu: ((request: MenuRequest) => void) | null = null;
   private readonly client: Client;
   private readonly environment: SessionEnvironment;
 
