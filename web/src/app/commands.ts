@@ -63,7 +63,7 @@ export function perform(name: CommandName, desk: Desk): void {
     case "zoomOut": return void (desk.viewport = zoomedAt(desk.viewport, middle, 0.8));
     case "run": return void session.run();
     case "runFirst": return void session.run(true);
-    case "save": return saved === null ? undefined : void session.save(saved.name);
+    case "save": return saved === null ? session.askName() : void session.save(saved.name);
     case "leave": return open.path.length > 1 ? open.leaveTo(open.path.length - 2) : open.select(selectionOf({}));
     case "nudgeLeft": return nudge(desk, -NUDGE, 0);
     case "nudgeRight": return nudge(desk, NUDGE, 0);

@@ -8,7 +8,7 @@ import { paint } from "../canvas/painter";
 import { readTheme } from "../canvas/theme";
 import { Scene } from "../geometry/scene";
 import type { Guide } from "../geometry/snapping";
-import { fitted, type Viewport } from "../geometry/viewport";
+import { fitted, toWorld, type Viewport } from "../geometry/viewport";
 import type { Effect } from "../interaction/effects";
 import type { PointerInput } from "../interaction/events";
 import { IDLE, type GestureState } from "../interaction/gesture_state";
@@ -19,6 +19,8 @@ import { setGroupRect } from "../model/group_edits";
 import { addReroute, connect, moveReroute, removeLink } from "../model/link_edits";
 import { bringToFront, moveNodes, resizeNode } from "../model/node_edits";
 import type { DocumentEvent, OpenDocument } from "../model/open_document";
+import type { NodeId } from "../model/records";
+import { selectionOf } from "../model/selection";
 import { definitionOf } from "../model/widgets";
 import { perform, type Desk } from "./commands";
 import type { Session } from "./session";
@@ -46,6 +48,11 @@ export class GraphView implements Desk {
     this.open = session.store.getState().open;
     this.scene = new Scene(session.contextOf(this.open.document), this.open.graph.id);
     this.attach();
+    session.desk = {
+      perform: (name) => perform(name, this),
+      showNode: (id) => this.showNode(id),
+      middle: () => toWorld(this.view, { x: this.size.width / 2, y: this.size.height / 2 }),
+    };
     const observer = new ResizeObserver(() => this.resize());
     observer.observe(element);
     const dark = matchMedia("(prefers-color-scheme: dark)");
@@ -56,6 +63,7 @@ export class GraphView implements Desk {
     addEventListener("keyup", (event) => event.key === " " && this.take({ kind: "space", isDown: false }), keys);
     this.ends.push(
       listen(element, (input) => this.take(input)),
+      () => void (session.desk = null),
       () => observer.disconnect(),
       () => dark.removeEventListener("change", redraw),
       () => keys.abort(),
@@ -65,6 +73,15 @@ export class GraphView implements Desk {
         else if (state.run !== before.run) this.draw();
       }),
     );
+  }
+
+  /** Select a node of the shown graph and bring it into view. */
+  showNode(id: NodeId): void {
+    const bounds = this.scene.bounds([id]);
+    if (bounds === null) return;
+    this.open.select(selectionOf({ nodes: [id] }));
+    this.viewport = fitted(bounds, this.size, Math.min(this.size.width, this.size.height) / 3);
+    this.element.focus();
   }
 
   get viewport(): Viewport {

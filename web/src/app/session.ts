@@ -7,11 +7,15 @@ import { isObject, type Json } from "../model/json";
 import { typeOf } from "../model/node_reading";
 import { OpenDocument } from "../model/open_document";
 import type { NodeId, WorkflowDocument } from "../model/records";
+import { rootOf } from "../model/records";
 import { advanceSeeds } from "../model/seeds";
 import type { WidgetContext } from "../model/widgets";
 import { emptyWorkflow, loadWorkflow, saveWorkflow } from "../model/workflow_file";
 import type { Workflow } from "../server/api_types";
-import type { Client } from "../server/client";
+import { ServerError, Unreachable, type Client } from "../server/client";
+import type { GraphDesk } from "./graph_desk";
+import { newId } from "./new_id";
+import { problemsOf, type Problem } from "./problems";
 import type { MenuRequest, SearchRequest } from "./requests";
 import { followJob, type JobEvent } from "../server/job_events";
 import {
@@ -29,10 +33,32 @@ export interface RunState {
   readonly pictures: readonly string[];
 }
 
-export interface SessionState {
+/** A document's name on the server, and the ETag it was read under. */
+export interface Saved {
+  readonly name: string;
+  readonly etag: string;
+}
+
+export interface Tab {
+  readonly id: string;
   readonly open: OpenDocument;
-  /** The name on the server, and the ETag it was read under; null for a document that was never saved. */
-  readonly saved: { readonly name: string; readonly etag: string } | null;
+  /** null for a document that was never saved. */
+  readonly saved: Saved | null;
+  /** What it is called while it is not saved. */
+  readonly title: string;
+}
+
+export interface SessionState {
+  readonly tabs: readonly Tab[];
+  /** The id of the tab that is shown; `open` and `saved` are its own. */
+  readonly active: string;
+  readonly open: OpenDocument;
+  readonly saved: Saved | null;
+  /** What the server or a node found wrong, newest run of each document. */
+  readonly problems: readonly Problem[];
+  readonly connection: "there" | "away" | "locked";
+  /** A save that would have replaced what somebody else has saved. */
+  readonly conflict: { readonly name: string; readonly etag: string } | null;
   readonly catalog: Catalog;
   readonly workflows: readonly Workflow[];
   readonly run: RunState | null;
@@ -53,16 +79,22 @@ export class Session {
   openSearch: ((request: SearchRequest) => void) | null = null;
   /** Opens the menu of a node, link, group or the void; null while no page shows one. */
   openMenu: ((request: MenuRequest) => void) | null = null;
-  private readonly client: Client;
+  /** Asks for a name and saves: set by the page, for documents that have none. */
+  askName: () => void = () => undefined;
+  openPalette: () => void = () => undefined;
+  /** Set by the canvas while it is mounted. */
+  desk: GraphDesk | null = null;
+  readonly client: Client;
   private readonly environment: SessionEnvironment;
 
   constructor(client: Client, environment: SessionEnvironment) {
     this.client = client;
     this.environment = environment;
     this.files = new FileNames(client);
+    const tab = this.blankTab();
     this.store = createStore<SessionState>(() => ({
-      open: new OpenDocument(emptyWorkflow(), environment.nowMs),
-      saved: null, catalog: new Catalog({}), workflows: [], run: null, notice: null,
+      tabs: [tab], active: tab.id, open: tab.open, saved: null, problems: [], connection: "there", conflict: null,
+      catalog: new Catalog({}), workflows: [], run: null, notice: null,
     }));
   }
 
@@ -81,41 +113,107 @@ export class Session {
   }
 
   openSaved(name: string): Promise<void> {
+    const there = this.store.getState().tabs.find((tab) => tab.saved?.name === name);
+    if (there !== undefined) return Promise.resolve(this.switchTo(there.id));
     return this.told(async () => {
       const { document, etag } = await readWorkflow(this.client, name);
-      await this.show(document, { name, etag });
+      await this.show(document, { name, etag }, name);
     });
   }
 
-  /** Open a parsed file. */
-  openValue(value: Json): Promise<void> {
-    return this.told(() => this.show(value, null));
+  /** Open a parsed file in a tab of its own. */
+  openValue(value: Json, title = ""): Promise<void> {
+    return this.told(() => this.show(value, null, title));
   }
 
-  private async show(value: Json, saved: SessionState["saved"]): Promise<void> {
+  private async show(value: Json, saved: Saved | null, title: string): Promise<void> {
     const document = loadWorkflow(value);
-    const types = [...document.graphs.values()].flatMap((graph) => [...graph.nodes.byId.values()].map(typeOf));
-    await this.files.load(this.store.getState().catalog, types);
-    this.store.setState({ open: new OpenDocument(document, this.environment.nowMs), saved, notice: null });
+    await this.loadFiles(document);
+    const { tabs, active } = this.store.getState();
+    const tab: Tab = { id: newId(), open: new OpenDocument(document, this.environment.nowMs), saved, title };
+    // An empty tab nobody has touched gives its place.
+    const kept = tabs.filter((item) => item.id !== active || !isBlank(item));
+    this.store.setState({ tabs: [...kept, tab], notice: null });
+    this.switchTo(tab.id);
   }
+
+  /** Ask for the files the document's nodes choose from. */
+  loadFiles(document: WorkflowDocument): Promise<void> {
+    const types = [...document.graphs.values()].flatMap((graph) => [...graph.nodes.byId.values()].map(typeOf));
+    return this.files.load(this.store.getState().catalog, types);
+  }
+
+  // -------------------------------------------------------------- tabs
+
+  newTab(): void {
+    const tab = this.blankTab();
+    this.store.setState({ tabs: [...this.store.getState().tabs, tab] });
+    this.switchTo(tab.id);
+  }
+
+  /** Put tabs back as they were before the page was closed. */
+  async restoreTabs(tabs: readonly Tab[], active: string | null): Promise<void> {
+    if (tabs.length === 0) return;
+    await Promise.all(tabs.map((tab) => this.loadFiles(tab.open.document).catch(() => undefined)));
+    this.store.setState({ tabs });
+    this.switchTo(tabs.find((tab) => tab.id === active)?.id ?? (tabs[0] as Tab).id);
+  }
+
+  /** A tab of a parsed file, not shown yet. Raises WorkflowFileError. */
+  makeTab(value: Json, facts: Pick<Tab, "id" | "saved" | "title">): Tab {
+    return { ...facts, open: new OpenDocument(loadWorkflow(value), this.environment.nowMs) };
+  }
+
+  switchTo(id: string): void {
+    const tab = this.store.getState().tabs.find((item) => item.id === id);
+    if (tab !== undefined) this.store.setState({ active: id, open: tab.open, saved: tab.saved });
+  }
+
+  closeTab(id: string): void {
+    const { tabs, active } = this.store.getState();
+    const at = tabs.findIndex((tab) => tab.id === id);
+    if (at < 0) return;
+    const left = tabs.length === 1 ? [this.blankTab()] : tabs.toSpliced(at, 1);
+    this.store.setState({ tabs: left });
+    if (id === active) this.switchTo((left[Math.min(at, left.length - 1)] as Tab).id);
+  }
+
+  private blankTab(): Tab {
+    return { id: newId(), open: new OpenDocument(emptyWorkflow(), this.environment.nowMs), saved: null, title: "" };
+  }
+
+  private setSaved(open: OpenDocument, saved: Saved): void {
+    const tabs = this.store.getState().tabs.map((tab) => (tab.open === open ? { ...tab, saved } : tab));
+    this.store.setState({ tabs, ...(this.store.getState().open === open ? { saved } : {}) });
+  }
+
+  // -------------------------------------------------------------- saving
 
   /** Save under its own name, or under `name`; a document somebody else has changed is never replaced. */
   save(name: string): Promise<void> {
+    const { saved } = this.store.getState();
+    return this.saveOver(name, saved?.name === name ? saved.etag : null);
+  }
+
+  /** Replace what is stored under an ETag: after a conflict, when people want that. */
+  saveOver(name: string, etag: string | null): Promise<void> {
     return this.told(async () => {
-      const { open, saved } = this.store.getState();
-      const etag = saved?.name === name ? saved.etag : null;
+      const { open } = this.store.getState();
       const point = open.savePoint;
       try {
         const next = await saveWorkflowAs(this.client, name, saveWorkflow(open.document), etag);
         open.markSaved(point);
-        this.store.setState({ saved: { name, etag: next }, workflows: await listWorkflows(this.client) });
-        this.say(`Saved as ${name}.`);
+        this.setSaved(open, { name, etag: next });
+        this.store.setState({ workflows: await listWorkflows(this.client), conflict: null });
       } catch (error) {
         if (!isConflict(error)) throw error;
-        this.say(`${name} was changed elsewhere: save under another name, or open it again.`, true);
+        const stored = error instanceof ServerError ? error.details.etag : undefined;
+        this.store.setState({ conflict: { name, etag: typeof stored === "string" ? `"${stored}"` : "" } });
       }
     });
   }
+
+  // -------------------------------------------------------------- running
 
   /** Compile, move seeds on, queue, and follow the job to its end. */
   run(front = false): Promise<void> {
@@ -124,25 +222,44 @@ export class Session {
       const { random } = this.environment;
       const prompt = compileWorkflow(open.document, { catalog, listFiles: this.files.list, random, now: new Date() });
       const workflow = saveWorkflow(open.document);
-      const { job } = await submitPrompt(this.client, prompt, workflow, { front, id: crypto.randomUUID() });
+      this.store.setState({ problems: this.store.getState().problems.filter((item) => item.document !== open) });
+      const { job, complaints } = await submitPrompt(this.client, prompt, workflow, { front, id: newId() })
+        .catch((error: unknown) => this.refused(open, error));
+      this.addProblems(problemsOf(open, complaints));
       open.edit("Next seeds", (edit) => advanceSeeds(edit, this.contextOf(open.document), random), { merge: "seeds" });
       const run: RunState = {
         job: job.id, document: open, state: "waiting", node: null, progress: null, message: "", pictures: [],
       };
-      this.store.setState({ run, notice: null });
-      await this.follow(job.id);
+      const now = this.store.getState().run;
+      if (now === null || now.state === "ended") this.store.setState({ run, notice: null });
+      void this.told(() => this.follow(run));
     });
   }
 
-  private async follow(job: string): Promise<void> {
+  private refused(open: OpenDocument, error: unknown): never {
+    if (error instanceof ServerError) this.addProblems(problemsOf(open, error.details.complaints));
+    throw error;
+  }
+
+  private addProblems(found: readonly Problem[]): void {
+    if (found.length > 0) this.store.setState({ problems: [...this.store.getState().problems, ...found] });
+  }
+
+  /** Every job is followed to its end; the one that runs, or ran last, is `run` of the store. */
+  private async follow(first: RunState): Promise<void> {
+    let own = first;
     let drawnAt = 0;
-    for await (const event of followJob(this.client, job, { signal: new AbortController().signal })) {
-      const { run } = this.store.getState();
-      if (run?.job !== job) return;
+    const onConnection = (isThere: boolean) => this.store.setState({ connection: isThere ? "there" : "away" });
+    const options = { signal: new AbortController().signal, onConnection };
+    for await (const event of followJob(this.client, own.job, options)) {
       const now = this.environment.nowMs();
       if (event.kind === "node_progress" && now - drawnAt < PROGRESS_EVERY_MS) continue;
-      drawnAt = now;
-      this.store.setState({ run: afterEvent(run, event) });
+      if (event.kind === "node_progress") drawnAt = now;
+      own = afterEvent(own, event);
+      if (event.kind === "job_failed") this.addProblems(problemsOf(own.document, [event.data.error]));
+      const { run } = this.store.getState();
+      const isShown = run === null || run.job === own.job || (run.state !== "running" && own.state === "running");
+      if (isShown) this.store.setState({ run: own });
     }
   }
 
@@ -155,10 +272,17 @@ export class Session {
     try {
       await work();
     } catch (error) {
+      if (error instanceof Unreachable) this.store.setState({ connection: "away" });
+      if (error instanceof ServerError && error.status === 401) this.store.setState({ connection: "locked" });
       const hint = isObject(error) && typeof error.hint === "string" ? ` ${error.hint}` : "";
       this.say(error instanceof Error ? `${error.message}${hint}` : String(error), true);
     }
   }
+}
+
+/** An empty tab that nobody has touched. */
+function isBlank(tab: Tab): boolean {
+  return tab.saved === null && !tab.open.isChanged && rootOf(tab.open.document).nodes.ids.length === 0;
 }
 
 function afterEvent(run: RunState, event: JobEvent): RunState {

@@ -1,0 +1,13 @@
+/** What the canvas offers the parts around it, while it is mounted. */
+
+import type { CommandName } from "../interaction/keymap";
+import type { Point } from "../geometry/shapes";
+import type { NodeId } from "../model/records";
+
+export interface GraphDesk {
+  readonly perform: (name: CommandName) => void;
+  /** Select a node of the shown graph and bring it into view. */
+  readonly showNode: (node: NodeId) => void;
+  /** The middle of what is seen, in the space of the graph. */
+  readonly middle: () => Point;
+}
