@@ -69,6 +69,7 @@ class ConditioningEntry:
     is_negative: what is to be avoided; some networks are told another default for it.
     controls: pictures that steer the prediction. shares_controls: they steer the negative side as well.
     grounding: phrases at places, or None.
+    seed: of the run it is used in, for conditioning that has noise of its own.
     """
 
     context: Tensor
@@ -85,6 +86,7 @@ class ConditioningEntry:
     controls: tuple[ControlUse, ...] = ()
     shares_controls: bool = False
     grounding: GroundingUse | None = None
+    seed: int = 0
 
 
 def parse_conditioning(pairs: Iterable[Any]) -> tuple[ConditioningEntry, ...]:

@@ -65,7 +65,7 @@ class Region:
 
 
 def bind_regions(
-    denoiser: Denoiser, entries: Iterable[ConditioningEntry], latent: Tensor, noise_mask: Tensor | None
+    denoiser: Denoiser, entries: Iterable[ConditioningEntry], latent: Tensor, noise_mask: Tensor | None, seed: int = 0
 ) -> tuple[Region, ...]:
     """Regions of these entries for a latent [b c h w] in network scale on the denoiser's device."""
     table = denoiser.parameterization.sigma_table
@@ -74,7 +74,7 @@ def bind_regions(
         window, weight = _place(entry, latent)
         regions.append(
             Region(
-                inputs=denoiser.condition(entry, latent, noise_mask),
+                inputs=denoiser.condition(replace(entry, seed=seed), latent, noise_mask),
                 window=window,
                 weight=weight,
                 sigma_start=table.sigma_at_fraction(entry.start_fraction),

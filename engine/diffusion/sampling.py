@@ -86,7 +86,7 @@ def sample(
     noise = noise.to(device, torch.float32)
     mask = None if latent.noise_mask is None else latent.noise_mask.to(device)
     prediction = denoiser.parameterization.prediction
-    guide = guider.bind(clean, mask, wants_unguided=sampler.needs_unguided)
+    guide = guider.bind(clean, mask, wants_unguided=sampler.needs_unguided, seed=seed)
     if mask is not None:
         kept_noise = initial_noise(samples.shape, (seed + 1) % 2**64).to(device) if sampler.draws_mask_noise else noise
         guide = _masked(guide, _mask_over(denoiser, mask, sigmas), clean, kept_noise, prediction)

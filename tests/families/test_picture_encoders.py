@@ -179,8 +179,11 @@ def test_the_embedding_gets_the_noise_of_the_cosine_schedule() -> None:
         noisy = shares[level].sqrt() * embedding + (1 - shares[level]).sqrt() * noise
         assert torch.allclose(found[0, :16], 2 * noisy, atol=1e-4), level
         assert float(found[0, 16]) == pytest.approx(2 * math.cos(level), abs=1e-3)
-    moved = replace(form, means=(3.0,) * 16, deviations=(2.0,) * 16)
     told = {"clip_vision_output": encoding(embedding), "strength": 1.0, "noise_augmentation": 0.3}
+    other = form.vector(replace(entry_of(told), seed=42), latent)
+    drawn = torch.randn(16, generator=torch.Generator().manual_seed(32))
+    assert torch.allclose(other[0, :16], shares[300].sqrt() * embedding + (1 - shares[300]).sqrt() * drawn, atol=1e-4)
+    moved = replace(form, means=(3.0,) * 16, deviations=(2.0,) * 16)
     normal = (embedding - 3) / 2
     wanted = (shares[300].sqrt() * normal + (1 - shares[300]).sqrt() * noise) * 2 + 3
     assert torch.allclose(moved.vector(entry_of(told), latent)[0, :16], wanted, atol=1e-4)

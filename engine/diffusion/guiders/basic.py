@@ -22,10 +22,12 @@ class Basic:
     denoiser: Denoiser
     conditioning: tuple[ConditioningEntry, ...]
 
-    def bind(self, latent: Tensor, noise_mask: Tensor | None, *, wants_unguided: bool = False) -> FullGuide:
+    def bind(
+        self, latent: Tensor, noise_mask: Tensor | None, *, wants_unguided: bool = False, seed: int = 0
+    ) -> FullGuide:
         """One request per step and region."""
         run = self.denoiser.guidance.start()
-        regions = bind_regions(self.denoiser, self.conditioning, latent, noise_mask)
+        regions = bind_regions(self.denoiser, self.conditioning, latent, noise_mask, seed)
 
         def guide(x: Latent, sigma: float) -> Flow[Guided]:
             (denoised,) = yield from predict(self.denoiser, (regions,), x, sigma)

@@ -29,11 +29,13 @@ class Cfg:
     negative: tuple[ConditioningEntry, ...]
     scale: float
 
-    def bind(self, latent: Tensor, noise_mask: Tensor | None, *, wants_unguided: bool = False) -> FullGuide:
+    def bind(
+        self, latent: Tensor, noise_mask: Tensor | None, *, wants_unguided: bool = False, seed: int = 0
+    ) -> FullGuide:
         """Both sides are asked for in one group, so that they can share a forward."""
-        positive = bind_regions(self.denoiser, self.positive, latent, noise_mask)
+        positive = bind_regions(self.denoiser, self.positive, latent, noise_mask, seed)
         steered = as_negative(share_steering(self.positive, self.negative))
-        negative = bind_regions(self.denoiser, steered, latent, noise_mask)
+        negative = bind_regions(self.denoiser, steered, latent, noise_mask, seed)
         negative = share_windows(negative, positive)
         positive = share_windows(positive, negative)
 

@@ -33,10 +33,12 @@ class DualCfg:
     second_scale: float
     style: Literal["regular", "nested"] = "regular"
 
-    def bind(self, latent: Tensor, noise_mask: Tensor | None, *, wants_unguided: bool = False) -> FullGuide:
+    def bind(
+        self, latent: Tensor, noise_mask: Tensor | None, *, wants_unguided: bool = False, seed: int = 0
+    ) -> FullGuide:
         """All three sides are asked for in one group."""
         all_sides = (self.first, self.second, as_negative(share_steering(self.first, self.negative)))
-        sides = [bind_regions(self.denoiser, side, latent, noise_mask) for side in all_sides]
+        sides = [bind_regions(self.denoiser, side, latent, noise_mask, seed) for side in all_sides]
         outer, inner = self.denoiser.guidance.start(), self.denoiser.guidance.start()
 
         def guide(x: Latent, sigma: float) -> Flow[Guided]:

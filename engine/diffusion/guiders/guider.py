@@ -20,9 +20,12 @@ class Guider(Protocol):
         """Who makes the predictions."""
         ...
 
-    def bind(self, latent: Tensor, noise_mask: Tensor | None, *, wants_unguided: bool = False) -> FullGuide:
+    def bind(
+        self, latent: Tensor, noise_mask: Tensor | None, *, wants_unguided: bool = False, seed: int = 0
+    ) -> FullGuide:
         """The guide for a latent [b c h w] in network scale on the denoiser's device.
 
+        seed: of the run, for conditioning that has noise of its own.
         Without `wants_unguided` a method may leave out the unguided prediction where it has no use for it.
         """
         ...

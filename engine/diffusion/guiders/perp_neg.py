@@ -29,10 +29,12 @@ class PerpNeg:
     scale: float
     negative_scale: float = 1.0
 
-    def bind(self, latent: Tensor, noise_mask: Tensor | None, *, wants_unguided: bool = False) -> FullGuide:
+    def bind(
+        self, latent: Tensor, noise_mask: Tensor | None, *, wants_unguided: bool = False, seed: int = 0
+    ) -> FullGuide:
         """All three sides are asked for in one group."""
         all_sides = (self.positive, as_negative(share_steering(self.positive, self.negative)), self.empty)
-        sides = [bind_regions(self.denoiser, side, latent, noise_mask) for side in all_sides]
+        sides = [bind_regions(self.denoiser, side, latent, noise_mask, seed) for side in all_sides]
         guidance = self.denoiser.guidance
 
         def guide(x: Latent, sigma: float) -> Flow[Guided]:

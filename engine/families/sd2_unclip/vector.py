@@ -24,7 +24,7 @@ _COSINE_OFFSET = 0.008
 _LARGEST_BETA = 0.999
 _MERGE_AUGMENTATION = 0.05
 _SEED_OFFSET = -10
-"""The noise on embeddings is drawn from a seed of its own."""
+"""The noise on embeddings is drawn from a seed so far from the run's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class ImageVector:
     def vector(self, entry: ConditioningEntry, latent: Tensor) -> Tensor:
         """[1 k] float32. Raises NodeError for a picture seen by an encoder of another width."""
         given: Sequence[dict[str, Any]] = entry.extras.get(EXTRAS_KEY, ())
-        seed = int(entry.extras.get("seed", 0)) + _SEED_OFFSET
+        seed = entry.seed + _SEED_OFFSET
         parts = []
         for picture in given:
             for embedding in picture["clip_vision_output"].image_embeds:
