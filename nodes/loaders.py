@@ -48,11 +48,8 @@ def load_checkpoint_with_config(
     prediction = _stated_prediction(ctx.model_path("configs", config_name))
     if prediction is None or model is None:
         return model, clip, vae
-    return (
-        model.with_parameterization(diffusion.discrete_parameterization(prediction, is_zero_terminal=False)),
-        clip,
-        vae,
-    )
+    stated = diffusion.discrete_parameterization(prediction, is_zero_terminal=False)
+    return model.with_parameterization(stated), clip, vae
 
 
 @node("DiffusersLoader", category="advanced/loaders/deprecated", lane="io")
@@ -145,8 +142,9 @@ def _stated_prediction(path: Path) -> str | None:
         config = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise NodeError(f"{path.name} is not a YAML file: {error}", code="bad_config", input="config_name") from error
-    params = ((config or {}).get("model") or {}).get("params") or {}
-    return {"v": "v_prediction", "eps": "eps"}.get(params.get("parameterization"))
+    for name in ("model", "params", "parameterization"):
+        config = config.get(name) if isinstance(config, dict) else None
+    return {"v": "v_prediction", "eps": "eps"}.get(str(config))
 
 
 def _tiny_parts(ctx: Context, name: str) -> tuple[Path, Path]:

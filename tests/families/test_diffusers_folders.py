@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -10,17 +11,19 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from engine.command.models import main
-from engine.core.errors import CheckpointError
+from engine.core.errors import CheckpointError, NodeError
 from engine.diffusion.condition_inputs import ConditionInputs
 from engine.diffusion.parameterization import Parameterization
 from engine.diffusion.prediction import VPrediction
 from engine.diffusion.sigma_table import zero_terminal
 from engine.families.diffusers_folder import read_diffusers_folder
+from engine.families.model_store import ModelStore
 from engine.families.text.clip_form import CLIP_H
 from engine.families.unet.latents import thousand_steps
 from engine.nn.autoencoder import Autoencoder, AutoencoderConfig
 from engine.nn.text_transformer import TextConfig, TextTransformer
 from engine.nn.unet import UNet, UNetConfig
+from nodes.loaders import load_checkpoint_with_config, load_diffusers_folder
 from tests.families.test_unet_families import SMALL
 from tests.tiny_families import random_weights, small_file
 from tests.tiny_sd1 import host_with, shallow_checkpoint, store_on
@@ -70,7 +73,8 @@ def test_diffusers_opens_the_folder_and_computes_the_same(family: str, tmp_path:
         assert torch.allclose(encoder.encode("a red fox").context, wanted, atol=1e-4)
 
 
-def test_a_file_turned_into_a_folder_and_back_is_the_same_file(tmp_path: Path) -> None:
+def wide_checkpoint(folder: Path) -> Path:
+    """One whose U-Net and text encoder are known by their widths, so that they can be in files of their own."""
     torch.manual_seed(0)
     parts = {
         "model.diffusion_model.": UNet(UNetConfig(4, 4, 32, (1, 2), 1, (1, 1), 1, 768)),
@@ -78,11 +82,16 @@ def test_a_file_turned_into_a_folder_and_back_is_the_same_file(tmp_path: Path) -
         "first_stage_model.": Autoencoder(AutoencoderConfig(32, (1, 2), 1, 4)),
     }
     tensors = {prefix + name: w for prefix, part in parts.items() for name, w in random_weights(part).items()}
-    save_file(tensors, tmp_path / "first.safetensors")
+    save_file(tensors, folder / "first.safetensors")
+    return folder / "first.safetensors"
+
+
+def test_a_file_turned_into_a_folder_and_back_is_the_same_file(tmp_path: Path) -> None:
+    first = wide_checkpoint(tmp_path)
     folder, second = tmp_path / "folder", tmp_path / "second.safetensors"
-    assert main(tmp_path, ["convert", str(tmp_path / "first.safetensors"), str(folder)]) == 0
+    assert main(tmp_path, ["convert", str(first), str(folder)]) == 0
     assert main(tmp_path, ["convert", str(folder), str(second)]) == 0
-    found = load_file(second)
+    found, tensors = load_file(second), load_file(first)
     assert set(found) == set(tensors)
     assert all(torch.equal(found[key], weight) for key, weight in tensors.items())
 
@@ -97,6 +106,53 @@ def test_layers_that_are_never_reached_are_left_out_and_read_back_as_such(tmp_pa
     assert not any("layers.2." in name or name.startswith("text_projection") for name in names)
     assert json.loads(export.texts["model_index.json"])["_class_name"] == "StableDiffusionPipeline"
     assert (CLIP_H.default_layer_of(24), CLIP_H.default_layer_of(23)) == (-2, -1)
+
+
+@dataclass
+class NamedFiles:
+    """A context that finds files by name in a folder."""
+
+    models: ModelStore
+    folder: Path
+
+    def model_path(self, kind: str, name: str) -> Path:
+        return self.folder / name
+
+
+def test_a_folder_is_loaded_by_its_node(tmp_path: Path) -> None:
+    context = NamedFiles(store_on(host_with()), tmp_path)
+    model, clip, vae = context.models.open_checkpoint(wide_checkpoint(tmp_path))
+    context.models.diffusers_export(model, clip, vae).write(tmp_path / "folder")
+    loaded, text, autoencoder = load_diffusers_folder("folder", context)
+    x, sigma = torch.randn(1, 4, 8, 8), torch.tensor([2.0])
+    inputs = ConditionInputs(context=text.encode("a fox").context)
+    assert torch.allclose(inputs.context, clip.encode("a fox").context, atol=1e-5)
+    assert torch.allclose(loaded.denoise(x, sigma, inputs), model.denoise(x, sigma, inputs), atol=1e-5)
+    assert torch.allclose(autoencoder.decode(x), vae.decode(x), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("model:\n  params:\n    parameterization: v\n", "VPrediction"),
+        ("model:\n  params:\n    timesteps: 1000\n", "EpsPrediction"),
+        ("- 1\n", "EpsPrediction"),
+        ("", "EpsPrediction"),
+    ],
+)
+def test_a_configuration_tells_what_a_checkpoint_predicts(text: str, name: str, tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(text)
+    shallow_checkpoint(tmp_path)
+    context = NamedFiles(store_on(host_with()), tmp_path)
+    model = load_checkpoint_with_config("config.yaml", "shallow.safetensors", context)[0]
+    assert type(model.parameterization.prediction).__name__ == name
+
+
+def test_a_configuration_that_is_no_yaml_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("a: [1")
+    shallow_checkpoint(tmp_path)
+    with pytest.raises(NodeError, match="not a YAML file"):
+        load_checkpoint_with_config("config.yaml", "shallow.safetensors", NamedFiles(store_on(host_with()), tmp_path))
 
 
 def test_the_scheduler_tells_what_the_network_predicts(tmp_path: Path) -> None:
