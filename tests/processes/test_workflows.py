@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -67,6 +68,8 @@ def test_a_shipped_workflow_runs_and_shows_something(running: EngineThread, path
             assert min(image.size) >= 16
             if picture.suffix == ".png" and not getattr(image, "is_animated", False):
                 assert set(json.loads(image.text["prompt"])) == set(job.prompt)
+                if path.stem == "text_to_image":
+                    assert re.search(r"\nSteps: 3, .*, Model hash: [0-9a-f]{10}, Model: ", image.text["parameters"])
 
 
 def test_a_second_run_of_a_workflow_is_served_from_the_cache(running: EngineThread) -> None:
