@@ -1,146 +1,180 @@
-/** The page: a bar on top, the graph below, and what ran. */
+/** The page: bar and banners on top, panels at the sides, the graph in the middle, the state of the server below. */
 
-import { useEffect, useRef, useState, type DragEvent } from "react";
+import { lazy, Suspense, useEffect, useRef, useState, type DragEvent } from "react";
 import { useStore } from "zustand";
-import { parseJson } from "../model/json_text";
+import { useSay } from "../i18n/catalogue";
+import { Banners } from "../panels/banner";
+import { openFiles } from "../panels/opening";
+import { RunCard } from "../panels/run_card";
+import { SidePanel, SideRail, type PanelName } from "../panels/side_rail";
+import { StatusBar } from "../panels/status_bar";
+import { TopBar } from "../panels/top_bar";
 import { GraphView } from "./graph_view";
-import type { RunState, Session } from "./session";
+import type { MenuRequest, SearchRequest } from "./requests";
+import type { Session } from "./session";
 
-const BUTTON =
-  "rounded-md border border-[var(--line)] bg-[var(--raised)] px-3 py-1 hover:border-[var(--accent)] disabled:opacity-40";
+const PropertiesPanel = lazy(() => import("../panels/properties_panel"));
+const SearchWindow = lazy(() => import("../search/search_window"));
+const Palette = lazy(() => import("../search/palette"));
+const ContextMenu = lazy(() => import("../panels/context_menu"));
+const NameWindow = lazy(() => import("../panels/name_window"));
+const ConflictWindow = lazy(() => import("../panels/conflict_window"));
+const VersionsWindow = lazy(() => import("../panels/versions_window"));
+const Pictures = lazy(() => import("../gallery/pictures"));
+const SettingsWindow = lazy(() => import("../settings/settings_window"));
+
+/** The window over the page, if there is one. */
+type Over =
+  | { readonly is: "save" | "settings" | "versions" | "palette" }
+  | { readonly is: "search"; readonly request: SearchRequest }
+  | { readonly is: "pictures"; readonly assets: readonly string[]; readonly at: number }
+  | { readonly is: "menu"; readonly request: MenuRequest }
+  | { readonly is: "rename"; readonly first: string; readonly done: (name: string) => void };
+
+const isWide = () => matchMedia("(min-width: 64rem)").matches;
 
 export function App({ session }: { session: Session }) {
+  const say = useSay();
+  const [over, setOver] = useState<Over | null>(null);
+  const [panel, setPanel] = useState<PanelName | null>(null);
+  const [hasProperties, setProperties] = useState(isWide);
+  const [isDropping, setDropping] = useState(false);
+  useRequests(session, setOver);
   const drop = (event: DragEvent) => {
+    setDropping(false);
+    const files = Array.from(event.dataTransfer.files);
+    if (files.length === 0) return;
     event.preventDefault();
-    const [file] = event.dataTransfer.files;
-    if (file !== undefined) void openFile(session, file);
+    void openFiles(session, files);
   };
   return (
-    <div className="flex h-full flex-col" onDragOver={(event) => event.preventDefault()} onDrop={drop}>
-      <TopBar session={session} />
-      <main className="relative min-h-0 flex-1">
-        <Graph session={session} />
-        <RunPanel session={session} />
-      </main>
-      <Notice session={session} />
+    <div
+      className="flex h-full flex-col" onDrop={drop} onDragLeave={(event) => event.relatedTarget === null && setDropping(false)}
+      onDragOver={(event) => {
+        if (!event.dataTransfer.types.includes("Files")) return;
+        event.preventDefault();
+        setDropping(true);
+      }}
+    >
+      <a href="#graph" className="sr-only z-50 bg-surface p-2 focus:not-sr-only focus:absolute">{say("app.skip")}</a>
+      <TopBar
+        session={session} hasProperties={hasProperties} onProperties={() => setProperties(!hasProperties)}
+        onWindow={(is) => setOver({ is })}
+      />
+      <Banners session={session} />
+      <div className="relative flex min-h-0 flex-1 max-md:flex-col-reverse">
+        <SideRail shown={panel} onShow={setPanel} />
+        <div className="relative flex min-h-0 min-w-0 flex-1">
+          {panel !== null && <SidePanel session={session} name={panel} onClose={() => setPanel(null)} />}
+          <main className="relative min-w-0 flex-1 overflow-hidden">
+            <Graph session={session} />
+            <RunCard session={session} />
+            {isDropping && (
+              <p className="pointer-events-none absolute inset-3 z-30 flex items-center justify-center rounded-xl border-2 border-dashed border-accent bg-canvas/80 text-lg">{say("file.drop")}</p>
+            )}
+          </main>
+          {hasProperties && <Suspense><PropertiesPanel session={session} onClose={() => setProperties(false)} /></Suspense>}
+        </div>
+      </div>
+      <StatusBar session={session} onQueue={() => setPanel("queue")} onProblems={() => setProperties(true)} />
+      <Suspense>
+        <Windows session={session} over={over} setOver={setOver} />
+      </Suspense>
     </div>
   );
 }
 
-async function openFile(session: Session, file: File): Promise<void> {
-  try {
-    await session.openValue(parseJson(await file.text()));
-  } catch (error) {
-    session.say(error instanceof SyntaxError ? `${file.name} is no JSON file.` : String(error), true);
+/** Take what the canvas and the keys ask for. */
+function useRequests(session: Session, setOver: (over: Over) => void): void {
+  useEffect(() => {
+    session.openSearch = (request) => setOver({ is: "search", request });
+    session.openMenu = (request) => setOver({ is: "menu", request });
+    session.openPictures = (assets, at) => setOver({ is: "pictures", assets, at });
+    session.openPalette = () => setOver({ is: "palette" });
+    session.askName = () => setOver({ is: "save" });
+    const end = new AbortController();
+    addEventListener("keydown", (event) => {
+      const isCtrl = event.ctrlKey || event.metaKey;
+      if (isCtrl && event.key.toLowerCase() === "k") {
+        event.preventDefault();
+        session.openPalette();
+      } else if (event.key === "A" && event.shiftKey && !isCtrl && (event.target as Element | null)?.id === "graph") {
+        event.preventDefault();
+        searchInTheMiddle(session);
+      }
+    }, { signal: end.signal });
+    return () => {
+      end.abort();
+      session.openSearch = null;
+      session.openMenu = null;
+      session.openPictures = null;
+    };
+  }, [session, setOver]);
+}
+
+function searchInTheMiddle(session: Session): void {
+  const box = document.getElementById("graph")?.getBoundingClientRect();
+  const screen = { x: (box?.width ?? 0) / 2, y: (box?.height ?? 0) / 3 };
+  session.openSearch?.({ at: session.desk?.middle() ?? { x: 0, y: 0 }, screen });
+}
+
+function Windows({ session, over, setOver }: { session: Session; over: Over | null; setOver: (over: Over | null) => void }) {
+  const say = useSay();
+  const conflict = useStore(session.store, (state) => state.conflict);
+  const close = () => setOver(null);
+  if (conflict !== null) return <ConflictWindow session={session} {...conflict} />;
+  switch (over?.is) {
+    case undefined: return null;
+    case "settings": return <SettingsWindow onClose={close} />;
+    case "pictures": return <Pictures session={session} ids={over.assets} at={over.at} onClose={close} />;
+    case "versions": return <VersionsWindow session={session} onClose={close} />;
+    case "save": {
+      const { saved, tabs, active } = session.store.getState();
+      const first = saved?.name ?? tabs.find((tab) => tab.id === active)?.title ?? "";
+      return <NameWindow title={say("save.title")} first={first} mayBeEmpty={false} onDone={(name) => void session.save(name)} onClose={close} />;
+    }
+    case "rename":
+      return <NameWindow title={say("context.name")} first={over.first} mayBeEmpty onDone={over.done} onClose={close} />;
+    case "search":
+      return <SearchWindow session={session} request={over.request} place={onPage(over.request.screen)} onClose={close} />;
+    case "menu":
+      return (
+        <ContextMenu
+          session={session} request={over.request} place={onPage(over.request.screen)} onClose={close}
+          onRename={(first, done) => setTimeout(() => setOver({ is: "rename", first, done }))}
+        />
+      );
+    case "palette": {
+      const extras = [
+        { text: say("context.add"), act: () => setTimeout(() => searchInTheMiddle(session)) },
+        { text: say("bar.newTab"), act: () => session.newTab() },
+        { text: say("menu.saveAs"), act: () => setOver({ is: "save" }) },
+        { text: say("menu.versions"), act: () => setOver({ is: "versions" }) },
+        { text: say("menu.settings"), act: () => setOver({ is: "settings" }) },
+      ];
+      return <Palette session={session} extras={extras} onClose={close} />;
+    }
   }
 }
 
-function TopBar({ session }: { session: Session }) {
-  const workflows = useStore(session.store, (state) => state.workflows);
-  const saved = useStore(session.store, (state) => state.saved);
-  const run = useStore(session.store, (state) => state.run);
-  const hasCatalog = useStore(session.store, (state) => state.catalog.specs.size > 0);
-  const picker = useRef<HTMLInputElement>(null);
-  return (
-    <header className="flex h-10 items-center gap-2 border-b border-[var(--line)] bg-[var(--surface)] px-3">
-      <h1 className="mr-2 text-sm font-semibold">Atelier</h1>
-      <label className="flex items-center gap-2">
-        <span className="sr-only">Open a saved workflow</span>
-        <select
-          className="max-w-56 rounded-md border border-[var(--line)] bg-[var(--raised)] px-2 py-1"
-          value={saved?.name ?? ""}
-          onChange={(event) => event.target.value !== "" && void session.openSaved(event.target.value)}
-        >
-          <option value="">Saved workflows</option>
-          {workflows.map((item) => <option key={item.name} value={item.name}>{item.name}</option>)}
-        </select>
-      </label>
-      <button type="button" className={BUTTON} onClick={() => picker.current?.click()}>Open file</button>
-      <input
-        ref={picker} type="file" accept=".json,application/json" className="hidden" aria-label="Open a workflow file"
-        onChange={(event) => {
-          const [file] = event.target.files ?? [];
-          if (file !== undefined) void openFile(session, file);
-          event.target.value = "";
-        }}
-      />
-      <SaveForm key={saved?.name ?? ""} session={session} name={saved?.name ?? ""} />
-      <span className="flex-1" />
-      <button
-        type="button" disabled={!hasCatalog || (run !== null && run.state !== "ended")}
-        className={`${BUTTON} border-[var(--accent)] font-semibold`} onClick={() => void session.run()}
-      >
-        Run
-      </button>
-    </header>
-  );
+/** A place on the canvas as one of the window. */
+function onPage(screen: { readonly x: number; readonly y: number }): { x: number; y: number } {
+  const box = document.getElementById("graph")?.getBoundingClientRect();
+  return { x: screen.x + (box?.left ?? 0), y: screen.y + (box?.top ?? 0) };
 }
 
-function SaveForm({ session, name }: { session: Session; name: string }) {
-  const [text, setText] = useState(name);
-  return (
-    <form
-      className="flex gap-2"
-      onSubmit={(event) => {
-        event.preventDefault();
-        if (text.trim() !== "") void session.save(text.trim());
-      }}
-    >
-      <input
-        className="w-40 rounded-md border border-[var(--line)] bg-[var(--raised)] px-2 py-1" value={text}
-        aria-label="Name to save under" placeholder="Name" onChange={(event) => setText(event.target.value)}
-      />
-      <button type="submit" className={BUTTON} disabled={text.trim() === ""}>Save</button>
-    </form>
-  );
-}
-
-/** The canvas. React mounts it once and never renders it again. */
+/** The canvas. React mounts it once and never renders it again; its layers are its own. */
 function Graph({ session }: { session: Session }) {
-  const element = useRef<HTMLCanvasElement>(null);
+  const say = useSay();
+  const element = useRef<HTMLDivElement>(null);
   useEffect(() => {
-    const view = new GraphView(element.current as HTMLCanvasElement, session);
+    const view = new GraphView(element.current as HTMLDivElement, session);
     return () => view.close();
   }, [session]);
   return (
-    <canvas
-      ref={element} className="absolute inset-0 h-full w-full touch-none outline-none" tabIndex={0}
-      role="application" aria-label="Graph of the workflow" onContextMenu={(event) => event.preventDefault()}
+    <div
+      ref={element} id="graph" className="absolute inset-0 touch-none overflow-hidden outline-none" tabIndex={0}
+      role="application" aria-label={say("app.graph")} onContextMenu={(event) => event.preventDefault()}
     />
-  );
-}
-
-function RunPanel({ session }: { session: Session }) {
-  const run = useStore(session.store, (state) => state.run);
-  if (run === null) return null;
-  return (
-    <section
-      aria-label="Run" aria-live="polite"
-      className="absolute right-3 bottom-3 flex max-w-80 flex-col gap-2 rounded-lg border border-[var(--line)] bg-[var(--surface)] p-3"
-    >
-      <p>{describe(run)}</p>
-      {run.progress !== null && <progress className="w-full" value={run.progress} max={1} aria-label="Progress of the node" />}
-      {run.pictures.map((asset) => (
-        <a key={asset} href={`/api/v1/assets/${encodeURIComponent(asset)}`} target="_blank" rel="noreferrer">
-          <img className="w-full rounded-md" src={`/api/v1/assets/${encodeURIComponent(asset)}`} alt="Result" />
-        </a>
-      ))}
-    </section>
-  );
-}
-
-function describe(run: RunState): string {
-  if (run.state === "waiting") return "Waiting";
-  if (run.state === "ended") return run.message;
-  return run.node === null ? "Running" : `Running node ${run.node}`;
-}
-
-function Notice({ session }: { session: Session }) {
-  const notice = useStore(session.store, (state) => state.notice);
-  if (notice === null) return null;
-  return (
-    <p role={notice.isError ? "alert" : "status"} className="border-t border-[var(--line)] bg-[var(--surface)] px-3 py-2">
-      {notice.text}
-    </p>
   );
 }

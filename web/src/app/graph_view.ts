@@ -1,78 +1,114 @@
 /**
- * The canvas of one session: scene, viewport, gestures. No React: it draws when something has changed, at most once a
- * frame, and does nothing at all in between.
+ * The canvas of one session: scene, viewport, gestures, and what is drawn where. It draws when something has changed, at
+ * most once a frame, and does nothing at all in between.
  */
 
-import { listen, isTyping, modifiersOf } from "../canvas/input";
+import { isTyping, listen, modifiersOf } from "../canvas/input";
+import { nextMounts } from "../canvas/mounting";
+import { paintOverlay } from "../canvas/overlay";
 import { paint } from "../canvas/painter";
-import { readTheme } from "../canvas/theme";
+import { readTheme, watchTheme, type Theme } from "../canvas/theme";
 import { Scene } from "../geometry/scene";
-import type { Guide } from "../geometry/snapping";
-import { fitted, toWorld, type Viewport } from "../geometry/viewport";
-import type { Effect } from "../interaction/effects";
+import { overlaps } from "../geometry/shapes";
+import { fitted, toWorld, visibleRect, type Viewport } from "../geometry/viewport";
 import type { PointerInput } from "../interaction/events";
 import { IDLE, type GestureState } from "../interaction/gesture_state";
 import { reduce } from "../interaction/gestures";
 import { commandFor, DEFAULT_KEYMAP } from "../interaction/keymap";
 import { worldOf } from "../interaction/world";
-import { setGroupRect } from "../model/group_edits";
-import { addReroute, connect, moveReroute, removeLink } from "../model/link_edits";
-import { bringToFront, moveNodes, resizeNode } from "../model/node_edits";
+import { idText } from "../model/json";
 import type { DocumentEvent, OpenDocument } from "../model/open_document";
 import type { NodeId } from "../model/records";
+import type { RunFacts } from "../model/run_facts";
 import { selectionOf } from "../model/selection";
-import { definitionOf } from "../model/widgets";
+import { NodeLayer } from "../nodes/node_layer";
+import { BodyDesk } from "./body_desk";
 import { perform, type Desk } from "./commands";
+import { GestureEffects } from "./gesture_effects";
 import type { Session } from "./session";
+import { Stage, type Part } from "./stage";
+
+const WHEEL_REST_MS = 140;
+const MOVING: ReadonlySet<string> = new Set(["panning", "pinching", "dragging"]);
 
 export class GraphView implements Desk {
   readonly session: Session;
   readonly scene: Scene;
-  size = { width: 0, height: 0 };
-  /** How often the canvas was drawn: tests count it. */
+  readonly bodies: NodeLayer;
+  /** How often each canvas was drawn: tests count it. */
   numDraws = 0;
-  private readonly element: HTMLCanvasElement;
-  private readonly canvas: CanvasRenderingContext2D;
+  numOverlayDraws = 0;
+  readonly element: HTMLElement;
+  private readonly stage: Stage;
+  private readonly desk: BodyDesk;
+  private readonly effects: GestureEffects;
   private readonly ends: (() => void)[] = [];
+  private theme: Theme;
   private open: OpenDocument;
   private view: Viewport = { x: 0, y: 0, zoom: 1 };
   private gestures: GestureState = IDLE;
-  private guides: readonly Guide[] = [];
-  private frame = 0;
+  private rest: ReturnType<typeof setTimeout> | null = null;
   private endOfDocument: () => void = () => undefined;
 
-  constructor(element: HTMLCanvasElement, session: Session) {
+  constructor(element: HTMLElement, session: Session) {
     this.element = element;
     this.session = session;
-    this.canvas = element.getContext("2d", { alpha: false }) as CanvasRenderingContext2D;
     this.open = session.store.getState().open;
     this.scene = new Scene(session.contextOf(this.open.document), this.open.graph.id);
+    this.theme = readTheme(element);
+    this.stage = new Stage(element, (parts) => this.frame(parts), (isFirst) => this.resized(isFirst));
+    this.desk = new BodyDesk(session, this.scene);
+    this.bodies = new NodeLayer(this.stage.layer, this.desk);
+    this.effects = new GestureEffects(this, this.desk, () => this.open, () => this.relayout());
     this.attach();
     session.desk = {
       perform: (name) => perform(name, this),
       showNode: (id) => this.showNode(id),
       middle: () => toWorld(this.view, { x: this.size.width / 2, y: this.size.height / 2 }),
     };
-    const observer = new ResizeObserver(() => this.resize());
-    observer.observe(element);
-    const dark = matchMedia("(prefers-color-scheme: dark)");
-    const redraw = () => this.draw();
-    dark.addEventListener("change", redraw);
+    this.ends.push(listen(element, (input) => this.take(input)), ...this.listeners(), () => void (session.desk = null));
+  }
+
+  private listeners(): (() => void)[] {
     const keys = new AbortController();
     addEventListener("keydown", (event) => this.key(event), { signal: keys.signal });
     addEventListener("keyup", (event) => event.key === " " && this.take({ kind: "space", isDown: false }), keys);
-    this.ends.push(
-      listen(element, (input) => this.take(input)),
-      () => void (session.desk = null),
-      () => observer.disconnect(),
-      () => dark.removeEventListener("change", redraw),
+    return [
       () => keys.abort(),
-      session.store.subscribe((state, before) => {
+      watchTheme(() => {
+        this.theme = readTheme(this.element);
+        this.stage.ask("base", "overlay");
+      }),
+      this.session.board.subscribe((document, before, after, kind) => {
+        if (document === this.open) this.ran(before, after, kind);
+      }),
+      this.session.store.subscribe((state, before) => {
         if (state.open !== this.open) this.attach();
         else if (state.catalog !== before.catalog) this.relayout();
-        else if (state.run !== before.run) this.draw();
+        else if (state.problems !== before.problems) {
+          this.desk.bumpAll();
+          this.stage.ask("overlay");
+        }
       }),
-    );
+    ];
+  }
+
+  get size(): { readonly width: number; readonly height: number } {
+    return this.stage.size;
+  }
+
+  get viewport(): Viewport {
+    return this.view;
+  }
+
+  set viewport(view: Viewport) {
+    this.view = view;
+    this.stage.ask("base", "overlay");
+  }
+
+  /** Draw again in the next frame. */
+  redraw(...parts: readonly Part[]): void {
+    this.stage.ask(...parts);
   }
 
   /** Select a node of the shown graph and bring it into view. */
@@ -84,20 +120,13 @@ export class GraphView implements Desk {
     this.element.focus();
   }
 
-  get viewport(): Viewport {
-    return this.view;
-  }
-
-  set viewport(view: Viewport) {
-    this.view = view;
-    this.draw();
-  }
-
   /** Ends every subscription and listener. */
   close(): void {
     this.endOfDocument();
     for (const end of this.ends.splice(0)) end();
-    cancelAnimationFrame(this.frame);
+    if (this.rest !== null) clearTimeout(this.rest);
+    this.bodies.close();
+    this.stage.close();
   }
 
   // -------------------------------------------------------------- following the document
@@ -107,31 +136,52 @@ export class GraphView implements Desk {
     this.open = this.session.store.getState().open;
     this.endOfDocument = this.open.subscribe((event) => this.changed(event));
     this.gestures = IDLE;
+    this.bodies.show(new Set());
     this.relayout();
     this.fit();
   }
 
   private changed(event: DocumentEvent): void {
     if (event.kind === "graph") {
+      this.bodies.show(new Set());
       this.relayout();
       this.fit();
-    } else if (event.kind === "edit") {
-      const context = this.session.contextOf(this.open.document);
-      // Undo may have taken away the graph that was shown.
-      if (this.open.graph.id !== this.scene.graph?.id) this.scene.show(context, this.open.graph.id);
-      else this.scene.follow(context, event.ops);
-    }
-    this.draw();
+    } else if (event.kind === "edit") this.follow(event);
+    else if (event.kind === "selection") this.stage.ask("overlay");
+  }
+
+  private follow(event: DocumentEvent): void {
+    const context = this.session.contextOf(this.open.document);
+    // Undo may have taken away the graph that was shown.
+    if (this.open.graph.id !== this.scene.graph?.id) return this.relayout();
+    const changed = this.scene.follow(context, event.ops);
+    this.desk.bump(changed);
+    if (event.ops.some((op) => op.on === "nodes" && (op.before === undefined || op.after === undefined))) this.desk.placeAll();
+    this.stage.ask("base", "overlay");
   }
 
   private relayout(): void {
     this.scene.show(this.session.contextOf(this.open.document), this.open.graph.id);
-    this.draw();
+    this.desk.bumpAll();
+    this.stage.ask("base", "overlay");
   }
 
   private fit(): void {
     const bounds = this.scene.bounds();
     if (bounds !== null && this.size.width > 0) this.viewport = fitted(bounds, this.size);
+  }
+
+  /** Progress is drawn on its own layer, and only when its node is seen. */
+  private ran(before: RunFacts, after: RunFacts, kind: string): void {
+    const changed = [...new Set([...before.nodes.keys(), ...after.nodes.keys()])].filter(
+      (path) => before.nodes.get(path) !== after.nodes.get(path));
+    const ids = changed.map((path) => idText(path.split(":", 1)[0]) as NodeId);
+    if (kind !== "node_progress") {
+      this.desk.bump(new Set([...ids, ...changed.map((path) => path.split(":").at(-1) as NodeId)]));
+      this.stage.ask("overlay");
+    } else if (!document.hidden && ids.some((id) => overlaps(this.scene.outer(id), visibleRect(this.view, this.size)))) {
+      this.stage.ask("overlay");
+    }
   }
 
   // -------------------------------------------------------------- gestures
@@ -143,52 +193,30 @@ export class GraphView implements Desk {
     const before = this.gestures;
     const answer = reduce(before, input, world);
     this.gestures = answer.state;
-    if (answer.state.gesture.is !== "dragging") this.guides = [];
-    for (const effect of answer.effects) this.apply(effect);
-    if (answer.state.gesture !== before.gesture) this.draw();
+    for (const effect of answer.effects) this.effects.apply(effect);
+    if (answer.state.gesture !== before.gesture) {
+      if (answer.state.gesture.is === "idle") this.effects.ended();
+      this.stage.ask("overlay");
+    }
+    if (input.kind === "wheel") this.restLater();
   }
 
-  private apply(effect: Effect): void {
-    const graph = this.open.graph.id;
-    switch (effect.do) {
-      case "view": return void (this.viewport = effect.viewport);
-      case "select": return this.open.select(effect.selection);
-      case "previewDrag":
-        this.guides = effect.guides;
-        return this.scene.drag(effect.places.nodes, effect.places.reroutes, effect.places.groups);
-      case "commitDrag":
-        return this.open.edit("Move", (edit) => {
-          moveNodes(edit, graph, effect.places.nodes);
-          for (const [id, at] of effect.places.reroutes) moveReroute(edit, graph, id, at);
-          for (const [id, rect] of effect.places.groups) setGroupRect(edit, graph, id, rect);
-        });
-      case "cancelDrag": return this.relayout();
-      case "previewResize": return this.scene.resize(effect.node, effect.width, effect.height);
-      case "commitResize":
-        return this.open.edit("Resize", (edit) => resizeNode(edit, graph, effect.node, effect.width, effect.height));
-      case "connect":
-        return this.open.edit("Link", (edit) => {
-          if (effect.replaces !== null) removeLink(edit, graph, effect.replaces);
-          connect(edit, graph, effect.from, effect.to);
-        });
-      case "dropLink": {
-        const { replaces } = effect;
-        return replaces === null ? undefined : this.open.edit("Unlink", (edit) => removeLink(edit, graph, replaces));
-      }
-      case "addReroute":
-        return void this.open.edit("Reroute", (edit) => addReroute(edit, graph, effect.link, effect.at, effect.stretch));
-      case "toFront": return this.open.edit("To front", (edit) => bringToFront(edit, graph, effect.node));
-      case "open": {
-        const node = effect.hit.kind === "node" ? this.open.graph.nodes.byId.get(effect.hit.id) : undefined;
-        const inner = node === undefined ? null : definitionOf(this.open.document, node);
-        return inner === null ? undefined : void this.open.enter(inner);
-      }
-      case "menu": return undefined;
-    }
+  /** The wheel says when it turns, not when it has ended. */
+  private restLater(): void {
+    if (this.rest !== null) clearTimeout(this.rest);
+    this.rest = setTimeout(() => {
+      this.rest = null;
+      this.stage.ask("base");
+    }, WHEEL_REST_MS);
+  }
+
+  private get isMoving(): boolean {
+    return this.rest !== null || MOVING.has(this.gestures.gesture.is);
   }
 
   private key(event: KeyboardEvent): void {
-    if (event.key === " " && !isTyping(event)) return this.take({ kind: "space", isDown: true });
+    const onControl = event.target instanceof Element && event.target.closest("button, a, [role=dialog]") !== null;
+    if (event.key === " " && !isTyping(event) && !onControl) return this.take({ kind: "space", isDown: true });
     if (event.key === "Escape" && this.gestures.gesture.is !== "idle") return this.take({ kind: "escape" });
     const input = { key: event.key.toLowerCase(), modifiers: modifiersOf(event), isTyping: isTyping(event) };
     const name = commandFor(input, DEFAULT_KEYMAP);
@@ -199,34 +227,38 @@ export class GraphView implements Desk {
 
   // -------------------------------------------------------------- drawing
 
-  private resize(): void {
-    const { width, height } = this.element.getBoundingClientRect();
-    const isFirst = this.size.width === 0;
-    this.size = { width, height };
-    this.element.width = Math.round(width * devicePixelRatio);
-    this.element.height = Math.round(height * devicePixelRatio);
+  private resized(isFirst: boolean): void {
     if (isFirst) this.fit();
-    this.draw();
+    this.stage.ask("base", "overlay");
   }
 
-  /** Draw in the next frame, once. */
-  private draw(): void {
-    if (this.frame === 0) {
-      this.frame = requestAnimationFrame(() => {
-        this.frame = 0;
-        this.paint();
-      });
-    }
+  private frame(asked: ReadonlySet<Part>): void {
+    const { scene, size, view, isMoving } = this;
+    this.stage.moveLayer(view, isMoving);
+    const plan = nextMounts(scene, this.bodies.mounted, {
+      viewport: view, size, isMoving, isHeld: (id) => this.desk.isHeld(id),
+    });
+    const hasChanged = plan.mounted !== this.bodies.mounted;
+    this.bodies.show(plan.mounted);
+    if (plan.hasMore) this.stage.ask();
+    if (asked.has("base") || hasChanged) this.paintBase();
+    if (asked.has("overlay")) this.paintOverlay();
   }
 
-  private paint(): void {
-    if (this.size.width === 0) return;
+  private paintBase(): void {
     this.numDraws += 1;
-    const { run } = this.session.store.getState();
-    paint(this.canvas, {
+    paint(this.stage.base, {
       scene: this.scene, context: this.session.contextOf(this.open.document), viewport: this.view, size: this.size,
-      pixelRatio: devicePixelRatio, selection: this.open.selection, gesture: this.gestures.gesture,
-      guides: this.guides, running: run?.document === this.open ? run.node : null, faulty: new Set(),
-    }, readTheme(this.element));
+      pixelRatio: devicePixelRatio, mounted: this.bodies.mounted,
+    }, this.theme);
+  }
+
+  private paintOverlay(): void {
+    this.numOverlayDraws += 1;
+    paintOverlay(this.stage.overlay, {
+      scene: this.scene, viewport: this.view, size: this.size, pixelRatio: devicePixelRatio,
+      selection: this.open.selection, gesture: this.gestures.gesture, guides: this.effects.guides,
+      insertion: this.effects.insertion, runOf: this.desk.runOf, faulty: this.desk.faulty(),
+    }, this.theme);
   }
 }

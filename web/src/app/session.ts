@@ -17,6 +17,7 @@ import type { GraphDesk } from "./graph_desk";
 import { newId } from "./new_id";
 import { problemsOf, type Problem } from "./problems";
 import type { MenuRequest, SearchRequest } from "./requests";
+import { RunBoard } from "./run_board";
 import { followJob, type JobEvent } from "../server/job_events";
 import {
   FileNames, isConflict, listWorkflows, loadCatalog, readWorkflow, saveWorkflowAs, submitPrompt,
@@ -59,6 +60,8 @@ export interface SessionState {
   readonly connection: "there" | "away" | "locked";
   /** A save that would have replaced what somebody else has saved. */
   readonly conflict: { readonly name: string; readonly etag: string } | null;
+  /** A file of this session that another window of the browser has open too. */
+  readonly elsewhere: string | null;
   readonly catalog: Catalog;
   readonly workflows: readonly Workflow[];
   readonly run: RunState | null;
@@ -82,6 +85,10 @@ export class Session {
   /** Asks for a name and saves: set by the page, for documents that have none. */
   askName: () => void = () => undefined;
   openPalette: () => void = () => undefined;
+  /** Shows pictures of the server large, from the one at `at`; null while no page does. */
+  openPictures: ((assets: readonly string[], at: number) => void) | null = null;
+  /** What runs showed about the nodes of each document. */
+  readonly board = new RunBoard();
   /** Set by the canvas while it is mounted. */
   desk: GraphDesk | null = null;
   readonly client: Client;
@@ -94,8 +101,13 @@ export class Session {
     const tab = this.blankTab();
     this.store = createStore<SessionState>(() => ({
       tabs: [tab], active: tab.id, open: tab.open, saved: null, problems: [], connection: "there", conflict: null,
+      elsewhere: null,
       catalog: new Catalog({}), workflows: [], run: null, notice: null,
     }));
+  }
+
+  get random(): () => number {
+    return this.environment.random;
   }
 
   /** What reading a document's widgets needs. */
@@ -226,6 +238,7 @@ export class Session {
       const { job, complaints } = await submitPrompt(this.client, prompt, workflow, { front, id: newId() })
         .catch((error: unknown) => this.refused(open, error));
       this.addProblems(problemsOf(open, complaints));
+      this.board.submitted(open, prompt);
       open.edit("Next seeds", (edit) => advanceSeeds(edit, this.contextOf(open.document), random), { merge: "seeds" });
       const run: RunState = {
         job: job.id, document: open, state: "waiting", node: null, progress: null, message: "", pictures: [],
@@ -255,6 +268,7 @@ export class Session {
       const now = this.environment.nowMs();
       if (event.kind === "node_progress" && now - drawnAt < PROGRESS_EVERY_MS) continue;
       if (event.kind === "node_progress") drawnAt = now;
+      this.board.take(own.document, event);
       own = afterEvent(own, event);
       if (event.kind === "job_failed") this.addProblems(problemsOf(own.document, [event.data.error]));
       const { run } = this.store.getState();

@@ -171,7 +171,7 @@ export class Scene {
       if (Math.hypot(at.x - point.x, at.y - point.y) <= METRICS.rerouteRadius + reach) return { kind: "reroute", id };
     }
     if (inside !== undefined) return this.nodeHit(inside, point);
-    return this.linkHit(point, reach) ?? this.groupHit(point) ?? { kind: "void" };
+    return this.linkNear(point, reach) ?? this.groupHit(point) ?? { kind: "void" };
   }
 
   /** The nearest socket on one side for the end of a link that is being dragged; null when none is near. */
@@ -266,7 +266,8 @@ export class Scene {
     return { kind: "node", id, part: y < 0 ? "title" : "body", widget: row?.name ?? null };
   }
 
-  private linkHit(point: Point, reach: number): Hit | null {
+  /** The nearest link in reach; null for none. */
+  linkNear(point: Point, reach: number): (Hit & { kind: "link" }) | null {
     let best: { id: LinkId; distance: number; stretch: number } | null = null;
     for (const id of this.linkIndex.query(grown({ ...point, width: 0, height: 0 }, reach))) {
       const found = distanceTo(this.curves.get(id) as LinkCurve, point);
@@ -305,7 +306,8 @@ export class Scene {
     this.order = new Map(this.graph.nodes.ids.map((id, i) => [id, i]));
   }
 
-  private rank(id: NodeId): number {
+  /** Its place from back to front. */
+  rank(id: NodeId): number {
     return this.order.get(id) ?? -1;
   }
 

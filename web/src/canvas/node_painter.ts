@@ -1,0 +1,140 @@
+/** Nodes on the canvas, by level of detail: with rows, title and sockets only, or blocks batched by colour. */
+
+import { METRICS, type NodeShape } from "../geometry/node_shape";
+import { colorOf, isKnownNode, modeOf, titleOf } from "../model/node_reading";
+import { MODE, type NodeId, type NodeRecord } from "../model/records";
+import { editorText } from "../model/widget_plan";
+import { widgetsOf } from "../model/widgets";
+import type { Picture } from "./picture";
+import { textOn, typeColor, type Theme } from "./theme";
+
+/** Below these zooms rows, then everything but a block is left out. */
+const ROWS_FROM = 0.5;
+export const BLOCKS_BELOW = 0.22;
+const RADIUS = 8;
+
+export function paintBlocks(canvas: CanvasRenderingContext2D, picture: Picture, ids: readonly NodeId[], theme: Theme): void {
+  const { scene, viewport } = picture;
+  const byColor = new Map<string, Path2D>();
+  const pathOf = (color: string): Path2D => {
+    let path = byColor.get(color);
+    if (path === undefined) byColor.set(color, (path = new Path2D()));
+    return path;
+  };
+  for (const id of ids) {
+    const placed = scene.node(id);
+    if (placed === undefined) continue;
+    const record = scene.graph.nodes.byId.get(id);
+    const { outer, titleHeight } = placed.shape;
+    const [x, y] = [placed.at.x + outer.x, placed.at.y + outer.y];
+    pathOf((record && colorOf(record, "bgcolor")) ?? theme.node).rect(x, y, outer.width, outer.height);
+    const title = Math.max(titleHeight, 2 / viewport.zoom);
+    pathOf((record && colorOf(record)) ?? theme.line).rect(x, y, outer.width, title);
+  }
+  for (const [color, path] of byColor) {
+    canvas.fillStyle = color;
+    canvas.fill(path);
+  }
+}
+
+export function paintNode(canvas: CanvasRenderingContext2D, picture: Picture, id: NodeId, theme: Theme): void {
+  const { scene, context, viewport } = picture;
+  const placed = scene.node(id);
+  if (placed === undefined) return;
+  const { shape, at } = placed;
+  const record = scene.graph.nodes.byId.get(id);
+  const mode = record === undefined ? MODE.always : modeOf(record);
+  canvas.save();
+  canvas.translate(at.x, at.y);
+  canvas.globalAlpha = mode === MODE.muted ? 0.4 : mode === MODE.bypassed ? 0.65 : 1;
+  const known = record === undefined || context.catalog.specs.size === 0 || isKnownNode(record, context.catalog, context.document);
+  paintFrame(canvas, shape, record, known, theme);
+  if (record !== undefined && shape.titleHeight > 0) {
+    paintTitle(canvas, shape, titleOf(record, context.catalog, context.document), colorOf(record), theme);
+  }
+  const text = textOfBody(record, theme);
+  paintSockets(canvas, shape, viewport.zoom >= ROWS_FROM, text);
+  if (record !== undefined && viewport.zoom >= ROWS_FROM) paintRows(canvas, picture, record, shape, text, theme);
+  canvas.restore();
+}
+
+function textOfBody(record: NodeRecord | undefined, theme: Theme): string {
+  const own = record === undefined ? null : colorOf(record, "bgcolor");
+  return own === null ? theme.text : textOn(own);
+}
+
+function paintFrame(
+  canvas: CanvasRenderingContext2D, shape: NodeShape, record: NodeRecord | undefined, isKnown: boolean, theme: Theme,
+): void {
+  const { outer, titleHeight } = shape;
+  const radius = Math.min(RADIUS, outer.height / 2);
+  canvas.beginPath();
+  canvas.roundRect(outer.x, outer.y, outer.width, outer.height, radius);
+  canvas.fillStyle = (record && colorOf(record, "bgcolor")) ?? theme.node;
+  canvas.fill();
+  canvas.strokeStyle = isKnown ? theme.line : theme.danger;
+  canvas.lineWidth = isKnown ? 1 : 2;
+  canvas.stroke();
+  if (titleHeight === 0) return;
+  canvas.beginPath();
+  const isAll = titleHeight >= outer.height;
+  canvas.roundRect(outer.x, outer.y, outer.width, titleHeight, isAll ? radius : [radius, radius, 0, 0]);
+  canvas.fillStyle = (record && colorOf(record)) ?? theme.title;
+  canvas.fill();
+}
+
+function paintTitle(
+  canvas: CanvasRenderingContext2D, shape: NodeShape, title: string, color: string | null, theme: Theme,
+): void {
+  canvas.fillStyle = color === null ? theme.text : textOn(color);
+  canvas.font = "600 13px system-ui, sans-serif";
+  canvas.textAlign = "left";
+  canvas.textBaseline = "middle";
+  canvas.fillText(fittedText(title, shape.width - 24), 12, shape.outer.y + shape.titleHeight / 2);
+}
+
+function paintSockets(canvas: CanvasRenderingContext2D, shape: NodeShape, withNames: boolean, text: string): void {
+  canvas.font = "12px system-ui, sans-serif";
+  canvas.textBaseline = "middle";
+  for (const socket of [...shape.inputs, ...shape.outputs]) {
+    canvas.beginPath();
+    canvas.arc(socket.x, socket.y, socket.widget === null ? METRICS.socketRadius : METRICS.socketRadius - 2, 0, 2 * Math.PI);
+    canvas.fillStyle = typeColor(socket.type);
+    canvas.fill();
+    if (!withNames || socket.widget !== null || shape.kind === "collapsed" || shape.kind === "reroute") continue;
+    const isLeft = socket.x === 0;
+    canvas.textAlign = isLeft ? "left" : "right";
+    canvas.fillStyle = text;
+    canvas.fillText(fittedText(socket.name, shape.width / 2), socket.x + (isLeft ? 12 : -12), socket.y);
+  }
+}
+
+function paintRows(
+  canvas: CanvasRenderingContext2D, picture: Picture, record: NodeRecord, shape: NodeShape, text: string, theme: Theme,
+): void {
+  const views = widgetsOf(picture.context, picture.scene.graph, record);
+  const field = colorOf(record, "bgcolor") === null ? theme.field : "rgb(0 0 0 / 0.25)";
+  shape.rows.forEach((row, i) => {
+    const view = views[i];
+    if (view === undefined) return;
+    const width = shape.width - 2 * METRICS.padding;
+    canvas.beginPath();
+    canvas.roundRect(METRICS.padding, row.y, width, row.height, 6);
+    canvas.fillStyle = field;
+    canvas.fill();
+    const middle = row.y + Math.min(row.height, METRICS.widgetRow) / 2;
+    const isText = row.height > METRICS.widgetRow;
+    canvas.textAlign = "left";
+    canvas.fillStyle = text;
+    if (!isText) canvas.fillText(fittedText(view.label, width * 0.45), METRICS.padding + 8, middle);
+    const value = editorText(view.value).split("\n", 1)[0] ?? "";
+    canvas.textAlign = isText ? "left" : "right";
+    canvas.fillText(fittedText(value, width * (isText ? 0.95 : 0.5)), isText ? METRICS.padding + 8 : shape.width - 16, middle);
+  });
+}
+
+/** A text cut to about `width` world units, by the same table of sizes that shapes are made from. */
+export function fittedText(text: string, width: number): string {
+  const room = Math.max(1, Math.floor(width / METRICS.charWidth));
+  return text.length <= room ? text : `${text.slice(0, room - 1)}…`;
+}

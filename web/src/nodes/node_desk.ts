@@ -1,0 +1,56 @@
+/** What the body of a node may ask and do. Bodies keep nothing: they read here and change the document here. */
+
+import type { PlacedNode } from "../geometry/scene";
+import type { Json } from "../model/json";
+import type { GraphState, NodeId, NodeRecord } from "../model/records";
+import type { NodeRun } from "../model/run_facts";
+import type { WidgetContext, WidgetView } from "../model/widgets";
+
+/** What is wrong with a node or one of its inputs, and what to do about it. */
+export interface Trouble {
+  readonly message: string;
+  readonly remedy: string;
+  readonly input: string | null;
+}
+
+export interface NodeDesk {
+  readonly context: () => WidgetContext;
+  readonly graph: () => GraphState;
+  readonly placed: (id: NodeId) => PlacedNode | undefined;
+  readonly record: (id: NodeId) => NodeRecord | undefined;
+  readonly runOf: (id: NodeId) => NodeRun | undefined;
+  readonly troubleOf: (id: NodeId) => Trouble | null;
+  /** The value an input had in the last run; undefined when it never ran. */
+  readonly lastUsed: (id: NodeId, input: string) => Json | undefined;
+
+  /** A number that changes whenever the body has to be made anew. */
+  readonly versionOf: (id: NodeId) => number;
+  readonly subscribe: (id: NodeId, listener: () => void) => () => void;
+  /** The element of a body, to be put at its place; null when it goes. */
+  readonly register: (id: NodeId, element: HTMLElement | null) => void;
+
+  /** What people are editing of the node right now, in place. */
+  readonly editing: (id: NodeId) => "title" | "body" | null;
+  readonly edit: (id: NodeId, part: "title" | "body" | null) => void;
+
+  /** Set a widget. Changes that follow each other within a second are one step of undo. */
+  readonly setWidget: (id: NodeId, name: string, value: Json) => void;
+  readonly setControl: (id: NodeId, name: string, control: string) => void;
+  readonly setTitle: (id: NodeId, title: string) => void;
+  readonly randomSeed: (id: NodeId, name: string) => void;
+  /** Send a file to the server's input folder and choose it in a widget. */
+  readonly upload: (id: NodeId, widget: string, file: File) => void;
+  /** The address of a picture of the input folder, by the value of a widget. */
+  readonly inputPicture: (value: string) => string;
+  /** The address of a picture a run made. */
+  readonly outputPicture: (asset: string) => string;
+  /** Show a picture large; does nothing while no page offers that. */
+  readonly showPicture: (assets: readonly string[], at: number) => void;
+}
+
+/** What the control of a widget gets. */
+export interface WidgetProps {
+  readonly id: NodeId;
+  readonly desk: NodeDesk;
+  readonly view: WidgetView;
+}
