@@ -33,6 +33,7 @@ export class Stage {
     const [below, above] = [canvas(), canvas()];
     this.layer = document.createElement("div");
     this.layer.className = "stage-layer";
+    host.classList.add("stage");
     host.replaceChildren(below, this.layer, above);
     this.base = below.getContext("2d", { alpha: false }) as CanvasRenderingContext2D;
     this.overlay = above.getContext("2d") as CanvasRenderingContext2D;
