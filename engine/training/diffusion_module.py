@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from engine.diffusion.condition_inputs import ConditionInputs
 from engine.training.config.error import ConfigError
@@ -100,8 +98,7 @@ class DiffusionModule(nn.Module):
         """The network's raw output; an `engine.diffusion.parameterization.Network`."""
         if self.memory_format is not None and x.ndim == 4:
             x = x.contiguous(memory_format=self.memory_format)
-        with _attention_kernel(x.device):
-            return self.recipe.network.call(self.network, x, c_noise, inputs)
+        return self.recipe.network.call(self.network, x, c_noise, inputs)
 
     def use_channels_last(self) -> None:
         """Lay out kernels and feature maps with the channels last, which tensor cores prefer."""
@@ -120,8 +117,3 @@ class BuildsModule(Protocol):
 def build_diffusion_module(recipe: DiffusionRecipe | BuildsModule, context: BuildContext) -> DiffusionModule:
     """The module with its first weights, on the CPU."""
     return DiffusionModule(recipe, context) if isinstance(recipe, DiffusionRecipe) else recipe.build(context)
-
-
-def _attention_kernel(device: torch.device) -> AbstractContextManager[None]:
-    """On a CPU the backward pass of torch's fused attention takes longer than that of its plain products."""
-    return sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else nullcontext()

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from engine.core.digest import digest_value
 from engine.training.checkpoints import TrainingState, newest_state
@@ -87,6 +88,7 @@ def train(
     with _quiet(), _fast_matmul(), ExitStack() as held:
         trainer = _lightning_trainer(recipe)
         device = trainer.strategy.root_device
+        held.enter_context(_attention_kernel(device))
         if trainer.is_global_zero:
             held.enter_context(held_alone(folder.path))
             folder.begin(to_plain(recipe), resumes=resumes)
@@ -329,3 +331,11 @@ def _fast_matmul() -> Iterator[None]:
         yield
     finally:
         torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
+
+
+def _attention_kernel(device: torch.device) -> AbstractContextManager[None]:
+    """On a CPU the backward pass of torch's fused attention takes longer than that of its plain products.
+
+    For the whole run, since activations that are computed again must come from the same kernel.
+    """
+    return sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else nullcontext()
