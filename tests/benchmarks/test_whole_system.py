@@ -31,6 +31,7 @@ class Served:
             sys.executable,
             str(ROOT / "main.py"),
             "serve",
+            "--no-editor",
             "--port",
             str(self.port),
             "--base-directory",
