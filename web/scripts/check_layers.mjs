@@ -10,7 +10,17 @@ const MAY_IMPORT = {
   server: ["model"],
   canvas: ["model", "geometry", "interaction"],
   nodes: ["model", "geometry", "interaction", "server", "canvas"],
-  app: ["model", "geometry", "interaction", "server", "canvas", "nodes"],
+  i18n: [],
+  files: ["model", "server"],
+  ui: ["i18n", "model"],
+  settings: ["i18n", "interaction", "canvas", "ui"],
+  // These and app/ know each other by file, never in a circle.
+  search: ["model", "geometry", "interaction", "canvas", "i18n", "ui", "settings", "app"],
+  panels: ["model", "interaction", "server", "canvas", "i18n", "ui", "settings", "files", "search", "gallery", "app"],
+  gallery: ["model", "server", "i18n", "ui", "files", "panels", "app"],
+  app: [
+    "model", "geometry", "interaction", "server", "canvas", "nodes", "i18n", "files", "ui", "settings", "search", "panels", "gallery",
+  ],
 };
 const CORE = new Set(["model", "geometry", "interaction"]);
 const MAX_LINES = 400;

@@ -23,7 +23,7 @@ export interface EditOptions {
 export class OpenDocument {
   private current: WorkflowDocument;
   private log: History = NO_HISTORY;
-  private savedStep: Step | undefined = undefined;
+  private savedStep: Step | undefined | "never" = undefined;
   private chosen: Selection = NO_SELECTION;
   private way: readonly GraphId[] = [ROOT];
   private readonly listeners = new Set<DocumentListener>();
@@ -104,6 +104,12 @@ export class OpenDocument {
   /** Go back to the graph at `depth` of the path: 0 is the root. */
   leaveTo(depth: number): void {
     this.show(this.way.slice(0, Math.max(1, depth + 1)));
+  }
+
+  /** What was opened has not been stored as it is: a draft that was brought back. */
+  markChanged(): void {
+    this.savedStep = "never";
+    this.tell({ kind: "saved", ops: [] });
   }
 
   /** The document as it was at `point` has been stored. */

@@ -1,0 +1,161 @@
+/** Keeps every open document in this browser a second after a change, and brings them back when the page opens again. */
+
+import { Drafts, type Draft } from "../files/drafts";
+import { parseJson, writeJson } from "../model/json_text";
+import type { OpenDocument } from "../model/open_document";
+import { rootOf } from "../model/records";
+import { saveWorkflow } from "../model/workflow_file";
+import { newId } from "./new_id";
+import type { Session, Tab } from "./session";
+
+const QUIET_MS = 800;
+const WINDOW_KEY = "atelier-window";
+const ACTIVE_KEY = "atelier-tab";
+const LOCK = "atelier-window-";
+const CHANNEL = "atelier-open-files";
+
+/** What a document is called in the history. */
+export function titleOfTab(tab: Tab): string {
+  return tab.saved?.name ?? tab.title;
+}
+
+export class Autosave {
+  private readonly session: Session;
+  private readonly drafts: Drafts;
+  private readonly texts = new WeakMap<object, string>();
+  private readonly ends = new Map<OpenDocument, () => void>();
+  private channel: BroadcastChannel | null = null;
+  private window = "";
+  private timer = 0;
+  private isWriting = false;
+
+  constructor(session: Session, drafts: Drafts) {
+    this.session = session;
+    this.drafts = drafts;
+  }
+
+  /** Restore what was open, then follow every change. */
+  async start(): Promise<void> {
+    this.window = await ownWindow();
+    try {
+      await this.restore();
+    } catch (error) {
+      this.session.say(error instanceof Error ? error.message : String(error), true);
+    }
+    this.session.store.subscribe((state, before) => {
+      if (state.active !== before.active) sessionStorage.setItem(ACTIVE_KEY, state.active);
+      if (state.tabs !== before.tabs) this.follow();
+    });
+    this.follow();
+    addEventListener("visibilitychange", () => document.visibilityState === "hidden" && void this.write());
+    addEventListener("pagehide", () => void this.write());
+  }
+
+  private async restore(): Promise<void> {
+    const alive = await livingWindows();
+    const found = await this.drafts.all();
+    const own = found.filter((draft) => draft.window === this.window);
+    const orphans = found.filter((draft) => draft.window !== this.window && !alive.has(draft.window));
+    const tabs = (own.length > 0 ? own : orphans).flatMap((draft) => {
+      try {
+        const tab = this.session.makeTab(parseJson(draft.text), { id: draft.tab, saved: draft.saved, title: draft.title });
+        if (draft.isChanged) tab.open.markChanged();
+        return [tab];
+      } catch {
+        return [];
+      }
+    });
+    await this.session.restoreTabs(tabs, sessionStorage.getItem(ACTIVE_KEY));
+  }
+
+  private follow(): void {
+    const { tabs } = this.session.store.getState();
+    const open = new Set(tabs.map((tab) => tab.open));
+    for (const [document, end] of this.ends) {
+      if (open.has(document)) continue;
+      end();
+      this.ends.delete(document);
+    }
+    for (const document of open) {
+      if (this.ends.has(document)) continue;
+      this.ends.set(document, document.subscribe(({ kind }) => (kind === "edit" || kind === "saved") && this.soon()));
+    }
+    this.tellOthers();
+    this.soon();
+  }
+
+  /** Two windows with one file: both are told, before one of them replaces what the other saved. */
+  private tellOthers(): void {
+    if (typeof BroadcastChannel === "undefined") return;
+    this.channel ??= this.listen();
+    const names = this.session.store.getState().tabs.flatMap((tab) => (tab.saved === null ? [] : [tab.saved.name]));
+    this.channel.postMessage({ names });
+  }
+
+  private listen(): BroadcastChannel {
+    const channel = new BroadcastChannel(CHANNEL);
+    channel.addEventListener("message", ({ data }: MessageEvent<{ names?: unknown; isAnswer?: boolean }>) => {
+      const names = Array.isArray(data.names) ? data.names : [];
+      const { tabs } = this.session.store.getState();
+      const both = tabs.find((tab) => tab.saved !== null && names.includes(tab.saved.name))?.saved;
+      if (both === undefined || both === null) return;
+      this.session.store.setState({ elsewhere: both.name });
+      if (data.isAnswer !== true) channel.postMessage({ names: [both.name], isAnswer: true });
+    });
+    return channel;
+  }
+
+  private soon(): void {
+    clearTimeout(this.timer);
+    this.timer = window.setTimeout(() => void this.write(), QUIET_MS);
+  }
+
+  private async write(): Promise<void> {
+    if (this.isWriting) return this.soon();
+    this.isWriting = true;
+    try {
+      const { tabs } = this.session.store.getState();
+      const now = Date.now();
+      const drafts = tabs.flatMap((tab, order): Draft[] => {
+        if (tab.saved === null && rootOf(tab.open.document).nodes.ids.length === 0 && !tab.open.isChanged) return [];
+        return [{
+          tab: tab.id, window: this.window, title: tab.title, saved: tab.saved, text: this.textOf(tab.open), order,
+          isChanged: tab.open.isChanged, at_ms: now,
+        }];
+      });
+      await this.drafts.keep(this.window, drafts);
+      for (const draft of drafts) {
+        const title = draft.saved?.name ?? draft.title;
+        if (draft.isChanged) await this.drafts.snapshot({ title, text: draft.text, at_ms: now });
+      }
+    } catch (error) {
+      this.session.say(error instanceof Error ? error.message : String(error), true);
+    } finally {
+      this.isWriting = false;
+    }
+  }
+
+  private textOf(open: OpenDocument): string {
+    const { document } = open;
+    const known = this.texts.get(document) ?? writeJson(saveWorkflow(document));
+    this.texts.set(document, known);
+    return known;
+  }
+}
+
+/** The id of this window, kept through reloads; a copy of a window gets its own. */
+async function ownWindow(): Promise<string> {
+  const known = sessionStorage.getItem(WINDOW_KEY);
+  const alive = await livingWindows();
+  const id = known === null || alive.has(known) ? newId() : known;
+  sessionStorage.setItem(WINDOW_KEY, id);
+  // Held until the window is gone. Pages of plain HTTP have no locks; there, every window takes what it finds.
+  if ("locks" in navigator) void navigator.locks.request(LOCK + id, () => new Promise<void>(() => undefined));
+  return id;
+}
+
+async function livingWindows(): Promise<ReadonlySet<string>> {
+  if (!("locks" in navigator)) return new Set();
+  const { held = [] } = await navigator.locks.query();
+  return new Set(held.map((lock) => lock.name ?? "").filter((name) => name.startsWith(LOCK)).map((name) => name.slice(LOCK.length)));
+}

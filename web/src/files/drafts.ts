@@ -1,0 +1,84 @@
+/**
+ * Documents as this browser keeps them: a draft for each open tab, and snapshots to go back to. A draft belongs to the
+ * window it is open in; a new window takes those whose window is gone.
+ */
+
+import { openDB, type DBSchema, type IDBPDatabase } from "idb";
+
+export interface Draft {
+  readonly tab: string;
+  readonly window: string;
+  readonly title: string;
+  readonly saved: { readonly name: string; readonly etag: string } | null;
+  /** The workflow file. Never empty. */
+  readonly text: string;
+  readonly isChanged: boolean;
+  readonly order: number;
+  readonly at_ms: number;
+}
+
+export interface Snapshot {
+  readonly id?: number;
+  readonly title: string;
+  readonly text: string;
+  readonly at_ms: number;
+}
+
+interface Schema extends DBSchema {
+  drafts: { key: string; value: Draft };
+  snapshots: { key: number; value: Snapshot; indexes: { title: string } };
+}
+
+const SNAPSHOT_EVERY_MS = 30_000;
+const MAX_SNAPSHOTS = 30;
+
+export class Drafts {
+  private readonly database: Promise<IDBPDatabase<Schema>>;
+
+  constructor(name = "atelier") {
+    this.database = openDB<Schema>(name, 1, {
+      upgrade(database) {
+        database.createObjectStore("drafts", { keyPath: "tab" });
+        const snapshots = database.createObjectStore("snapshots", { keyPath: "id", autoIncrement: true });
+        snapshots.createIndex("title", "title");
+      },
+    });
+  }
+
+  async all(): Promise<readonly Draft[]> {
+    const found = await (await this.database).getAll("drafts");
+    return found.filter((draft) => draft.text !== "").sort((one, other) => one.order - other.order);
+  }
+
+  /** Keep these drafts of a window and no others of it; one transaction, so that there is never half of it. */
+  async keep(window: string, drafts: readonly Draft[]): Promise<void> {
+    const change = (await this.database).transaction("drafts", "readwrite");
+    const wanted = new Set(drafts.map((draft) => draft.tab));
+    for (const old of await change.store.getAll()) {
+      if (old.window === window && !wanted.has(old.tab)) void change.store.delete(old.tab);
+    }
+    for (const draft of drafts) if (draft.text !== "") void change.store.put(draft);
+    await change.done;
+  }
+
+  /** Add to the history of a title, unless the newest is young or the same. */
+  async snapshot(entry: Snapshot): Promise<void> {
+    if (entry.text === "") return;
+    const change = (await this.database).transaction("snapshots", "readwrite");
+    const known = await change.store.index("title").getAll(entry.title);
+    const newest = known.at(-1);
+    const isSame = newest?.text === entry.text;
+    if (!isSame && (newest === undefined || entry.at_ms - newest.at_ms >= SNAPSHOT_EVERY_MS)) {
+      void change.store.add(entry);
+      for (const old of known.slice(0, Math.max(0, known.length + 1 - MAX_SNAPSHOTS))) {
+        if (old.id !== undefined) void change.store.delete(old.id);
+      }
+    }
+    await change.done;
+  }
+
+  /** Newest first. */
+  async history(title: string): Promise<readonly Snapshot[]> {
+    return (await (await this.database).getAllFromIndex("snapshots", "title", title)).reverse();
+  }
+}

@@ -1,0 +1,29 @@
+/** Gives the open workflow to the browser as a file. */
+
+import type { Session } from "../app/session";
+import { compileWorkflow } from "../model/compile/compile";
+import type { Json } from "../model/json";
+import { writeJson } from "../model/json_text";
+import { saveWorkflow } from "../model/workflow_file";
+
+const REVOKE_AFTER_MS = 10_000;
+
+export function exportFile(session: Session, kind: "workflow" | "api"): void {
+  const { open, saved, catalog, tabs, active } = session.store.getState();
+  const name = saved?.name.split("/").at(-1) ?? tabs.find((tab) => tab.id === active)?.title ?? "";
+  const context = { catalog, listFiles: session.files.list, random: Math.random, now: new Date() };
+  try {
+    const value = kind === "workflow" ? saveWorkflow(open.document) : compileWorkflow(open.document, context);
+    give(`${name || "workflow"}${kind === "api" ? "_api" : ""}.json`, writeJson(value as unknown as Json, 2));
+  } catch (error) {
+    session.say(error instanceof Error ? error.message : String(error), true);
+  }
+}
+
+function give(name: string, text: string): void {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([text], { type: "application/json" }));
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), REVOKE_AFTER_MS);
+}

@@ -1,0 +1,155 @@
+/** The right panel: the selected node with all its values, and what is wrong with the document. */
+
+import { X } from "lucide-react";
+import { useMemo } from "react";
+import { useStore } from "zustand";
+import type { Session } from "../app/session";
+import { missingIn } from "../files/missing";
+import { useSay } from "../i18n/catalogue";
+import { setColor, setTitle, toggleMode } from "../model/node_edits";
+import { colorOf, isKnownNode, modeOf, titleOf, typeOf } from "../model/node_reading";
+import { MODE, type NodeId, type NodeRecord } from "../model/records";
+import { widgetsOf } from "../model/widgets";
+import { useDocument } from "../ui/hooks";
+import { Empty, FIELD, IconButton, Section } from "../ui/parts";
+import { WidgetField } from "./widget_field";
+
+const COLORS = [
+  ["#322", "#533"], ["#432", "#653"], ["#232", "#353"], ["#223", "#335"], ["#233", "#355"], ["#323", "#535"], ["#222", "#000"],
+] as const;
+
+export default function PropertiesPanel({ session, onClose }: { session: Session; onClose: () => void }) {
+  const say = useSay();
+  const open = useDocument(useStore(session.store, (state) => state.open));
+  const ids = [...open.selection.nodes];
+  const node = ids.length === 1 ? open.graph.nodes.byId.get(ids[0] as NodeId) : undefined;
+  return (
+    <aside
+      aria-label={say("bar.properties")} onKeyDown={(event) => event.key === "Escape" && onClose()}
+      className="z-20 flex min-h-0 flex-col overflow-hidden border-line bg-surface max-md:absolute max-md:inset-0 md:w-76 md:shrink-0 md:border-l"
+    >
+      <div className="flex items-center border-b border-line pr-1 pl-3">
+        <h2 className="flex-1 py-2 text-sm font-semibold">{say("bar.properties")}</h2>
+        <IconButton label={say("app.close")} onClick={onClose}><X size={15} /></IconButton>
+      </div>
+      <div className="min-h-0 flex-1 overflow-auto">
+        {node !== undefined
+          ? <NodeProperties key={`${open.graph.id}/${ids[0]}`} session={session} id={ids[0] as NodeId} node={node} />
+          : <Empty>{ids.length > 1 ? say("properties.many", { count: ids.length }) : say("properties.none")}</Empty>}
+        <Problems session={session} />
+      </div>
+    </aside>
+  );
+}
+
+function NodeProperties({ session, id, node }: { session: Session; id: NodeId; node: NodeRecord }) {
+  const say = useSay();
+  const { open, catalog } = session.store.getState();
+  const graph = open.graph.id;
+  const spec = catalog.get(typeOf(node));
+  const views = widgetsOf(session.contextOf(open.document), open.graph, node);
+  const mode = modeOf(node);
+  const setMode = (next: number) => open.edit("Mode", (edit) => toggleMode(edit, graph, [id], next === MODE.always ? mode : next));
+  return (
+    <div className="flex flex-col gap-3 p-3">
+      <div className="flex flex-col gap-1">
+        <label className="text-xs text-quiet" htmlFor="node-title">{say("properties.title")}</label>
+        <input
+          id="node-title" className={FIELD} value={typeof node.title === "string" ? node.title : ""}
+          placeholder={titleOf(node, catalog, open.document)}
+          onChange={(event) => open.edit("Title", (edit) => setTitle(edit, graph, id, event.target.value), { merge: `title:${id}` })}
+        />
+        <p className="text-xs text-quiet">
+          {isKnownNode(node, catalog, open.document) ? typeOf(node) : <span className="text-danger">{say("properties.unknown", { type: typeOf(node) })}</span>}
+        </p>
+        {spec?.description && <p className="text-xs whitespace-pre-line text-quiet">{spec.description}</p>}
+      </div>
+      <div role="group" aria-label={say("properties.mode")} className="flex overflow-hidden rounded-md border border-line">
+        {([["always", MODE.always], ["muted", MODE.muted], ["bypassed", MODE.bypassed]] as const).map(([name, value]) => (
+          <button
+            key={name} type="button" aria-pressed={mode === value} onClick={() => mode !== value && setMode(value)}
+            className="flex-1 px-2 py-1 text-quiet not-first:border-l not-first:border-line hover:text-text focus-visible:outline-offset-[-2px] aria-pressed:bg-raised aria-pressed:text-text"
+          >
+            {say(`properties.${name}`)}
+          </button>
+        ))}
+      </div>
+      <div role="group" aria-label={say("properties.color")} className="flex gap-1.5">
+        <button
+          type="button" aria-label={say("properties.noColor")} title={say("properties.noColor")}
+          onClick={() => open.edit("Colour", (edit) => setColor(edit, graph, id, null, null))}
+          className="flex size-6 items-center justify-center rounded-full border border-line text-quiet"
+        >
+          <X size={12} />
+        </button>
+        {COLORS.map(([title, body]) => (
+          <button
+            key={title} type="button" aria-label={`${say("properties.color")} ${title}`} aria-pressed={colorOf(node) === title}
+            className="size-6 rounded-full border-2 border-transparent aria-pressed:border-accent" style={{ background: body }}
+            onClick={() => open.edit("Colour", (edit) => setColor(edit, graph, id, title, body))}
+          />
+        ))}
+      </div>
+      {views.map((view) => <WidgetField key={view.name} session={session} node={id} view={view} />)}
+    </div>
+  );
+}
+
+function Problems({ session }: { session: Session }) {
+  const say = useSay();
+  const { open, catalog, problems } = useStore(session.store);
+  const { document } = open;
+  const missing = useMemo(() => missingIn(document, catalog, session.files.list), [document, catalog, session]);
+  const own = problems.filter((item) => item.document === open);
+  const isFine = own.length === 0 && missing.types.length === 0 && missing.files.length === 0;
+  return (
+    <div className="border-t border-line">
+      <Section title={say("problems.title")}>
+        {isFine && <p className="text-quiet">{say("problems.none")}</p>}
+        {own.map((item, i) => (
+          <button
+            key={i} type="button" disabled={item.node === null} title={say("problems.show")}
+            onClick={() => item.node !== null && showProblem(session, item.node)}
+            className="rounded-md border border-danger/50 bg-raised p-2 text-left hover:border-danger disabled:pointer-events-none"
+          >
+            <span className="block text-xs text-danger">
+              {item.title || (item.node === null ? "" : say("problems.where", { node: item.node }))}{item.input !== null && ` · ${item.input}`}
+            </span>
+            <span className="block break-words">{item.message}</span>
+            {item.remedy !== "" && <span className="block text-xs break-words text-quiet">{item.remedy}</span>}
+          </button>
+        ))}
+        {missing.types.length > 0 && (
+          <div>
+            <h4 className="text-danger">{say("problems.missingNodes")}</h4>
+            <ul className="list-disc pl-5">{missing.types.map((type) => <li key={type} className="break-all">{type}</li>)}</ul>
+          </div>
+        )}
+        {missing.files.length > 0 && (
+          <div>
+            <h4 className="text-danger">{say("problems.missingModels")}</h4>
+            <ul className="list-disc pl-5">
+              {missing.files.map((file) => (
+                <li key={`${file.folder}/${file.name}`} className="break-all">
+                  {file.name} <span className="text-quiet">{say("problems.belongs", { folder: file.folder === "input" ? "input" : `models/${file.folder}` })}</span>
+                </li>
+              ))}
+            </ul>
+          </div>
+        )}
+      </Section>
+    </div>
+  );
+}
+
+/** A problem of "7:2" is inside the subgraph that node 7 stands for: the way in is walked. */
+function showProblem(session: Session, path: string): void {
+  const { open } = session.store.getState();
+  const ids = path.split(":");
+  open.leaveTo(0);
+  for (const id of ids.slice(0, -1)) {
+    const holder = open.graph.nodes.byId.get(id);
+    if (holder === undefined || !open.enter(typeOf(holder))) break;
+  }
+  session.desk?.showNode(ids.at(-1) as NodeId);
+}

@@ -1,0 +1,119 @@
+/** What runs, waits and ran: cancel, move, run again, forget, and the graph of each job. */
+
+import { ArrowUpToLine, Pause, Play, RotateCcw, SquareArrowOutUpRight, Square, Trash2 } from "lucide-react";
+import { useState } from "react";
+import { useStore } from "zustand";
+import type { Session } from "../app/session";
+import { useSay } from "../i18n/catalogue";
+import { isObject } from "../model/json";
+import { isWorkflow } from "../model/workflow_file";
+import type { Job } from "../server/api_types";
+import { Empty, IconButton, PLAIN_BUTTON } from "../ui/parts";
+import { useWatched } from "./watching";
+
+const EVERY_MS = 2500;
+const PAGE = 30;
+const ENDED: ReadonlySet<Job["state"]> = new Set(["succeeded", "failed", "cancelled", "quarantined"]);
+const COLORS: Readonly<Record<string, string>> = {
+  running: "text-accent", leased: "text-accent", succeeded: "text-good", failed: "text-danger", quarantined: "text-danger",
+};
+
+export default function QueuePanel({ session }: { session: Session }) {
+  const say = useSay();
+  const [limit, setLimit] = useState(PAGE);
+  const run = useStore(session.store, (state) => `${state.run?.job} ${state.run?.state}`);
+  const { client } = session;
+  const { value, again } = useWatched(session, async (signal) => {
+    const [page, waiting, queue] = await Promise.all([
+      client.call("GET /jobs", { query: { limit, order: "newest" }, signal }),
+      client.call("GET /jobs", { query: { state: "queued", order: "queue", limit: PAGE }, signal }),
+      client.call("GET /queue", { signal }),
+    ]);
+    return { page, waiting, queue };
+  }, EVERY_MS, `${limit} ${run}`);
+  const act = (work: Promise<unknown>) => void work
+    .catch((error: unknown) => session.say(error instanceof Error ? error.message : String(error), true))
+    .finally(again);
+  if (value === null) return <p className="p-3 text-quiet">{say("app.loading")}</p>;
+  const { page, waiting, queue } = value;
+  const order = new Map(waiting.jobs.map((job, place) => [job.id, place]));
+  const now = page.jobs.filter((job) => !ENDED.has(job.state) && !order.has(job.id));
+  const past = page.jobs.filter((job) => ENDED.has(job.state));
+  return (
+    <div className="flex flex-col">
+      <div className="flex flex-wrap items-center gap-1 p-2">
+        <button type="button" className={PLAIN_BUTTON} onClick={() => act(client.call(queue.paused ? "POST /queue/resume" : "POST /queue/pause", {}))}>
+          {queue.paused ? <Play size={14} /> : <Pause size={14} />}{say(queue.paused ? "queue.resume" : "queue.pause")}
+        </button>
+        <button type="button" className={PLAIN_BUTTON} disabled={waiting.total === 0} onClick={() => act(client.call("POST /queue/clear", {}))}>{say("queue.clear")}</button>
+        <button type="button" className={PLAIN_BUTTON} disabled={past.length === 0} onClick={() => act(client.call("DELETE /history", {}))}>{say("queue.forget")}</button>
+      </div>
+      {page.total === 0 && <Empty>{say("queue.empty")}</Empty>}
+      <ol aria-label={say("rail.queue")}>
+        {[...now, ...waiting.jobs, ...past].map((job) => (
+          <JobRow key={job.id} session={session} job={job} act={act} isFirst={order.get(job.id) === 0} />
+        ))}
+      </ol>
+      {page.total > page.jobs.length && (
+        <button type="button" className={`${PLAIN_BUTTON} m-2`} onClick={() => setLimit(limit + PAGE)}>{say("queue.more")}</button>
+      )}
+    </div>
+  );
+}
+
+interface RowProps {
+  readonly session: Session;
+  readonly job: Job;
+  readonly act: (work: Promise<unknown>) => void;
+  readonly isFirst: boolean;
+}
+
+function JobRow({ session, job, act, isFirst }: RowProps) {
+  const say = useSay();
+  const { client } = session;
+  const path = { job: job.id };
+  const isEnded = ENDED.has(job.state);
+  const message = isObject(job.error) && typeof job.error.message === "string" ? job.error.message : "";
+  const open = async () => {
+    const { extra } = await client.call("GET /jobs/{job}", { path });
+    const info = isObject(extra?.extra_pnginfo) ? extra.extra_pnginfo : {};
+    if (info.workflow !== undefined && isWorkflow(info.workflow)) await session.openValue(info.workflow, `#${job.number}`);
+    else session.say(say("gallery.noGraph"), true);
+  };
+  return (
+    <li className="group flex items-start gap-2 border-t border-line px-3 py-2">
+      <div className="min-w-0 flex-1">
+        <p className="flex items-baseline gap-2">
+          <span className={`font-medium ${COLORS[job.state] ?? ""}`}>{say(`state.${job.state}`)}</span>
+          <span className="text-quiet">#{job.number}</span>
+          <span className="ml-auto text-xs text-quiet tabular-nums">{durationOf(job)}</span>
+        </p>
+        <p className="text-xs text-quiet">
+          {new Date(job.created_s * 1000).toLocaleTimeString()}
+          {isEnded && ` · ${say("queue.facts", { ran: job.ran.length, cached: job.cached.length })}`}
+        </p>
+        {message !== "" && <p className="mt-1 text-xs break-words text-danger">{message}</p>}
+        <div className="-ml-2 flex">
+          <IconButton label={say("queue.open")} onClick={() => act(open())}><SquareArrowOutUpRight size={14} /></IconButton>
+          {job.state === "queued" && !isFirst && (
+            <IconButton label={say("queue.front")} onClick={() => act(client.call("POST /jobs/{job}/move", { path, body: { front: true } }))}>
+              <ArrowUpToLine size={14} />
+            </IconButton>
+          )}
+          {isEnded
+            ? <>
+                <IconButton label={say("queue.retry")} onClick={() => act(client.call("POST /jobs/{job}/requeue", { path }))}><RotateCcw size={14} /></IconButton>
+                <IconButton label={say("queue.remove")} onClick={() => act(client.call("DELETE /jobs/{job}", { path }))}><Trash2 size={14} /></IconButton>
+              </>
+            : <IconButton label={say("queue.cancel")} disabled={job.cancel_requested} onClick={() => act(client.call("POST /jobs/{job}/cancel", { path }))}><Square size={14} /></IconButton>}
+        </div>
+      </div>
+    </li>
+  );
+}
+
+function durationOf(job: Job): string {
+  if (job.started_s === null) return "";
+  const seconds = (job.finished_s ?? Date.now() / 1000) - job.started_s;
+  return seconds < 60 ? `${seconds.toFixed(1)} s` : `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s`;
+}

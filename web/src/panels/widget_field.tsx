@@ -1,0 +1,96 @@
+/** One value of a node as a field of the properties panel. It keeps no value of its own: the document does. */
+
+import { useId } from "react";
+import type { Session } from "../app/session";
+import { useSay, type TextKey } from "../i18n/catalogue";
+import { choicesOf } from "../model/catalog";
+import type { Json } from "../model/json";
+import { setControl, setWidget } from "../model/node_edits";
+import type { NodeId } from "../model/records";
+import { CONTROLS } from "../model/seeds";
+import type { WidgetView } from "../model/widgets";
+import { FIELD } from "../ui/parts";
+
+interface FieldProps {
+  readonly session: Session;
+  readonly node: NodeId;
+  readonly view: WidgetView;
+}
+
+export function WidgetField({ session, node, view }: FieldProps) {
+  const say = useSay();
+  const id = useId();
+  const { open, catalog } = session.store.getState();
+  const set = (value: Json) =>
+    open.edit("Value", (edit) => setWidget(edit, open.graph.id, node, view.name, value, catalog, session.files.list), {
+      merge: `widget:${node}:${view.name}`,
+    });
+  return (
+    <div className="flex flex-col gap-1">
+      <label htmlFor={id} className="text-xs text-quiet">{view.label}</label>
+      {view.isLinked ? <p id={id} className="text-quiet italic">{say("properties.linked")}</p> : <Field id={id} session={session} view={view} set={set} />}
+      {view.control !== null && !view.isLinked && (
+        <select
+          className={FIELD} value={view.control} aria-label={`${view.label}: ${say("properties.control")}`}
+          onChange={(event) => open.edit("Control", (edit) =>
+            setControl(edit, open.graph.id, node, view.name, event.target.value, catalog, session.files.list))}
+        >
+          {CONTROLS.map((name) => <option key={name} value={name}>{say(`control.${name}` as TextKey)}</option>)}
+        </select>
+      )}
+    </div>
+  );
+}
+
+function Field({ id, session, view, set }: { id: string; session: Session; view: WidgetView; set: (value: Json) => void }) {
+  const say = useSay();
+  const { spec, value } = view;
+  const choices = spec === null ? null : choicesOf(spec, session.files.list);
+  if (choices !== null) {
+    const at = choices.findIndex((item) => item === value);
+    return (
+      <select id={id} className={`${FIELD} ${at < 0 ? "border-danger text-danger" : ""}`} value={at} onChange={(event) => set(choices[Number(event.target.value)] as Json)}>
+        {at < 0 && <option value={-1}>{say("properties.missing", { value: String(value) })}</option>}
+        {choices.map((item, i) => <option key={i} value={i}>{String(item)}</option>)}
+      </select>
+    );
+  }
+  if (typeof value === "boolean") {
+    return <input id={id} type="checkbox" className="size-4 self-start accent-accent" checked={value} onChange={(event) => set(event.target.checked)} />;
+  }
+  if (spec?.type === "INT" || spec?.type === "FLOAT") {
+    const limit = (key: string) => (typeof spec.options[key] === "number" ? spec.options[key] : undefined);
+    return (
+      <input
+        id={id} className={`${FIELD} tabular-nums`} inputMode="decimal" value={String(value ?? "")}
+        onChange={(event) => {
+          const next = numberOf(event.target.value, spec.type === "INT");
+          if (next !== null) set(next);
+        }}
+        onBlur={() => {
+          const [min, max] = [limit("min"), limit("max")];
+          if (typeof value !== "number") return;
+          if (min !== undefined && value < min) set(min);
+          else if (max !== undefined && value > max) set(max);
+        }}
+      />
+    );
+  }
+  if (typeof value === "object" && value !== null) return <code id={id} className="text-xs break-all text-quiet">…</code>;
+  const rows = spec === null || spec.options.multiline ? 4 : 1;
+  return (
+    <textarea
+      id={id} rows={rows} spellCheck={false} className={`${FIELD} ${rows > 1 ? "resize-y" : "resize-none"}`}
+      value={String(value ?? "")} onChange={(event) => set(event.target.value)}
+    />
+  );
+}
+
+/** Whole numbers that a float cannot hold stay exact. */
+function numberOf(text: string, isWhole: boolean): Json | null {
+  const trimmed = text.trim();
+  if (!/^-?\d*\.?\d+$|^-?\d+\.$/.test(trimmed)) return trimmed === "" ? 0 : null;
+  if (!isWhole) return Number(trimmed);
+  const whole = BigInt(trimmed.split(".")[0] || "0");
+  return whole >= BigInt(Number.MIN_SAFE_INTEGER) && whole <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(whole) : whole;
+}

@@ -1,0 +1,86 @@
+/** Saved workflows and templates. */
+
+import { Trash2 } from "lucide-react";
+import { useEffect, useState } from "react";
+import { useStore } from "zustand";
+import type { Session } from "../app/session";
+import { listTemplates, readTemplate, type Template } from "../files/templates";
+import { useSay } from "../i18n/catalogue";
+import { listWorkflows } from "../server/workflows";
+import { Empty, IconButton, Section } from "../ui/parts";
+
+export default function WorkflowPanel({ session, onClose }: { session: Session; onClose: () => void }) {
+  const say = useSay();
+  const workflows = useStore(session.store, (state) => state.workflows);
+  const [templates, setTemplates] = useState<readonly Template[]>([]);
+  useEffect(() => void listTemplates(session.client).then(setTemplates), [session]);
+  const shown = () => !matchMedia("(min-width: 48rem)").matches && onClose();
+  const openTemplate = async (template: Template) => {
+    try {
+      await session.openValue(await readTemplate(session.client, template), template.title);
+      shown();
+    } catch (error) {
+      session.say(error instanceof Error ? error.message : String(error), true);
+    }
+  };
+  const remove = async (name: string, etag: string) => {
+    try {
+      await session.client.call("DELETE /workflows/{name}", { path: { name }, headers: { "If-Match": `"${etag}"` } });
+      session.store.setState({ workflows: await listWorkflows(session.client) });
+    } catch (error) {
+      session.say(error instanceof Error ? error.message : String(error), true);
+    }
+  };
+  return (
+    <>
+      <Section title={say("workflows.templates")}>
+        <div className="grid grid-cols-2 gap-2">
+          {templates.map((template) => (
+            <button
+              key={template.url} type="button" onClick={() => void openTemplate(template)}
+              className="flex flex-col gap-2 rounded-lg border border-line bg-raised p-2 text-left hover:border-accent"
+            >
+              <Miniature template={template} />
+              <span className="font-medium">{template.title}</span>
+            </button>
+          ))}
+        </div>
+      </Section>
+      <Section title={say("workflows.saved")}>
+        {workflows.length === 0 && <Empty>{say("workflows.none")}</Empty>}
+        {workflows.map((item) => (
+          <div key={item.name} className="group flex items-center rounded-md hover:bg-raised">
+            <button
+              type="button" className="min-w-0 flex-1 truncate px-2 py-1 text-left"
+              onClick={() => void session.openSaved(item.name).then(shown)}
+            >
+              {item.name}
+              <span className="block text-xs text-quiet">{new Date(item.modified_s * 1000).toLocaleString()}</span>
+            </button>
+            <IconButton
+              label={say("workflows.remove", { name: item.name })} onClick={() => void remove(item.name, item.etag)}
+              className="opacity-0 group-hover:opacity-100 focus-visible:opacity-100"
+            >
+              <Trash2 size={15} />
+            </IconButton>
+          </div>
+        ))}
+      </Section>
+    </>
+  );
+}
+
+/** The nodes of a template as boxes at their places. */
+function Miniature({ template }: { template: Template }) {
+  const { boxes, view } = template;
+  return (
+    <svg viewBox={view} aria-hidden className="h-16 w-full rounded bg-canvas">
+      {boxes.map((box, i) => (
+        <rect
+          key={i} x={box.x} y={box.y} width={box.width} height={box.height} rx={12}
+          className={box.isNote ? "fill-line" : "fill-quiet"} opacity={box.isNote ? 0.7 : 0.55}
+        />
+      ))}
+    </svg>
+  );
+}
