@@ -1,0 +1,43 @@
+import { describe, expect, it } from "vitest";
+import type { JsonObject } from "../../src/model/json";
+import { afterEvent, factsOf, nextRun, NO_FACTS, type RunFacts } from "../../src/model/run_facts";
+
+const EVENTS: readonly (readonly [kind: string, data: JsonObject, timeS: number])[] = [
+  ["nodes_cached", { nodes: ["1", "2"] }, 10],
+  ["node_started", { node: "3" }, 11],
+  ["node_progress", { node: "3", value: 5, max: 20 }, 12],
+];
+
+function after(events: typeof EVENTS, start: RunFacts = NO_FACTS): RunFacts {
+  return events.reduce((facts, [kind, data, timeS]) => afterEvent(facts, kind, data, timeS), start);
+}
+
+describe("what a run shows about nodes", () => {
+  it("says who was cached, who runs and how far it is", () => {
+    const facts = after(EVENTS);
+    expect([facts.nodes.get("1")?.state, facts.nodes.get("3")?.state, facts.nodes.get("3")?.progress]).toEqual(["cached", "running", 0.25]);
+  });
+  it("says how long a node took", () => {
+    const facts = after([...EVENTS, ["node_finished", { node: "3", cached: false }, 13.5]]);
+    expect([facts.nodes.get("3")?.durationS, facts.running]).toEqual([2.5, null]);
+  });
+  it("puts a failure on the node the error names", () => {
+    const facts = after([...EVENTS, ["job_failed", { error: { message: "no memory", node: "3" } }, 14]]);
+    expect([facts.nodes.get("3")?.state, facts.running]).toEqual(["failed", null]);
+  });
+  it("leaves no node running after a cancelled job", () => {
+    const facts = after([...EVENTS, ["job_cancelled", {}, 14]]);
+    expect([...facts.nodes.values()].some((run) => run.state === "running")).toBe(false);
+  });
+  it("keeps the last pictures until the next ones are there", () => {
+    const shown = after([["node_started", { node: "9" }, 1], ["outputs_placed", { node: "9", files: [{ asset: "a" }] }, 2]]);
+    const next = nextRun(shown);
+    expect([next.nodes.get("9")?.pictures, next.nodes.get("9")?.state]).toEqual([["a"], null]);
+    const ran = after([["node_started", { node: "9" }, 3], ["outputs_placed", { node: "9", files: [{ asset: "b" }] }, 4]], next);
+    expect(ran.nodes.get("9")?.pictures).toEqual(["b"]);
+  });
+  it("shows an instance as running while a node inside of it runs", () => {
+    const facts = after([["node_started", { node: "5:2" }, 1]]);
+    expect([factsOf(facts, "5", true)?.state, factsOf(facts, "2", false)?.state]).toEqual(["running", "running"]);
+  });
+});
