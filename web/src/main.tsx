@@ -7,11 +7,13 @@ import { Autosave } from "./app/autosave";
 import { Session } from "./app/session";
 import { Drafts } from "./files/drafts";
 import { Client } from "./server/client";
-import { applyPreferences } from "./settings/preferences";
+import { applyPreferences, keymapOf, preferences } from "./settings/preferences";
 import "./style.css";
 
 applyPreferences(document.documentElement);
 const session = new Session(new Client(), { nowMs: () => performance.now(), random: Math.random });
+session.keymap = keymapOf(preferences.getState().keys);
+preferences.subscribe(({ keys }) => void (session.keymap = keymapOf(keys)));
 createRoot(document.getElementById("root") as HTMLElement).render(
   <StrictMode>
     <App session={session} />

@@ -14,7 +14,7 @@ import { fitted, toWorld, visibleRect, type Viewport } from "../geometry/viewpor
 import type { PointerInput } from "../interaction/events";
 import { IDLE, type GestureState } from "../interaction/gesture_state";
 import { reduce } from "../interaction/gestures";
-import { commandFor, DEFAULT_KEYMAP } from "../interaction/keymap";
+import { commandFor } from "../interaction/keymap";
 import { worldOf } from "../interaction/world";
 import { idText } from "../model/json";
 import type { DocumentEvent, OpenDocument } from "../model/open_document";
@@ -219,7 +219,7 @@ export class GraphView implements Desk {
     if (event.key === " " && !isTyping(event) && !onControl) return this.take({ kind: "space", isDown: true });
     if (event.key === "Escape" && this.gestures.gesture.is !== "idle") return this.take({ kind: "escape" });
     const input = { key: event.key.toLowerCase(), modifiers: modifiersOf(event), isTyping: isTyping(event) };
-    const name = commandFor(input, DEFAULT_KEYMAP);
+    const name = commandFor(input, this.session.keymap);
     if (name === null) return undefined;
     event.preventDefault();
     return perform(name, this);

@@ -1,6 +1,7 @@
 /** What is open and what runs. Holds the documents; React only shows `useStore` of it, the canvas reads it directly. */
 
 import { createStore, type StoreApi } from "zustand/vanilla";
+import { DEFAULT_KEYMAP, type Keymap } from "../interaction/keymap";
 import { Catalog } from "../model/catalog";
 import { compileWorkflow } from "../model/compile/compile";
 import { isObject, type Json } from "../model/json";
@@ -89,6 +90,8 @@ export class Session {
   openPictures: ((assets: readonly string[], at: number) => void) | null = null;
   /** What runs showed about the nodes of each document. */
   readonly board = new RunBoard();
+  /** Which keys do what: the defaults, or what people chose. */
+  keymap: Keymap = DEFAULT_KEYMAP;
   /** Set by the canvas while it is mounted. */
   desk: GraphDesk | null = null;
   readonly client: Client;

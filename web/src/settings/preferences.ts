@@ -20,7 +20,8 @@ export interface Preferences {
 
 const KEY = "atelier-preferences";
 
-export const preferences = createStore<Preferences>(() => readPreferences(localText(), navigator.languages));
+/** The defaults, until `applyPreferences` has read what is stored. */
+export const preferences = createStore<Preferences>(() => readPreferences(null, []));
 
 /** Reads what was stored, however old or broken. */
 export function readPreferences(text: string | null, languages: readonly string[]): Preferences {
@@ -77,6 +78,7 @@ export function applyPreferences(root: HTMLElement): void {
     root.dataset.motion = state.hasLessMotion ? "less" : "normal";
     root.lang = state.language;
   };
+  preferences.setState(readPreferences(localText(), navigator.languages));
   apply(preferences.getState());
   void chooseLanguage(preferences.getState().language);
   preferences.subscribe((state, before) => {
