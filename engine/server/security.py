@@ -15,6 +15,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from engine.core.settings import Settings
+from engine.server.login_page import asks_for_page, login_page
 from engine.server.replies import json_reply
 
 __all__ = ["FILE_POLICY", "NATIVE_PREFIX", "PAGE_POLICY", "Gate", "host_name", "is_loopback", "needs_token"]
@@ -160,9 +161,12 @@ class Gate:
             return None
         if given is not None or value or cookie is not None:
             self._count_wrong(request.remote or "")
-        response = _refusal(
-            401, "token_required", "A token is required.", "Send it as Authorization: Bearer, or open /?token=…."
-        )
+        if asks_for_page(request):
+            response = login_page(is_wrong=given is not None)
+        else:
+            response = _refusal(
+                401, "token_required", "A token is required.", "Send it as Authorization: Bearer, or open /?token=…."
+            )
         response.headers["WWW-Authenticate"] = "Bearer"
         return response
 

@@ -26,7 +26,7 @@ function png(kind: string, body: Uint8Array): Uint8Array {
 
 function webp(text: string): Uint8Array {
   const value = bytes(`${text}\0`);
-  const entry = [...[0x10, 0x01], ...[2, 0], ...small(value.length), ...small(26)];
+  const entry = [0x10, 0x01, 2, 0, ...small(value.length), ...small(26)];
   const block = joined(bytes("II"), [42, 0], small(8), [1, 0], entry, small(0), value);
   return joined(bytes("RIFF"), small(0), bytes("WEBP"), bytes("EXIF"), small(block.length), block, [0]);
 }
