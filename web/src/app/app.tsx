@@ -9,6 +9,7 @@ import { RunCard } from "../panels/run_card";
 import { SidePanel, SideRail, type PanelName } from "../panels/side_rail";
 import { StatusBar } from "../panels/status_bar";
 import { TopBar } from "../panels/top_bar";
+import { addFound, NODE_DRAG } from "../search/adding";
 import { GraphView } from "./graph_view";
 import type { MenuRequest, SearchRequest } from "./requests";
 import type { Session } from "./session";
@@ -40,8 +41,16 @@ export function App({ session }: { session: Session }) {
   const [hasProperties, setProperties] = useState(isWide);
   const [isDropping, setDropping] = useState(false);
   useRequests(session, setOver);
+  useReturn(session);
   const drop = (event: DragEvent) => {
     setDropping(false);
+    const type = event.dataTransfer.getData(NODE_DRAG);
+    const place = offPage({ x: event.clientX, y: event.clientY });
+    if (type !== "" && session.desk !== null) {
+      event.preventDefault();
+      void addFound(session, type, { at: session.desk.placeAt(place), screen: place });
+      return;
+    }
     const files = Array.from(event.dataTransfer.files);
     if (files.length === 0) return;
     event.preventDefault();
@@ -51,9 +60,9 @@ export function App({ session }: { session: Session }) {
     <div
       className="flex h-full flex-col" onDrop={drop} onDragLeave={(event) => event.relatedTarget === null && setDropping(false)}
       onDragOver={(event) => {
-        if (!event.dataTransfer.types.includes("Files")) return;
-        event.preventDefault();
-        setDropping(true);
+        const { types } = event.dataTransfer;
+        if (types.includes("Files") || types.includes(NODE_DRAG)) event.preventDefault();
+        if (types.includes("Files")) setDropping(true);
       }}
     >
       <a href="#graph" className="sr-only z-50 bg-surface p-2 focus:not-sr-only focus:absolute">{say("app.skip")}</a>
@@ -112,6 +121,17 @@ function useRequests(session: Session, setOver: (over: Over) => void): void {
   }, [session, setOver]);
 }
 
+/** A page that was opened while the server was away gets its node types when the server is there. */
+function useReturn(session: Session): void {
+  const connection = useStore(session.store, (state) => state.connection);
+  const before = useRef(connection);
+  useEffect(() => {
+    const isBack = before.current === "away" && connection === "there";
+    before.current = connection;
+    if (isBack && session.store.getState().catalog.specs.size === 0) void session.start(null);
+  }, [session, connection]);
+}
+
 function searchInTheMiddle(session: Session): void {
   const box = document.getElementById("graph")?.getBoundingClientRect();
   const screen = { x: (box?.width ?? 0) / 2, y: (box?.height ?? 0) / 3 };
@@ -161,6 +181,11 @@ function Windows({ session, over, setOver }: { session: Session; over: Over | nu
 function onPage(screen: { readonly x: number; readonly y: number }): { x: number; y: number } {
   const box = document.getElementById("graph")?.getBoundingClientRect();
   return { x: screen.x + (box?.left ?? 0), y: screen.y + (box?.top ?? 0) };
+}
+
+function offPage(place: { readonly x: number; readonly y: number }): { x: number; y: number } {
+  const corner = onPage({ x: 0, y: 0 });
+  return { x: place.x - corner.x, y: place.y - corner.y };
 }
 
 /** The canvas. React mounts it once and never renders it again; its layers are its own. */

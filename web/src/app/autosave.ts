@@ -15,7 +15,7 @@ const LOCK = "atelier-window-";
 const CHANNEL = "atelier-open-files";
 
 /** What a document is called in the history. */
-export function titleOfTab(tab: Tab): string {
+function titleOfTab(tab: Tab): string {
   return tab.saved?.name ?? tab.title;
 }
 
@@ -23,7 +23,7 @@ export class Autosave {
   private readonly session: Session;
   private readonly drafts: Drafts;
   private readonly texts = new WeakMap<object, string>();
-  private readonly ends = new Map<OpenDocument, () => void>();
+  private readonly ends = new Map<OpenDocument, { readonly end: () => void; readonly tab: Tab }>();
   private channel: BroadcastChannel | null = null;
   private window = "";
   private timer = 0;
@@ -71,14 +71,19 @@ export class Autosave {
   private follow(): void {
     const { tabs } = this.session.store.getState();
     const open = new Set(tabs.map((tab) => tab.open));
-    for (const [document, end] of this.ends) {
+    for (const [document, { end, tab }] of this.ends) {
       if (open.has(document)) continue;
       end();
       this.ends.delete(document);
+      // A closed tab takes its draft along; what was not saved stays in the history.
+      const last = { title: titleOfTab(tab), text: this.textOf(document), at_ms: Date.now() };
+      if (document.isChanged) void this.drafts.snapshot(last, 0).catch(() => undefined);
     }
-    for (const document of open) {
-      if (this.ends.has(document)) continue;
-      this.ends.set(document, document.subscribe(({ kind }) => (kind === "edit" || kind === "saved") && this.soon()));
+    for (const tab of tabs) {
+      const known = this.ends.get(tab.open);
+      const end = known?.end
+        ?? tab.open.subscribe(({ kind }) => (kind === "edit" || kind === "saved") && this.soon());
+      this.ends.set(tab.open, { end, tab });
     }
     this.tellOthers();
     this.soon();
@@ -125,8 +130,7 @@ export class Autosave {
       });
       await this.drafts.keep(this.window, drafts);
       for (const draft of drafts) {
-        const title = draft.saved?.name ?? draft.title;
-        if (draft.isChanged) await this.drafts.snapshot({ title, text: draft.text, at_ms: now });
+        if (draft.isChanged) await this.drafts.snapshot({ title: draft.saved?.name ?? draft.title, text: draft.text, at_ms: now });
       }
     } catch (error) {
       this.session.say(error instanceof Error ? error.message : String(error), true);

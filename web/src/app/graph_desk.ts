@@ -8,6 +8,8 @@ export interface GraphDesk {
   readonly perform: (name: CommandName) => void;
   /** Select a node of the shown graph and bring it into view. */
   readonly showNode: (node: NodeId) => void;
+  /** A place of the canvas, in pixels from its corner, in the space of the graph. */
+  readonly placeAt: (screen: Point) => Point;
   /** The middle of what is seen, in the space of the graph. */
   readonly middle: () => Point;
 }

@@ -20,7 +20,7 @@ import { idText } from "../model/json";
 import type { DocumentEvent, OpenDocument } from "../model/open_document";
 import type { NodeId } from "../model/records";
 import type { RunFacts } from "../model/run_facts";
-import { selectionOf } from "../model/selection";
+import { isEmptySelection, selectionOf } from "../model/selection";
 import { NodeLayer } from "../nodes/node_layer";
 import { BodyDesk } from "./body_desk";
 import { perform, type Desk } from "./commands";
@@ -29,6 +29,8 @@ import type { Session } from "./session";
 import { Stage, type Part } from "./stage";
 
 const WHEEL_REST_MS = 140;
+/** Gestures that draw nothing. */
+const QUIET: ReadonlySet<string> = new Set(["idle", "pressed", "panning", "pinching"]);
 const MOVING: ReadonlySet<string> = new Set(["panning", "pinching", "dragging"]);
 
 export class GraphView implements Desk {
@@ -64,6 +66,7 @@ export class GraphView implements Desk {
     session.desk = {
       perform: (name) => perform(name, this),
       showNode: (id) => this.showNode(id),
+      placeAt: (screen) => toWorld(this.view, screen),
       middle: () => toWorld(this.view, { x: this.size.width / 2, y: this.size.height / 2 }),
     };
     this.ends.push(listen(element, (input) => this.take(input)), ...this.listeners(), () => void (session.desk = null));
@@ -253,12 +256,18 @@ export class GraphView implements Desk {
     }, this.theme);
   }
 
+  /** An empty layer is taken out: blending it over the page would cost more than drawing it. */
   private paintOverlay(): void {
+    const { gesture } = this.gestures;
+    const facts = this.session.board.of(this.open);
+    const faulty = this.desk.faulty();
+    const isEmpty = isEmptySelection(this.open.selection) && QUIET.has(gesture.is) && facts.nodes.size + faulty.size === 0;
+    if (!this.stage.showOverlay(!isEmpty)) return;
     this.numOverlayDraws += 1;
     paintOverlay(this.stage.overlay, {
       scene: this.scene, viewport: this.view, size: this.size, pixelRatio: devicePixelRatio,
       selection: this.open.selection, gesture: this.gestures.gesture, guides: this.effects.guides,
-      insertion: this.effects.insertion, runOf: this.desk.runOf, faulty: this.desk.faulty(),
+      insertion: this.effects.insertion, runOf: this.desk.runOf, faulty,
     }, this.theme);
   }
 }

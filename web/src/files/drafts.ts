@@ -62,13 +62,13 @@ export class Drafts {
   }
 
   /** Add to the history of a title, unless the newest is young or the same. */
-  async snapshot(entry: Snapshot): Promise<void> {
+  async snapshot(entry: Snapshot, everyMs = SNAPSHOT_EVERY_MS): Promise<void> {
     if (entry.text === "") return;
     const change = (await this.database).transaction("snapshots", "readwrite");
     const known = await change.store.index("title").getAll(entry.title);
     const newest = known.at(-1);
     const isSame = newest?.text === entry.text;
-    if (!isSame && (newest === undefined || entry.at_ms - newest.at_ms >= SNAPSHOT_EVERY_MS)) {
+    if (!isSame && (newest === undefined || entry.at_ms - newest.at_ms >= everyMs)) {
       void change.store.add(entry);
       for (const old of known.slice(0, Math.max(0, known.length + 1 - MAX_SNAPSHOTS))) {
         if (old.id !== undefined) void change.store.delete(old.id);

@@ -4,13 +4,10 @@ import { useMemo, useState } from "react";
 import { useStore } from "zustand";
 import type { Session } from "../app/session";
 import type { NodeSpec } from "../model/catalog";
-import { addFound, readUses } from "../search/adding";
+import { addFound, NODE_DRAG, readUses } from "../search/adding";
 import { NodeSearch } from "../search/ranking";
 import { useSay } from "../i18n/catalogue";
 import { Empty, FIELD } from "../ui/parts";
-
-/** What a dragged node type is called in a drop: the canvas may take it. */
-export const NODE_DRAG = "application/x-atelier-node";
 
 interface Branch {
   readonly name: string;

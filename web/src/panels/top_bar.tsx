@@ -150,7 +150,12 @@ function RunButtons({ session }: { session: Session }) {
   const hasCatalog = useStore(session.store, (state) => state.catalog.specs.size > 0);
   const isBusy = run !== null && run.state !== "ended";
   const start = async (front: boolean) => {
-    for (let i = 0; i < batch; i++) await session.run(front);
+    session.store.setState({ notice: null });
+    for (let i = 0; i < batch; i++) {
+      await session.run(front);
+      // What was refused once is refused again.
+      if (session.store.getState().notice?.isError) return;
+    }
   };
   return (
     <div className="flex items-center gap-1">

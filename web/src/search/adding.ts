@@ -10,6 +10,9 @@ import type { GraphId, NodeId } from "../model/records";
 import { selectionOf } from "../model/selection";
 import { fitness, socketType } from "../model/socket_types";
 
+/** What a dragged node type is called in a drop. */
+export const NODE_DRAG = "application/x-atelier-node";
+
 const USES_KEY = "atelier-node-uses";
 
 export function readUses(): Record<string, number> {
