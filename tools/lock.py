@@ -17,7 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 VERSIONS = ("3.10", "3.11", "3.12", "3.13")
-EXTRAS = ("train", "test", "postgres")
+EXTRAS = ("train", "test", "gguf", "postgres", "editor")
 
 
 def resolve(interpreter: str) -> dict[str, str]:
