@@ -68,10 +68,6 @@ export class BodyDesk implements NodeDesk {
     return this.inHand?.id === id || this.elements.get(id)?.contains(document.activeElement) === true;
   }
 
-  get numListeners(): number {
-    return this.listeners.size;
-  }
-
   readonly versionOf = (id: NodeId): number => this.versions.get(id) ?? 0;
 
   readonly subscribe = (id: NodeId, listener: () => void): (() => void) => {

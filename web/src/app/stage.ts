@@ -63,6 +63,14 @@ export class Stage {
     }
   }
 
+  /** Takes the upper canvas out while there is nothing on it; returns whether it is there. */
+  showOverlay(isWanted: boolean): boolean {
+    const { style } = this.overlay.canvas;
+    const display = isWanted ? "" : "none";
+    if (style.display !== display) style.display = display;
+    return isWanted;
+  }
+
   close(): void {
     this.observer.disconnect();
     cancelAnimationFrame(this.frame);

@@ -1,8 +1,8 @@
 /** One node as DOM: title, sockets, widgets, what it showed, what is wrong. All places come from its shape. */
 
-import { memo, useCallback, useSyncExternalStore, type DragEvent } from "react";
+import { memo, useCallback, useSyncExternalStore, type CSSProperties, type DragEvent } from "react";
 import { METRICS, type NodeShape, type SocketSpot } from "../geometry/node_shape";
-import { textOn, typeColor } from "../canvas/theme";
+import { LIGHT_TEXT, textOn, typeColor } from "../canvas/theme";
 import { colorOf, flagOf, isInstance, isKnownNode, modeOf, titleOf } from "../model/node_reading";
 import { MODE, NOTE_TYPES, type NodeId, type NodeRecord } from "../model/records";
 import { widgetsOf, type WidgetView } from "../model/widgets";
@@ -33,13 +33,10 @@ export const NodeBody = memo(function NodeBody({ id, desk }: BodyProps) {
   const views = shape.kind === "node" ? widgetsOf(desk.context(), desk.graph(), record) : [];
   const trouble = desk.troubleOf(id);
   const mode = modeOf(record);
-  const style = {
-    width: shape.width, height: shape.outer.height, top: shape.outer.y,
-    ...(body === null ? {} : { background: body, color: textOn(body), "--field": "rgb(0 0 0 / 0.25)", "--quiet": textOn(body) }),
-  };
+  const style = { width: shape.width, height: shape.outer.height, top: shape.outer.y, ...(body === null ? {} : { background: body }) };
   return (
     <div
-      ref={host} className="node" role="group" aria-label={title} data-node={id}
+      ref={host} className="node" role="group" aria-label={title} data-node={id} style={body === null ? undefined : onBody(body)}
       data-mode={mode === MODE.muted ? "muted" : mode === MODE.bypassed ? "bypassed" : undefined}
       data-unknown={isKnown ? undefined : ""} data-pinned={flagOf(record, "pinned") ? "" : undefined}
       {...dropProps(desk, id, views)}
@@ -59,6 +56,13 @@ export const NodeBody = memo(function NodeBody({ id, desk }: BodyProps) {
     </div>
   );
 });
+
+/** Colours of everything on a body that has a colour of its own. */
+function onBody(color: string): CSSProperties {
+  const text = textOn(color);
+  const field = text === LIGHT_TEXT ? "rgb(0 0 0 / 0.28)" : "rgb(255 255 255 / 0.45)";
+  return { color: text, "--quiet": text, "--field": field } as CSSProperties;
+}
 
 function Title({ desk, id, record, title, shape }: BodyProps & { record: NodeRecord; title: string; shape: NodeShape }) {
   const color = colorOf(record);

@@ -1,7 +1,7 @@
 /** A number: drag to change it, click to type (maths too), arrows to step. A seed has its control beside the value. */
 
 import { useEffect, useRef, type KeyboardEvent, type PointerEvent } from "react";
-import { Dices, History } from "lucide-react";
+import { Dices, History, Lock, Minus, Plus, Shuffle } from "lucide-react";
 import { numberFrom, rangeOf, shownNumber, stepped } from "../model/number_text";
 import { CONTROLS } from "../model/seeds";
 import { sameJson } from "../model/json";
@@ -78,7 +78,11 @@ export function NumberField({ id, desk, view }: WidgetProps) {
   );
 }
 
+const SIGNS = { fixed: Lock, increment: Plus, decrement: Minus, randomize: Shuffle } as const;
+
 function SeedControl({ id, desk, view }: WidgetProps) {
+  const control = view.control ?? "fixed";
+  const Sign = SIGNS[control as keyof typeof SIGNS] ?? Lock;
   const last = desk.lastUsed(id, view.name);
   const hasLast = last !== undefined && !sameJson(last, view.value) && (typeof last === "number" || typeof last === "bigint");
   return (
@@ -96,12 +100,12 @@ function SeedControl({ id, desk, view }: WidgetProps) {
         onClick={() => desk.randomSeed(id, view.name)}>
         <Dices size={14} />
       </button>
-      <select
-        className="field-control" value={view.control ?? "fixed"} aria-label={`${view.label} after each run`}
-        title="After each run" onChange={(event) => desk.setControl(id, view.name, event.target.value)}
-      >
-        {CONTROLS.map((control) => <option key={control} value={control}>{control}</option>)}
-      </select>
+      <span className="icon after" title={`After each run: ${control}`}>
+        <Sign size={14} />
+        <select value={control} aria-label={`${view.label} after each run`} onChange={(event) => desk.setControl(id, view.name, event.target.value)}>
+          {CONTROLS.map((name) => <option key={name} value={name}>{name}</option>)}
+        </select>
+      </span>
     </>
   );
 }
