@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import struct
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +12,6 @@ import torch
 
 from engine.core.errors import CheckpointError
 from engine.weights.checkpoint import open_checkpoint
-
-needs_library = pytest.mark.skipif(importlib.util.find_spec("gguf") is None, reason="the gguf library is not installed")
 
 
 @pytest.fixture
@@ -46,7 +44,6 @@ def packed(tmp_path: Path):
     return tmp_path / "small.gguf", wanted
 
 
-@needs_library
 def test_tensors_are_unpacked_to_the_numbers_they_stand_for(packed) -> None:
     path, wanted = packed
     with open_checkpoint(path) as file:
@@ -63,7 +60,6 @@ def test_tensors_are_unpacked_to_the_numbers_they_stand_for(packed) -> None:
         file.tensor("F32.weight")
 
 
-@needs_library
 def test_a_truncated_file_is_refused(packed, tmp_path: Path) -> None:
     raw = packed[0].read_bytes()
     (tmp_path / "half.gguf").write_bytes(raw[: len(raw) // 2])
@@ -85,8 +81,8 @@ def test_headers_that_cannot_be_are_refused_before_they_are_believed(body: bytes
         open_checkpoint(tmp_path / "bad.gguf")
 
 
-@pytest.mark.skipif(importlib.util.find_spec("gguf") is not None, reason="the gguf library is installed")
-def test_without_the_library_the_error_names_it(tmp_path: Path) -> None:
+def test_without_the_library_the_error_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "gguf", None)
     (tmp_path / "a.gguf").write_bytes(b"GGUF" + struct.pack("<IQQ", 3, 0, 0))
     with pytest.raises(CheckpointError) as caught:
         open_checkpoint(tmp_path / "a.gguf")
