@@ -1,11 +1,12 @@
 /** The node list of the reference server as a catalog, and the recorded conversions: the data of the Python tests. */
 
 import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { Catalog, type FileChoices, type InputSpec, type NodeSpec } from "../src/model/catalog";
 import { isArray, type Json, type JsonObject } from "../src/model/json";
 import { parseJson, writeJson } from "../src/model/json_text";
 
-const REFERENCE = new URL("../../tests/data/reference/", import.meta.url);
+const REFERENCE = join(import.meta.dirname, "../../tests/data/reference");
 const FOLDER = /^(?<folder>input)(?:\((?<media>[^)]*)\)|\/(?<below>\w+) \(.*\))?$/;
 const NOT_OPTIONS = new Set(["type", "options", "files", "also", "image_folder"]);
 
@@ -17,7 +18,7 @@ export interface ConversionCase {
 }
 
 function lines(name: string): JsonObject[] {
-  const text = readFileSync(new URL(name, REFERENCE), "utf-8");
+  const text = readFileSync(join(REFERENCE, name), "utf-8");
   return text.split("\n").filter((line) => line.trim() !== "").map((line) => parseJson(line) as JsonObject);
 }
 
