@@ -41,7 +41,7 @@ export function App({ session }: { session: Session }) {
   const [hasProperties, setProperties] = useState(isWide);
   const [isDropping, setDropping] = useState(false);
   useRequests(session, setOver);
-  useReturn(session);
+  useCatalog(session);
   const drop = (event: DragEvent) => {
     setDropping(false);
     const type = event.dataTransfer.getData(NODE_DRAG);
@@ -121,15 +121,16 @@ function useRequests(session: Session, setOver: (over: Over) => void): void {
   }, [session, setOver]);
 }
 
-/** A page that was opened while the server was away gets its node types when the server is there. */
-function useReturn(session: Session): void {
-  const connection = useStore(session.store, (state) => state.connection);
-  const before = useRef(connection);
+const ASK_AGAIN_MS = 3000;
+
+/** A page that was opened before the server had its node types asks until they are there. */
+function useCatalog(session: Session): void {
+  const isEmpty = useStore(session.store, (state) => state.catalog.specs.size === 0);
   useEffect(() => {
-    const isBack = before.current === "away" && connection === "there";
-    before.current = connection;
-    if (isBack && session.store.getState().catalog.specs.size === 0) void session.start(null);
-  }, [session, connection]);
+    if (!isEmpty) return undefined;
+    const timer = setInterval(() => void session.start(null), ASK_AGAIN_MS);
+    return () => clearInterval(timer);
+  }, [session, isEmpty]);
 }
 
 function searchInTheMiddle(session: Session): void {

@@ -177,7 +177,7 @@ function RunButtons({ session }: { session: Session }) {
           type="button" disabled={!hasCatalog} title="Ctrl+Enter" onClick={() => void start(false)}
           className="flex items-center gap-1.5 px-3 hover:brightness-110 focus-visible:outline-offset-[-3px] focus-visible:outline-on-accent"
         >
-          <Play size={14} fill="currentColor" />{say("bar.run")}
+          <Play size={14} fill="currentColor" /><span className="max-md:sr-only">{say("bar.run")}</span>
         </button>
         <Menu.Root>
           <Menu.Trigger
