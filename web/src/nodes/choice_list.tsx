@@ -34,6 +34,8 @@ export function ChoiceList({ label, at, value, choices, nearest, onChoose, onClo
       event.preventDefault();
       setMarked(Math.min(found.length - 1, Math.max(0, current + by)));
     } else if (event.key === "Enter") {
+      // The button gets the keyboard back at once: the same key would press it.
+      event.preventDefault();
       const chosen = found[current];
       if (chosen !== undefined) onChoose(chosen);
       onClose();
