@@ -86,7 +86,7 @@ export class Autosave {
       this.ends.set(tab.open, { end, tab });
     }
     this.tellOthers();
-    this.soon();
+    void this.write();
   }
 
   /** Two windows with one file: both are told, before one of them replaces what the other saved. */

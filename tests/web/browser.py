@@ -1,0 +1,172 @@
+"""A real Chromium, driven over its debugging protocol: pages, mouse, keys, pictures of the screen."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import json
+import shutil
+import subprocess
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+__all__ = ["Page", "find_chromium", "open_page"]
+
+_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+_START_S = 60.0
+_WAIT_S = 90.0
+_KEYS = {"Enter": 13, "Escape": 27, "ArrowDown": 40, "ArrowUp": 38, "Tab": 9, "Backspace": 8}
+_LOUD = frozenset({"Runtime.exceptionThrown", "Log.entryAdded"})
+
+
+def find_chromium() -> str | None:
+    """The browser's program, or None where there is none."""
+    return next((path for path in map(shutil.which, _NAMES) if path is not None), None)
+
+
+class Page:
+    """One page. `complaints` are its errors: what scripts threw and what the browser refused."""
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        self.complaints: list[str] = []
+        self._socket = socket
+        self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self._count = 0
+        self._reader = asyncio.create_task(self._read())
+
+    async def _read(self) -> None:
+        async for message in self._socket:
+            data = json.loads(message.data)
+            waiting = self._waiting.pop(data.get("id", 0), None)
+            if waiting is not None and not waiting.done():
+                waiting.set_result(data)
+            elif data.get("method") in _LOUD and data["params"].get("entry", {}).get("level", "error") == "error":
+                self.complaints.append(json.dumps(data["params"])[:600])
+
+    async def send(self, method: str, **params: Any) -> dict[str, Any]:
+        """A command of the protocol; its result."""
+        self._count += 1
+        self._waiting[self._count] = asyncio.get_running_loop().create_future()
+        number = self._count
+        await self._socket.send_str(json.dumps({"id": number, "method": method, "params": params}))
+        reply = await asyncio.wait_for(self._waiting[number], _WAIT_S)
+        if "error" in reply:
+            raise RuntimeError(f"{method}: {reply['error']}")
+        return dict(reply["result"])
+
+    async def go(self, url: str) -> None:
+        """Open an address."""
+        await self.send("Page.navigate", url=url)
+
+    async def value(self, script: str) -> Any:
+        """What an expression of the page is; promises are waited for."""
+        reply = await self.send("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
+        if "exceptionDetails" in reply:
+            raise RuntimeError(json.dumps(reply["exceptionDetails"])[:800])
+        return reply["result"].get("value")
+
+    async def until(self, script: str, seconds: float = _WAIT_S) -> Any:
+        """Wait until an expression is true; its value."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + seconds
+        while loop.time() < end:
+            with contextlib.suppress(RuntimeError):  # the page may be between two documents
+                if found := await self.value(script):
+                    return found
+            await asyncio.sleep(0.1)
+        raise TimeoutError(f"never true: {script}\n{await self.value('document.body.innerText')}")
+
+    async def click(self, selector: str, text: str = "") -> None:
+        """Press the first seen element of a selector whose name or text holds `text`, with the mouse."""
+        found = await self.until(_FIND % (json.dumps(selector), json.dumps(text)))
+        await self.press_at(found["x"], found["y"])
+
+    async def press_at(self, x: float, y: float, button: str = "left", count: int = 1) -> None:
+        """Move there, press and let go."""
+        await self.send("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+        for kind in ("mousePressed", "mouseReleased"):
+            await self.send("Input.dispatchMouseEvent", type=kind, x=x, y=y, button=button, clickCount=count)
+
+    async def key(self, name: str, modifiers: int = 0) -> None:
+        """Press a key and let go; `modifiers` are 1 alt, 2 control, 8 shift."""
+        code = _KEYS.get(name, ord(name[0].upper()))
+        text = {"text": "\r"} if name == "Enter" else {}
+        for kind in ("keyDown", "keyUp"):
+            await self.send(
+                "Input.dispatchKeyEvent", type=kind, key=name, modifiers=modifiers, windowsVirtualKeyCode=code, **text
+            )
+
+    async def type(self, text: str) -> None:
+        """Put text where the keyboard is."""
+        await self.send("Input.insertText", text=text)
+
+    async def picture(self, path: Path) -> None:
+        """Write what is seen as PNG."""
+        path.write_bytes(base64.b64decode((await self.send("Page.captureScreenshot"))["data"]))
+
+    async def close(self) -> None:
+        """Stop listening."""
+        self._reader.cancel()
+        await self._socket.close()
+
+
+_FIND = """(() => {
+  for (const element of document.querySelectorAll(%s)) {
+    const name = `${element.getAttribute("aria-label") ?? ""} ${element.textContent}`;
+    const box = element.getBoundingClientRect();
+    if (!name.includes(%s) || box.width === 0) continue;
+    element.scrollIntoView({ block: "nearest" });
+    const { x, y, width, height } = element.getBoundingClientRect();
+    return { x: x + width / 2, y: y + height / 2 };
+  }
+  return null;
+})()"""
+
+
+@contextlib.asynccontextmanager
+async def open_page(program: str, folder: Path, width: int = 1280, height: int = 800) -> AsyncIterator[Page]:
+    """A page of a browser of its own, whose profile is in `folder`; both end with the context."""
+    flags = ("--headless=new", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0", "--no-first-run")
+    browser = subprocess.Popen(
+        (program, *flags, f"--user-data-dir={folder}", f"--window-size={width},{height}", "about:blank"),
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        port = await _port_of(folder)
+        async with aiohttp.ClientSession() as session:
+            async with session.get(f"http://127.0.0.1:{port}/json") as reply:
+                targets = await reply.json(content_type=None)
+            address = next(item["webSocketDebuggerUrl"] for item in targets if item["type"] == "page")
+            socket = await session.ws_connect(address, max_msg_size=0)
+            page = Page(socket)
+            for domain in ("Page", "Runtime", "Log"):
+                await page.send(f"{domain}.enable")
+            await page.send(
+                "Emulation.setDeviceMetricsOverride",
+                width=width,
+                height=height,
+                deviceScaleFactor=1,
+                mobile=width < 600,
+            )
+            try:
+                yield page
+            finally:
+                await page.close()
+    finally:
+        browser.terminate()
+        await asyncio.to_thread(browser.wait, 30)
+
+
+async def _port_of(folder: Path) -> int:
+    """The port the browser chose; it writes it into its profile."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + _START_S
+    while loop.time() < end:
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            return int((folder / "DevToolsActivePort").read_text(encoding="utf-8").splitlines()[0])
+        await asyncio.sleep(0.1)
+    raise TimeoutError("the browser did not start")
