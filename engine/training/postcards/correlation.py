@@ -12,9 +12,9 @@ __all__ = ["SIDE_PX", "Silhouette", "SoftMap", "silhouette_of"]
 
 SIDE_PX = 128
 """Pictures are read at this size."""
-_SHAPE_FLOOR = 0.50
-_CONTRAST_FLOOR = 0.30
-_ENCLOSURE_FLOOR = 0.65
+_SHAPE_FLOOR = 0.42
+_CONTRAST_FLOOR = 0.18
+_ENCLOSURE_FLOOR = 0.40
 _SECTORS = 12
 _PEAKS = 8
 
@@ -64,10 +64,11 @@ class SoftMap:
         self._spectrum = np.fft.rfft2(values)
         self._sums, self._squares = _integral(values), _integral(values**2)
 
-    def matches(self, silhouette: Silhouette) -> Iterator[tuple[int, int, float]]:
-        """Places (row, column of the window's corner) where the silhouette lies, with their correlation.
+    def matches(self, silhouette: Silhouette) -> Iterator[tuple[int, int, float, float]]:
+        """Places (row, column of the window's corner) where the silhouette lies, with their correlation and enclosure.
 
-        Left out is what hardly differs from its surroundings and what goes on beyond the outline.
+        Enclosure is the share of directions in which the map falls off at the outline. Left out is what hardly
+        differs from its surroundings and what goes on beyond the outline.
         """
         height, width = silhouette.area.shape
         products = np.fft.irfft2(self._spectrum * silhouette.transform, s=self._values.shape)
@@ -78,8 +79,9 @@ class SoftMap:
         scores = products / np.sqrt(spread * count)
         scores[products < _CONTRAST_FLOOR * silhouette.norm] = 0.0
         for row, column, score in _peaks(scores, min(height, width) // 3 + 1):
-            if self._enclosure(silhouette, row, column) >= _ENCLOSURE_FLOOR:
-                yield row, column, score
+            enclosure = self._enclosure(silhouette, row, column)
+            if enclosure >= _ENCLOSURE_FLOOR:
+                yield row, column, score, enclosure
 
     def _enclosure(self, silhouette: Silhouette, row: int, column: int) -> float:
         """The share of directions in which the map falls off at the outline."""
@@ -101,7 +103,10 @@ def _peaks(scores: np.ndarray, apart: int) -> list[tuple[int, int, float]]:
         if score < _SHAPE_FLOOR:
             break
         peaks.append((row, column, score))
-        left[max(0, row - apart) : row + apart + 1, max(0, column - apart) : column + apart + 1] = 0
+        left[
+            max(0, row - apart) : row + apart + 1,
+            max(0, column - apart) : column + apart + 1,
+        ] = 0
     return peaks
 
 

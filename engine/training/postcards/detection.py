@@ -1,20 +1,32 @@
 """Finding objects: silhouettes of every kind are correlated with the colour maps at several scales.
 
-The score is the normalised cross-correlation of the area in the object's own colour, corrected by how well the trims
-(roof, wheels, basket, stem …) agree. Of overlapping finds the best stays.
+Every place where the area in an object's own colour correlates with its silhouette is a candidate; `evidence` weighs
+them. Of overlapping finds the surest stays.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from math import exp
 
 import numpy as np
 from PIL import Image, ImageDraw
 
 from engine.training.postcards.colour_reading import body_map, colour_maps, in_style, lab
 from engine.training.postcards.correlation import SIDE_PX, Silhouette, SoftMap, silhouette_of
+from engine.training.postcards.evidence import (
+    ROW_FLOOR,
+    TRUST_FLOOR,
+    Appearance,
+    Candidate,
+    Surroundings,
+    in_company,
+    in_one_row,
+    overlap,
+    weighted,
+)
 from engine.training.postcards.morphology import closed
 from engine.training.postcards.palette import light_of
 from engine.training.postcards.scene import Box, Place
@@ -27,10 +39,12 @@ __all__ = ["Detection", "find_all", "read_picture"]
 
 _MARGIN_PX = 2
 _SCALE_STEP = 1.115
-_SCORE_FLOOR = 0.66
 _BODY_FLOOR = 0.62
-_BODY_TRUST = 0.93
-"""A disc is a plain shape: an object that explains it nearly as well is preferred."""
+_BODY_ENCLOSURE = 0.65
+_BODY_LOWEST = 0.62
+"""The sun and the moon are in the sky."""
+_BODY_ODDS, _BODY_MIDDLE = 15.0, 0.66
+"""A disc is a plain shape: an object that explains it as well is preferred."""
 _MIN_MASS_PX = 40.0
 _MIRRORED = frozenset(("car", "cat", "boat", "bird", "castle"))
 _BODIES = ("disc", "crescent moon")
@@ -79,21 +93,35 @@ def find_all(picture_lab: np.ndarray, scenery: Scenery, style: str) -> tuple[Det
     """All objects, and the sun or the moon, in a picture CIELAB float32 [128 128 3] with this around them."""
     background = background_rows(scenery, style, SIDE_PX)
     maps = colour_maps(picture_lab, background, scenery.time, style)
-    candidates = list(_bodies(body_map(picture_lab, background, scenery.time, style), scenery.time))
+    around = Surroundings(picture_lab)
+    candidates: list[Candidate] = []
     for number, colour in enumerate(COLOURS):
         if float(maps[number].sum()) >= _MIN_MASS_PX:
-            candidates += _of_colour(SoftMap(maps[number]), colour, picture_lab, scenery.time, style)
-    return _best_apart(candidates)
+            candidates += _of_colour(SoftMap(maps[number]), colour, around, scenery.time, style)
+    objects = in_company(candidates, scenery.land)
+    bodies = _bodies(body_map(picture_lab, background, scenery.time, style), scenery.time)
+    sure = _best_apart([*bodies, *(_found(item) for item in objects if item.odds >= TRUST_FLOOR)])
+    return tuple(sorted(_with_neighbours(sure, objects), key=lambda find: find.box.left))
 
 
-def _of_colour(colour_map: SoftMap, colour: str, picture_lab: np.ndarray, time: str, style: str) -> Iterator[Detection]:
+def _found(item: Candidate) -> Detection:
+    return Detection(item.kind, item.colour, item.box, _sureness(item.odds))
+
+
+def _of_colour(colour_map: SoftMap, colour: str, around: Surroundings, time: str, style: str) -> Iterator[Candidate]:
     for template in _templates():
-        for row, column, likeness in colour_map.matches(template.silhouette):
-            score = 0.55 * likeness + 0.45 * _agreement(picture_lab, template, colour, row, column, time, style)
-            if score >= _SCORE_FLOOR:
+        look = None
+        for row, column, likeness, enclosure in colour_map.matches(template.silhouette):
+            look = look or _appearance(template.kind, colour, template.height, template.is_mirrored, time, style)
+            odds = around.odds(look, row, column, likeness, enclosure)
+            if odds is not None:
                 width = template.height * KINDS[template.kind].aspect
-                top, left = (row + template.inset[0]) / SIDE_PX, (column + template.inset[1]) / SIDE_PX
-                yield Detection(template.kind, colour, Box(left, top, left + width, top + template.height), score)
+                top, left = ((row + template.inset[0]) / SIDE_PX, (column + template.inset[1]) / SIDE_PX)
+                yield Candidate(template.kind, colour, Box(left, top, left + width, top + template.height), odds)
+
+
+def _sureness(odds: float) -> float:
+    return 1 / (1 + exp(-odds))
 
 
 def _bodies(values: np.ndarray, time: str) -> Iterator[Detection]:
@@ -102,43 +130,41 @@ def _bodies(values: np.ndarray, time: str) -> Iterator[Detection]:
         return
     soft_map = SoftMap(values)
     for body, radius, silhouette in _body_templates():
-        for row, column, likeness in soft_map.matches(silhouette):
-            if likeness >= _BODY_FLOOR:
+        for row, column, likeness, enclosure in soft_map.matches(silhouette):
+            if likeness >= _BODY_FLOOR and enclosure >= _BODY_ENCLOSURE:
                 height, width = silhouette.area.shape
                 x, y = (column + width / 2) / SIDE_PX, (row + height / 2) / SIDE_PX
+                if y + radius > _BODY_LOWEST:
+                    continue
                 name = body if body != "disc" else "full moon" if time == "night" else "sun"
-                yield Detection(name, None, Box(x - radius, y - radius, x + radius, y + radius), _BODY_TRUST * likeness)
+                yield Detection(
+                    name,
+                    None,
+                    Box(x - radius, y - radius, x + radius, y + radius),
+                    _sureness(_BODY_ODDS * (likeness - _BODY_MIDDLE)),
+                )
 
 
-def _agreement(
-    picture_lab: np.ndarray, template: _Template, colour: str, row: int, column: int, time: str, style: str
-) -> float:
-    """1 where the picture has the object's colours under its whole outline, 0 where they differ throughout."""
-    paint, coverage = _appearance(template.kind, colour, template.height, template.is_mirrored, time, style)
-    height, width = coverage.shape
-    offset = picture_lab[row : row + height, column : column + width] - paint
-    offset[..., 0] *= 0.7
-    distance = np.minimum(np.sqrt(np.einsum("...c,...c->...", offset, offset)), 60)
-    return float(1 - (distance * coverage).sum() / (60 * coverage.sum()))
-
-
-def _best_apart(candidates: Iterable[Detection]) -> tuple[Detection, ...]:
-    """The best of every heap of overlapping finds, from left to right."""
+def _best_apart(candidates: Iterable[Detection]) -> list[Detection]:
+    """The surest of every heap of overlapping finds; only one shines."""
     kept: list[Detection] = []
     for candidate in sorted(candidates, key=lambda find: -find.score):
-        if all(_overlap(candidate.box, other.box) < 0.25 for other in kept):
+        if candidate.colour is None and any(other.colour is None for other in kept):
+            continue
+        if all(overlap(candidate.box, other.box) < 0.25 for other in kept):
             kept.append(candidate)
-    return tuple(sorted(kept, key=lambda find: find.box.left))
+    return kept
 
 
-def _overlap(first: Box, second: Box) -> float:
-    """Common area as a share of the smaller box."""
-    width = min(first.right, second.right) - max(first.left, second.left)
-    height = min(first.bottom, second.bottom) - max(first.top, second.top)
-    if width <= 0 or height <= 0:
-        return 0.0
-    areas = [(box.right - box.left) * (box.bottom - box.top) for box in (first, second)]
-    return width * height / min(areas)
+def _with_neighbours(sure: Sequence[Detection], candidates: Iterable[Candidate]) -> list[Detection]:
+    """The sure finds, and less sure ones that stand free in a row with one of the same kind, colour and height."""
+    finds = list(sure)
+    for item in sorted(candidates, key=lambda item: -item.odds):
+        if item.odds >= ROW_FLOOR and all(overlap(item.box, other.box) < 0.10 for other in finds):
+            alike = [other for other in sure if (other.kind, other.colour) == (item.kind, item.colour)]
+            if any(in_one_row(item.kind, item.box, other.box) for other in alike):
+                finds.append(_found(item))
+    return finds
 
 
 @cache
@@ -170,16 +196,14 @@ def _sample(kind: str, colour: str, height: float, is_mirrored: bool, time: str)
 
 
 @lru_cache(maxsize=8192)
-def _appearance(
-    kind: str, colour: str, height: float, is_mirrored: bool, time: str, style: str
-) -> tuple[np.ndarray, np.ndarray]:
-    """Paint as CIELAB [h w 3] and coverage [h w] of the template's window."""
+def _appearance(kind: str, colour: str, height: float, is_mirrored: bool, time: str, style: str) -> Appearance:
+    """What an object of the template looks like in its window."""
     _, sprite = _sample(kind, colour, height, is_mirrored, time)
     rows, columns = _cut(sprite.paint[..., 3])
     sheet = sprite.paint[rows, columns].astype(np.float32)
     coverage = sheet[..., 3] / 255
     straight = sheet[..., :3] / np.maximum(coverage, 1 / 255)[..., None]
-    return lab(in_style(straight, style)), coverage
+    return Appearance(weighted(lab(in_style(straight, style))), coverage)
 
 
 @cache
@@ -189,7 +213,7 @@ def _body_templates() -> tuple[tuple[str, float, Silhouette], ...]:
     for body in _BODIES:
         radius = BODY_RADII["small"] * 0.94
         while radius < BODY_RADII["large"] * 1.10:
-            reach, side = radius * SIDE_PX * 4, 2 * (round(radius * SIDE_PX) + _MARGIN_PX + 1)
+            reach, side = (radius * SIDE_PX * 4, 2 * (round(radius * SIDE_PX) + _MARGIN_PX + 1))
             sheet = Image.new("L", (4 * side, 4 * side))
             middle = 2 * side
             if body == "disc":
@@ -204,7 +228,7 @@ def _body_templates() -> tuple[tuple[str, float, Silhouette], ...]:
 
 def _cut(coverage: np.ndarray) -> tuple[slice, slice]:
     """Rows and columns of the painted part, with a margin."""
-    rows, columns = np.flatnonzero(coverage.max(axis=1) > 100), np.flatnonzero(coverage.max(axis=0) > 100)
+    rows, columns = (np.flatnonzero(coverage.max(axis=1) > 100), np.flatnonzero(coverage.max(axis=0) > 100))
     return (
         slice(int(rows[0]) - _MARGIN_PX, int(rows[-1]) + 1 + _MARGIN_PX),
         slice(int(columns[0]) - _MARGIN_PX, int(columns[-1]) + 1 + _MARGIN_PX),

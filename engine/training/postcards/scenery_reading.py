@@ -21,6 +21,7 @@ from engine.training.postcards.morphology import closed, opened
 from engine.training.postcards.palette import light_of
 from engine.training.postcards.render import render
 from engine.training.postcards.scene import Box, Scene, Sky
+from engine.training.postcards.styles import PIXEL_CELLS
 from engine.training.postcards.vocabulary import LANDS, TIMES, WEATHERS
 
 __all__ = ["Scenery", "background_rows", "read_scenery", "read_style", "read_weather"]
@@ -58,7 +59,7 @@ def read_style(picture: np.ndarray) -> str:
         return "watercolor"
     if _border_lines(image) > 7:
         return "woodcut"
-    if _block_phase(image) > 0.42:
+    if _block_phase(image) > 0.42 or _cell_odds(image) > 0:
         return "pixel art"
     return "flat"
 
@@ -84,6 +85,28 @@ def _block_phase(image: Image.Image) -> float:
         on_border += int((windows.argmax(axis=2)[marked] == 2).sum())
         total += int(marked.sum())
     return on_border / total
+
+
+def _cell_odds(image: Image.Image) -> float:
+    """Log-odds that the picture was painted in cells of four pixels, though its edges have become soft.
+
+    Weighs how much better cells where they would be explain the picture than cells half a cell further, and how even
+    neighbouring cells are. Fitted by logistic regression to training scenes decoded from an autoencoder's latents.
+    """
+    grey = np.asarray(image, dtype=np.float32) @ np.array((0.299, 0.587, 0.114), dtype=np.float32)
+    in_place, between = _off_cells(grey[4:-4, 4:-4]), _off_cells(grey[6:-2, 6:-2])
+    by_detail, by_edges = (
+        float(np.minimum(between, most).mean()) / (float(np.minimum(in_place, most).mean()) + 1e-3) for most in (12, 30)
+    )
+    cells = grey.reshape(PIXEL_CELLS, 4, PIXEL_CELLS, 4).mean(axis=(1, 3))
+    unevenness = float(np.quantile(np.abs(cells[4:-4, 6:-4] - cells[4:-4, 4:-6]), 0.25))
+    return 11.4 * by_detail + 24.1 * by_edges - 10.4 * min(max(unevenness, 0.3), 1.0) - 33.1
+
+
+def _off_cells(grey: np.ndarray) -> np.ndarray:
+    """How far pixels are from their cell's mean, as [62 4 62 4]."""
+    cells = grey.reshape(PIXEL_CELLS - 2, 4, PIXEL_CELLS - 2, 4)
+    return np.abs(cells - cells.mean(axis=(1, 3), keepdims=True))
 
 
 def _border_lines(image: Image.Image) -> float:

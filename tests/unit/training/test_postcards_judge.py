@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageFilter
+from PIL import Image, ImageDraw, ImageFilter
 
 from engine.training.postcards import Named, Reading, Scene, caption_of, compare, judge, read, render, scene_at
+from engine.training.postcards.captions import everything_in
+from engine.training.postcards.palette import OBJECT_COLOURS
 from engine.training.postcards.vocabulary import KINDS, LANDS, STYLES, TIMES
 
 SCENES = [scene_at(index, exclude_styles=STYLES[1:], exclude_kinds=("windmill",)) for index in range(4000, 4009)]
+
+
+DECODED = Path(__file__).parents[2] / "data" / "postcards"
+"""Training scenes that went through a small autoencoder; the number in a file's name is the scene's."""
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +48,35 @@ def test_true_captions_hold(readings: list[Reading]) -> None:
 def test_true_captions_hold_for_worn_pictures() -> None:
     verdicts = [judge(worn(render(scene)), caption_of(scene).named) for scene in SCENES[:6]]
     assert share([check.holds for verdict in verdicts for check in verdict.checks]) >= 0.93
+
+
+def decoded(index: int) -> tuple[Scene, np.ndarray]:
+    scene = scene_at(index, exclude_styles=("woodcut",), exclude_kinds=("windmill",))
+    return scene, np.asarray(Image.open(DECODED / f"decoded_{index}.png"))
+
+
+@pytest.mark.parametrize("index", [7000, 7012, 7016, 7025])
+def test_pictures_out_of_an_autoencoder_are_read_as_by_a_person(index: int) -> None:
+    scene, picture = decoded(index)
+    verdict = judge(picture, everything_in(scene))
+    assert [check for check in verdict.checks if not check.holds] == []
+
+
+def test_an_object_that_has_dissolved_is_not_seen() -> None:
+    scene, picture = decoded(7025)
+    empty = Image.fromarray(render(replace(scene, groups=()))).filter(ImageFilter.GaussianBlur(6))
+    faint = np.rint(0.3 * picture + 0.7 * np.asarray(empty)).astype(np.uint8)
+    assert [find.kind for find in read(faint).finds if find.colour is not None] == []
+
+
+def test_blobs_in_the_colours_of_objects_are_no_objects() -> None:
+    sheet = Image.fromarray(render(replace(SCENES[0], groups=())))
+    pen = ImageDraw.Draw(sheet)
+    pen.ellipse((20, 165, 110, 196), fill=OBJECT_COLOURS["red"])
+    pen.polygon([(150, 60), (205, 78), (190, 130), (140, 120)], fill=OBJECT_COLOURS["blue"])
+    pen.polygon([(160, 180), (185, 160), (225, 175), (215, 205), (170, 215)], fill=OBJECT_COLOURS["yellow"])
+    blobs = np.asarray(sheet.filter(ImageFilter.GaussianBlur(1)))
+    assert [find.kind for find in read(blobs).finds if find.colour is not None] == []
 
 
 def changed(scene: Scene, change: Callable[[object], object]) -> Named:
