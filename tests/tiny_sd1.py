@@ -9,13 +9,13 @@ from safetensors.torch import save_file
 
 from engine.families.model_store import ModelStore
 from engine.families.registry import find_families
-from engine.families.sd1.untrained import write_untrained_checkpoint
 from engine.memory.device import cpu_device
 from engine.memory.network import NetworkHost
 from engine.nn.autoencoder import Autoencoder, AutoencoderConfig
 from engine.nn.text_transformer import TextConfig, TextTransformer
 from engine.nn.unet import UNet, UNetConfig
 from engine.weights.pickles import ConversionPolicy
+from tests.untrained_sd1 import write_untrained_checkpoint
 
 __all__ = ["host_with", "shallow_checkpoint", "store_on", "tiny_checkpoint"]
 

@@ -1,17 +1,18 @@
-"""Creates the folders of an installation and, where no checkpoint is present, the untrained example checkpoint."""
+"""Creates the folders of an installation and, where no checkpoint is present, puts the starter model there."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import os
+import shutil
 from pathlib import Path
 
 from engine.core.errors import SettingsError
 from engine.core.folders import Folders
 
-__all__ = ["UNTRAINED_CHECKPOINT", "make_folders", "provision"]
+__all__ = ["STARTER_CHECKPOINT", "make_folders", "provision"]
 
-UNTRAINED_CHECKPOINT = "untrained_sd1.safetensors"
+STARTER_CHECKPOINT = "starter.safetensors"
+"""The model that the example workflows name; it is part of the project."""
 _ROOT = Path(__file__).resolve().parent.parent.parent
 
 
@@ -19,8 +20,7 @@ def provision(folders: Folders) -> None:
     """Make what a first start needs: folders, example pictures, and a checkpoint for the example workflow."""
     make_folders(folders)
     _copy_examples(folders)
-    if not folders.model_names("checkpoints"):
-        _write_untrained_checkpoint(folders.models["checkpoints"].paths[0] / UNTRAINED_CHECKPOINT)
+    _share_starter(folders)
 
 
 def make_folders(folders: Folders) -> None:
@@ -44,14 +44,14 @@ def _copy_examples(folders: Folders) -> None:
             target.write_bytes(example.read_bytes())
 
 
-def _write_untrained_checkpoint(path: Path) -> None:
-    """Write it in a process of its own: the server process never loads torch."""
-    print(f"No checkpoint found: writing a small untrained one, {path.name} (its pictures are noise)", file=sys.stderr)
-    code = (
-        "import sys; from pathlib import Path; "
-        "from engine.families.sd1.untrained import write_untrained_checkpoint; "
-        "write_untrained_checkpoint(Path(sys.argv[1]))"
-    )
-    result = subprocess.run([sys.executable, "-c", code, str(path)], cwd=_ROOT, capture_output=True, text=True)
-    if result.returncode != 0:
-        raise SettingsError(f"The example checkpoint could not be written: {result.stderr.strip()[-2000:]}")
+def _share_starter(folders: Folders) -> None:
+    """The shipped model, when the checkpoint folders are not the ones it ships in and hold nothing else."""
+    shipped = _ROOT / "models" / "checkpoints" / STARTER_CHECKPOINT
+    if folders.model_names("checkpoints") or not shipped.is_file():
+        return
+    target = folders.models["checkpoints"].paths[0] / STARTER_CHECKPOINT
+    try:
+        os.link(shipped, target)
+    except OSError:
+        # Another file system, or one without links.
+        shutil.copyfile(shipped, target)

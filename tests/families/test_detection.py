@@ -12,7 +12,7 @@ import pytest
 from engine.core.errors import CheckpointError
 from engine.families.registry import find_families
 from engine.families.sd1.config import Sd1Config
-from engine.families.sd1.untrained import untrained_shapes
+from tests.untrained_sd1 import untrained_shapes
 
 LAYOUTS = Path(__file__).parents[1] / "data" / "layouts"
 Shapes = dict[str, tuple[int, ...]]

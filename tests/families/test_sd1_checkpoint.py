@@ -15,11 +15,11 @@ from engine.diffusion.condition_inputs import ConditionInputs
 from engine.diffusion.conditioning import ConditioningEntry
 from engine.diffusion.prediction import EpsPrediction, VPrediction
 from engine.families.sd1.network import LATENT_FORMAT
-from engine.families.sd1.untrained import write_untrained_checkpoint
 from engine.families.unet.form import UNetForm
 from engine.families.unet.keys import ema_keys
 from engine.weights.patches import PatchSet
 from tests.tiny_sd1 import host_with, store_on, tiny_checkpoint
+from tests.untrained_sd1 import write_untrained_checkpoint
 
 torch.set_num_threads(1)
 UNET = "model.diffusion_model."

@@ -55,7 +55,7 @@ CATALOG = Catalog({name: definition.spec for name, definition in DEFINITIONS.ite
 
 def list_files(choices: FileChoices) -> list[str]:
     if choices.folder == "checkpoints":
-        return ["untrained_sd1.safetensors"]
+        return ["starter.safetensors"]
     endings = {"image": (".png",), "*.latent": (".latent",)}.get(choices.media, ("",))
     return sorted(path.name for path in EXAMPLES.glob("example_*") if path.name.endswith(endings))
 
@@ -152,8 +152,8 @@ def test_the_text_workflow_starts_from_the_checkpoint_and_the_two_prompts() -> N
     by_title = {node.title: node for node in graph.nodes.values()}
     assert by_title["Prompt"].type == by_title["Negative prompt"].type == "CLIPTextEncode"
     sampler = by_title["Sampler"].inputs
-    wanted = {"steps": 20, "cfg": 7.0, "sampler_name": "euler", "scheduler": "normal", "denoise": 1.0}
+    wanted = {"steps": 20, "cfg": 4.0, "sampler_name": "dpmpp_2m", "scheduler": "karras", "denoise": 1.0}
     assert {key: sampler[key] for key in wanted} == wanted
     assert by_title["Size"].inputs == {"width": 256, "height": 256, "batch_size": 1}
     assert by_title["Save"].inputs["filename_prefix"] == "text_to_image"
-    assert by_title["Checkpoint"].inputs["ckpt_name"] == "untrained_sd1.safetensors"
+    assert by_title["Checkpoint"].inputs["ckpt_name"] == "starter.safetensors"

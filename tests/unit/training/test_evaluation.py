@@ -10,9 +10,9 @@ import pytest
 
 from engine.command import evaluate
 from engine.core.errors import AtelierError
-from engine.families.sd1.untrained import write_untrained_checkpoint
 from engine.training.evaluation import format_table, psnr_db, questions, score_pictures, tally
 from engine.training.postcards.judge import Check, Verdict
+from tests.untrained_sd1 import write_untrained_checkpoint
 
 
 def verdict(*checks: tuple[str, bool]) -> Verdict:
