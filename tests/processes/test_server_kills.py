@@ -21,7 +21,7 @@ from tests.processes.victim import Victim, send
 from tests.server_harness import Server, running, settings_in, toy, write
 
 JOBS_PER_KILL = 3
-KILLS = pytest.mark.parametrize("num_kills", [40, pytest.param(100, marks=pytest.mark.thorough)])
+NUM_KILLS = 100
 
 
 def check_outputs(output: Path, records: list[dict[str, Any]]) -> None:
@@ -48,10 +48,9 @@ def job_prompt(name: str) -> dict[str, Any]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@KILLS
-async def test_a_server_killed_at_random_points_loses_no_job_and_makes_no_output_twice(num_kills, tmp_path):
-    chance = random.Random(num_kills)
-    num_jobs = JOBS_PER_KILL * num_kills
+async def test_a_server_killed_at_random_points_loses_no_job_and_makes_no_output_twice(tmp_path):
+    chance = random.Random(NUM_KILLS)
+    num_jobs = JOBS_PER_KILL * NUM_KILLS
     waiting = [f"job-{number:03}" for number in range(num_jobs)]
     acknowledged: list[str] = []
 
@@ -63,7 +62,7 @@ async def test_a_server_killed_at_random_points_loses_no_job_and_makes_no_output
             acknowledged.append(name)
 
     async with aiohttp.ClientSession() as session, Victim(tmp_path) as victim:
-        for _ in range(num_kills):
+        for _ in range(NUM_KILLS):
             await victim.start(session)
             submitting = asyncio.create_task(submit_some(session, victim.url, JOBS_PER_KILL))
             await asyncio.sleep(chance.random() * 0.6)
@@ -78,19 +77,18 @@ async def test_a_server_killed_at_random_points_loses_no_job_and_makes_no_output
                 records.append(await reply.json())
         check_outputs(tmp_path / "output", records)
         attempts = sum(record["attempts"] for record in records)
-        assert num_jobs <= attempts <= num_jobs + num_kills * MAX_JOBS_PER_WORKER
+        assert num_jobs <= attempts <= num_jobs + NUM_KILLS * MAX_JOBS_PER_WORKER
         assert await victim.end(signal.SIGTERM) == 0
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@KILLS
-async def test_a_worker_killed_at_random_points_loses_no_job_and_makes_no_output_twice(num_kills, tmp_path):
-    chance = random.Random(num_kills + 1)
+async def test_a_worker_killed_at_random_points_loses_no_job_and_makes_no_output_twice(tmp_path):
+    chance = random.Random(NUM_KILLS + 1)
     async with running(settings_in(tmp_path)) as server:
-        names = [f"job-{number:03}" for number in range(JOBS_PER_KILL * num_kills)]
+        names = [f"job-{number:03}" for number in range(JOBS_PER_KILL * NUM_KILLS)]
         kills = asyncio.create_task(kill_workers(server, chance, names))
-        assert await health_checks(server, kills) > num_kills
+        assert await health_checks(server, kills) > NUM_KILLS
         records = [(await server.call("GET", f"/jobs/{name}/wait?seconds=60"))[1] for name in names]
         unlucky = [record["id"] for record in records if record["state"] == "quarantined"]
         for name in unlucky:  # killed three times by chance: kept with its evidence, and fine when asked for again
@@ -99,7 +97,7 @@ async def test_a_worker_killed_at_random_points_loses_no_job_and_makes_no_output
             assert (await server.call("POST", f"/jobs/{name}/requeue"))[0] == 200
         records = [(await server.call("GET", f"/jobs/{name}/wait?seconds=60"))[1] for name in names]
         check_outputs(tmp_path / "output", records)
-        assert kills.result() == num_kills
+        assert kills.result() == NUM_KILLS
 
 
 async def kill_workers(server: Server, chance: random.Random, names: list[str]) -> int:
