@@ -72,4 +72,5 @@ class PlaceReading(nn.Module):
 
     def _see(self, block: nn.Module, inputs: Any, features: Tensor) -> None:
         if torch.is_grad_enabled():
-            self._seen.append(features)
+            # Only the last forward counts: one that nobody asked about leaves nothing behind.
+            self._seen[:] = [features]
