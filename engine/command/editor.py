@@ -26,6 +26,7 @@ _SOURCES = (
     "public",
     "scripts",
     "src",
+    "../workflows",
     "tsconfig.json",
     "vite.config.ts",
 )
@@ -85,7 +86,7 @@ def source_stamp(web: Path) -> str:
     state = hashlib.sha256()
     for path in _source_files(web):
         data = path.read_bytes()
-        state.update(f"{path.relative_to(web).as_posix()} {len(data)}\n".encode())
+        state.update(f"{Path(os.path.relpath(path, web)).as_posix()} {len(data)}\n".encode())
         state.update(data)
     return state.hexdigest()
 

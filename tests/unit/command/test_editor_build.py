@@ -61,6 +61,14 @@ def test_tests_and_build_results_do_not_count_as_sources(tmp_path: Path) -> None
     assert source_stamp(web) == before
 
 
+def test_a_changed_template_is_built_in_again(tmp_path: Path) -> None:
+    project(tmp_path)
+    (tmp_path / "workflows").mkdir()
+    before = source_stamp(tmp_path / "web")
+    (tmp_path / "workflows" / "new.json").write_text("{}")
+    assert source_stamp(tmp_path / "web") != before
+
+
 def test_a_build_that_fails_is_told_and_leaves_no_editor(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert ensure_editor(tmp_path, project(tmp_path, code=3)) is None
     assert "ended with exit code 3" in capsys.readouterr().err
