@@ -19,6 +19,7 @@ from engine.server.change import Change
 from engine.server.feed import PROGRESS, PreviewPicture
 from engine.server.outputs import OutputPlacer, Placement
 from engine.server.records import EventRecord
+from engine.server.shown_files import with_files
 
 __all__ = ["Ended", "Held", "Letter", "Outcome", "apply"]
 
@@ -94,7 +95,7 @@ def apply(change: Change, letters: Sequence[Letter], placer: OutputPlacer) -> li
         elif message.kind == PROGRESS:
             change.show(EventRecord(JobId(held.job), 0, PROGRESS, message.data, change.now_s, held.client_id))
         else:
-            change.append(head, message.kind[:40], message.data)
+            change.append(head, message.kind[:40], with_files(change, message.kind, message.data))
     return outcomes
 
 

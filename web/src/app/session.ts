@@ -9,6 +9,7 @@ import { typeOf } from "../model/node_reading";
 import { OpenDocument } from "../model/open_document";
 import type { NodeId, WorkflowDocument } from "../model/records";
 import { rootOf } from "../model/records";
+import { assetsOf } from "../model/run_facts";
 import { advanceSeeds } from "../model/seeds";
 import type { WidgetContext } from "../model/widgets";
 import { emptyWorkflow, loadWorkflow, saveWorkflow } from "../model/workflow_file";
@@ -314,11 +315,8 @@ function afterEvent(run: RunState, event: JobEvent): RunState {
       const [value, max] = [Number(data.value), Number(data.max)];
       return { ...run, node, progress: max > 0 ? value / max : null };
     }
-    case "outputs_placed": {
-      const files = Array.isArray(data.files) ? data.files.filter(isObject) : [];
-      const urls = files.flatMap((file) => (typeof file.asset === "string" ? [file.asset] : []));
-      return { ...run, pictures: [...run.pictures, ...urls] };
-    }
+    case "outputs_placed": case "node_finished":
+      return { ...run, pictures: [...new Set([...run.pictures, ...assetsOf(data.files)])] };
     case "job_succeeded":
       return { ...run, state: "ended", node: null, progress: null, message: "Done" };
     case "job_failed": case "job_cancelled": case "job_quarantined": {

@@ -93,11 +93,13 @@ function changed(
 
 function finished(facts: RunFacts, path: string | null, data: JsonObject, timeS: number): RunFacts {
   const texts = textsOf(data.ui);
+  const pictures = assetsOf(data.files);
   return changed(facts, [path], (old) => ({
     state: data.cached === true ? "cached" : "ran",
     durationS: data.cached === true || old.startedS === null ? null : Math.max(0, timeS - old.startedS),
     progress: null,
     ...(texts.length > 0 ? { texts } : {}),
+    ...(pictures.length > 0 ? { pictures } : {}),
   }));
 }
 
@@ -114,6 +116,7 @@ function textsOf(ui: Json | undefined): string[] {
   return isArray(list) ? list.filter((item): item is string => typeof item === "string") : [];
 }
 
-function assetsOf(files: Json | undefined): string[] {
+/** The assets an event names in `files`: `outputs_placed`, and `node_finished` of a cached node. */
+export function assetsOf(files: Json | undefined): string[] {
   return isArray(files) ? files.flatMap((file) => (isObject(file) && typeof file.asset === "string" ? [file.asset] : [])) : [];
 }

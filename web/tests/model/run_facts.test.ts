@@ -36,6 +36,10 @@ describe("what a run shows about nodes", () => {
     const ran = after([["node_started", { node: "9" }, 3], ["outputs_placed", { node: "9", files: [{ asset: "b" }] }, 4]], next);
     expect(ran.nodes.get("9")?.pictures).toEqual(["b"]);
   });
+  it("shows the pictures of a node that was cached, which places none", () => {
+    const facts = after([["node_finished", { node: "9", cached: true, files: [{ asset: "a" }] }, 3]]);
+    expect([facts.nodes.get("9")?.state, facts.nodes.get("9")?.pictures]).toEqual(["cached", ["a"]]);
+  });
   it("shows an instance as running while a node inside of it runs", () => {
     const facts = after([["node_started", { node: "5:2" }, 1]]);
     expect([factsOf(facts, "5", true)?.state, factsOf(facts, "2", false)?.state]).toEqual(["running", "running"]);
