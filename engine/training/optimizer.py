@@ -10,7 +10,16 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-__all__ = ["ConstantSchedule", "CosineSchedule", "LinearSchedule", "OptimizerRecipe", "ParameterSet"]
+from engine.training.muon import Muon, is_hidden_matrix
+
+__all__ = [
+    "ConstantSchedule",
+    "CosineSchedule",
+    "LinearSchedule",
+    "OptimizerRecipe",
+    "ParameterSet",
+    "TrapezoidSchedule",
+]
 
 
 _FUSED_ON = frozenset(("cpu", "cuda", "xpu", "mps"))
@@ -64,6 +73,28 @@ class LinearSchedule:
 
 
 @dataclass(frozen=True, slots=True)
+class TrapezoidSchedule:
+    """The full rate after the warm-up; over the last `decay` of all steps a straight line down to nothing.
+
+    A run that turns out too short goes on from a checkpoint before the decline with more steps, as if it had had them
+    from the beginning. Source: Hägele et al. 2024, arXiv:2405.18392.
+    """
+
+    kind: Literal["trapezoid"]
+    warmup_steps: int = 0
+    decay: float = 0.25
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.decay <= 1.0:
+            raise ValueError("decay is a share of the steps above 0 and up to 1")
+
+    def factor(self, step: int, max_steps: int) -> float:
+        """Factor on the rate for step number `step` (from 0)."""
+        remaining = (max_steps - step) / (self.decay * max_steps)
+        return min(_warmup(step, self.warmup_steps), max(0.0, min(1.0, remaining)))
+
+
+@dataclass(frozen=True, slots=True)
 class ParameterSet:
     """Weights whose gradients are clipped together. rate_factor: on the learning rate."""
 
@@ -73,7 +104,7 @@ class ParameterSet:
 
 @dataclass(frozen=True, slots=True)
 class OptimizerRecipe:
-    """AdamW. Source: Loshchilov & Hutter 2019, arXiv:1711.05101.
+    """AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101) or Muon (`engine.training.muon`) for the matrices in between.
 
     Biases, norms and bare vectors are not decayed. max_norm: gradients are scaled down to this norm; None leaves them.
     """
@@ -83,7 +114,8 @@ class OptimizerRecipe:
     eps: float = 1e-8
     weight_decay: float = 0.01
     max_norm: float | None = None
-    schedule: ConstantSchedule | CosineSchedule | LinearSchedule = ConstantSchedule()
+    schedule: ConstantSchedule | CosineSchedule | LinearSchedule | TrapezoidSchedule = ConstantSchedule()
+    algorithm: Literal["adamw", "muon"] = "adamw"
 
     def __post_init__(self) -> None:
         if self.learning_rate <= 0:
@@ -99,19 +131,25 @@ class OptimizerRecipe:
 
     def build_for(self, sets: Sequence[ParameterSet]) -> torch.optim.Optimizer:
         """One optimizer of several sets. Its groups say their `rate_factor`; whoever sets rates multiplies by it."""
-        groups: list[dict[str, Any]] = []
-        for parameters in sets:
-            for is_matrix, decay in ((True, self.weight_decay), (False, 0.0)):
-                chosen = [parameter for parameter in parameters.parameters if (parameter.ndim > 1) == is_matrix]
-                if chosen:
-                    groups.append({"params": chosen, "weight_decay": decay, "rate_factor": parameters.rate_factor})
-        devices = {parameter.device.type for group in groups for parameter in group["params"]}
+        groups: dict[tuple[int, bool, bool], list[nn.Parameter]] = {}
+        for number, parameters in enumerate(sets):
+            for parameter in parameters.parameters:
+                is_orthogonal = self.algorithm == "muon" and is_hidden_matrix(parameter)
+                groups.setdefault((number, parameter.ndim <= 1, is_orthogonal), []).append(parameter)
+        made: list[dict[str, Any]] = [
+            {
+                "params": chosen,
+                "weight_decay": 0.0 if is_vector else self.weight_decay,
+                "rate_factor": sets[number].rate_factor,
+                "is_orthogonal": is_orthogonal,
+            }
+            for (number, is_vector, is_orthogonal), chosen in sorted(groups.items(), key=lambda item: item[0])
+        ]
+        if self.algorithm == "muon":
+            return Muon(made, self.learning_rate, self.betas, self.eps)
+        devices = {parameter.device.type for group in made for parameter in group["params"]}
         return torch.optim.AdamW(
-            groups,
-            lr=self.learning_rate,
-            betas=self.betas,
-            eps=self.eps,
-            fused=devices <= _FUSED_ON,
+            made, lr=self.learning_rate, betas=self.betas, eps=self.eps, fused=devices <= _FUSED_ON
         )
 
 

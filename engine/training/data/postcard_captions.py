@@ -25,6 +25,7 @@ class PostcardCaptionsRecipe:
     """`text` and `claims` [rows columns] (`engine.training.caption_reader.claims`) of scenes, a new one every draw.
 
     split, seed, exclude_styles, exclude_kinds: as of source postcards. num_wordings: of each scene, the plainest first.
+    holds_out_pairs: whether pairs of colour and kind that training pictures never show are kept out of captions, too.
     """
 
     kind: Literal["postcard_captions"] = "postcard_captions"
@@ -33,6 +34,7 @@ class PostcardCaptionsRecipe:
     exclude_styles: tuple[str, ...] = ()
     exclude_kinds: tuple[str, ...] = ()
     num_wordings: int = 1 << 20
+    holds_out_pairs: bool = True
 
     def __post_init__(self) -> None:
         if self.num_wordings < 1:
@@ -63,6 +65,7 @@ class PostcardCaptionsSource:
             split=recipe.split,
             exclude_styles=recipe.exclude_styles,
             exclude_kinds=recipe.exclude_kinds,
+            holds_out_pairs=recipe.holds_out_pairs,
         )
         caption = caption_of(scene, place.draw % recipe.num_wordings)
         return {"text": caption.text, "claims": torch.from_numpy(claims_of(caption.named))}

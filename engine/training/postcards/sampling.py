@@ -34,6 +34,7 @@ def scene_at(
     split: Split = "train",
     exclude_styles: Collection[str] = (),
     exclude_kinds: Collection[str] = (),
+    holds_out_pairs: bool = True,
 ) -> Scene:
     """The scene of an index. Training scenes never show a held-out pair; every second held-out scene does.
 
@@ -43,6 +44,8 @@ def scene_at(
         split: "train" or "held_out"; the two share no scene.
         exclude_styles: styles that may not occur. A scene that would not have had them stays as it is.
         exclude_kinds: kinds that may not occur.
+        holds_out_pairs: whether some pairs of colour and kind are kept for every second held-out scene; otherwise all
+            occur everywhere.
 
     Raises:
         ValueError: the index is out of range, or everything is excluded.
@@ -56,7 +59,8 @@ def scene_at(
     time = chance.stream("time").pick(TIMES)
     weather = chance.stream("weather").weighted(WEATHERS, _WEATHER_WEIGHTS)
     kinds = _kinds(land, chance.stream("kinds"), exclude_kinds)
-    colours = _colours(kinds, chance.stream("colours"), split, shows_held_out=index % 2 == 1)
+    held_out = HELD_OUT_PAIRS if holds_out_pairs else frozenset()
+    colours = _colours(kinds, chance.stream("colours"), held_out, shows_held_out=split == "held_out" and index % 2 == 1)
     word = _relation_word(kinds, chance.stream("relation"))
     if word == "above" and kinds[0].realm != "sky":
         kinds, colours = kinds[::-1], colours[::-1]
@@ -93,12 +97,14 @@ def _kinds(land: str, chance: Chance, exclude: Collection[str]) -> tuple[Kind, .
     return tuple(kinds)
 
 
-def _colours(kinds: Sequence[Kind], chance: Chance, split: Split, *, shows_held_out: bool) -> tuple[str, ...]:
+def _colours(
+    kinds: Sequence[Kind], chance: Chance, held_out_pairs: Collection[tuple[str, str]], *, shows_held_out: bool
+) -> tuple[str, ...]:
     """One colour for each kind; two groups of one kind differ in colour."""
     colours: list[str] = []
     for kind in kinds:
-        held_out = [colour for colour in kind.colours if (colour, kind.name) in HELD_OUT_PAIRS]
-        if split == "held_out" and shows_held_out and held_out:
+        held_out = [colour for colour in kind.colours if (colour, kind.name) in held_out_pairs]
+        if shows_held_out and held_out:
             allowed = held_out
         else:
             allowed = [colour for colour in kind.colours if colour not in held_out]
