@@ -10,7 +10,7 @@ import { paint } from "../canvas/painter";
 import { readTheme, watchTheme, type Theme } from "../canvas/theme";
 import { Scene } from "../geometry/scene";
 import { overlaps } from "../geometry/shapes";
-import { fitted, toWorld, visibleRect, type Viewport } from "../geometry/viewport";
+import { firstView, fitted, toWorld, visibleRect, type Viewport } from "../geometry/viewport";
 import type { PointerInput } from "../interaction/events";
 import { IDLE, type GestureState } from "../interaction/gesture_state";
 import { reduce } from "../interaction/gestures";
@@ -23,6 +23,7 @@ import type { RunFacts } from "../model/run_facts";
 import { isEmptySelection, selectionOf } from "../model/selection";
 import { NodeLayer } from "../nodes/node_layer";
 import { BodyDesk } from "./body_desk";
+import { promptPlace } from "./prompt_place";
 import { perform, type Desk } from "./commands";
 import { GestureEffects } from "./gesture_effects";
 import type { Session } from "./session";
@@ -48,6 +49,8 @@ export class GraphView implements Desk {
   private theme: Theme;
   private open: OpenDocument;
   private view: Viewport = { x: 0, y: 0, zoom: 1 };
+  /** Nobody has moved the picture since it was fitted: it follows the size of the canvas. */
+  private isFirstView = false;
   private gestures: GestureState = IDLE;
   private rest: ReturnType<typeof setTimeout> | null = null;
   private endOfDocument: () => void = () => undefined;
@@ -87,7 +90,10 @@ export class GraphView implements Desk {
       }),
       this.session.store.subscribe((state, before) => {
         if (state.open !== this.open) this.attach();
-        else if (state.catalog !== before.catalog) this.relayout();
+        else if (state.catalog !== before.catalog) {
+          this.relayout();
+          if (this.isFirstView) this.fit();
+        }
         else if (state.problems !== before.problems) {
           this.desk.bumpAll();
           this.stage.ask("overlay");
@@ -105,6 +111,7 @@ export class GraphView implements Desk {
   }
 
   set viewport(view: Viewport) {
+    this.isFirstView = false;
     this.view = view;
     this.stage.ask("base", "overlay");
   }
@@ -171,7 +178,9 @@ export class GraphView implements Desk {
 
   private fit(): void {
     const bounds = this.scene.bounds();
-    if (bounds !== null && this.size.width > 0) this.viewport = fitted(bounds, this.size);
+    if (bounds === null || this.size.width === 0) return;
+    this.viewport = firstView(bounds, this.size, promptPlace(this.scene));
+    this.isFirstView = true;
   }
 
   /** Progress is drawn on its own layer, and only when its node is seen. */
@@ -231,7 +240,8 @@ export class GraphView implements Desk {
   // -------------------------------------------------------------- drawing
 
   private resized(isFirst: boolean): void {
-    if (isFirst) this.fit();
+    // A field that has the keyboard stays where it is when a phone shows its keys.
+    if (isFirst || (this.isFirstView && !this.stage.layer.contains(document.activeElement))) this.fit();
     this.stage.ask("base", "overlay");
   }
 

@@ -9,9 +9,13 @@ import type { Picture } from "./picture";
 import { textOn, typeColor, type Theme } from "./theme";
 
 /** Below these zooms rows, then everything but a block is left out. */
-const ROWS_FROM = 0.5;
+const ROWS_FROM = 0.3;
 export const BLOCKS_BELOW = 0.22;
 const RADIUS = 8;
+
+/** From afar texts are drawn larger, as far as their rows have room: what a node is and says is read for longer. */
+const textSize = (zoom: number) => Math.min(16, Math.max(12, 6.5 / zoom));
+const titleSize = (zoom: number) => Math.min(22, Math.max(13, 10 / zoom));
 
 export function paintBlocks(canvas: CanvasRenderingContext2D, picture: Picture, ids: readonly NodeId[], theme: Theme): void {
   const { scene, viewport } = picture;
@@ -50,10 +54,11 @@ export function paintNode(canvas: CanvasRenderingContext2D, picture: Picture, id
   const known = record === undefined || context.catalog.specs.size === 0 || isKnownNode(record, context.catalog, context.document);
   paintFrame(canvas, shape, record, known, theme);
   if (record !== undefined && shape.titleHeight > 0) {
-    paintTitle(canvas, shape, titleOf(record, context.catalog, context.document), colorOf(record), theme);
+    paintTitle(canvas, shape, titleOf(record, context.catalog, context.document), colorOf(record), titleSize(viewport.zoom), theme);
   }
   const text = textOfBody(record, theme);
-  paintSockets(canvas, shape, viewport.zoom >= ROWS_FROM, text);
+  canvas.font = `${textSize(viewport.zoom)}px system-ui, sans-serif`;
+  paintSockets(canvas, shape, viewport.zoom < ROWS_FROM ? 0 : textSize(viewport.zoom), text);
   if (record !== undefined && viewport.zoom >= ROWS_FROM) paintRows(canvas, picture, record, shape, text, theme);
   canvas.restore();
 }
@@ -84,28 +89,28 @@ function paintFrame(
 }
 
 function paintTitle(
-  canvas: CanvasRenderingContext2D, shape: NodeShape, title: string, color: string | null, theme: Theme,
+  canvas: CanvasRenderingContext2D, shape: NodeShape, title: string, color: string | null, size: number, theme: Theme,
 ): void {
   canvas.fillStyle = color === null ? theme.text : textOn(color);
-  canvas.font = "600 13px system-ui, sans-serif";
+  canvas.font = `600 ${size}px system-ui, sans-serif`;
   canvas.textAlign = "left";
   canvas.textBaseline = "middle";
-  canvas.fillText(fittedText(title, shape.width - 24), 12, shape.outer.y + shape.titleHeight / 2);
+  canvas.fillText(fittedText(title, (shape.width - 24) * 13 / size), 12, shape.outer.y + shape.titleHeight / 2);
 }
 
-function paintSockets(canvas: CanvasRenderingContext2D, shape: NodeShape, withNames: boolean, text: string): void {
-  canvas.font = "12px system-ui, sans-serif";
+/** `size` of the names; 0 for none. */
+function paintSockets(canvas: CanvasRenderingContext2D, shape: NodeShape, size: number, text: string): void {
   canvas.textBaseline = "middle";
   for (const socket of [...shape.inputs, ...shape.outputs]) {
     canvas.beginPath();
     canvas.arc(socket.x, socket.y, socket.widget === null ? METRICS.socketRadius : METRICS.socketRadius - 2, 0, 2 * Math.PI);
     canvas.fillStyle = typeColor(socket.type);
     canvas.fill();
-    if (!withNames || socket.widget !== null || shape.kind === "collapsed" || shape.kind === "reroute") continue;
+    if (size === 0 || socket.widget !== null || shape.kind === "collapsed" || shape.kind === "reroute") continue;
     const isLeft = socket.x === 0;
     canvas.textAlign = isLeft ? "left" : "right";
     canvas.fillStyle = text;
-    canvas.fillText(fittedText(socket.name, shape.width / 2), socket.x + (isLeft ? 12 : -12), socket.y);
+    canvas.fillText(fittedText(socket.name, shape.width * 6 / size), socket.x + (isLeft ? 12 : -12), socket.y);
   }
 }
 
@@ -114,23 +119,52 @@ function paintRows(
 ): void {
   const views = widgetsOf(picture.context, picture.scene.graph, record);
   const field = colorOf(record, "bgcolor") === null ? theme.field : "rgb(0 0 0 / 0.25)";
+  const size = textSize(picture.viewport.zoom);
+  const width = shape.width - 2 * METRICS.padding;
+  const letters = width * 12 / size;
   shape.rows.forEach((row, i) => {
     const view = views[i];
     if (view === undefined) return;
-    const width = shape.width - 2 * METRICS.padding;
     canvas.beginPath();
     canvas.roundRect(METRICS.padding, row.y, width, row.height, 6);
     canvas.fillStyle = field;
     canvas.fill();
-    const middle = row.y + Math.min(row.height, METRICS.widgetRow) / 2;
-    const isText = row.height > METRICS.widgetRow;
     canvas.textAlign = "left";
     canvas.fillStyle = text;
-    if (!isText) canvas.fillText(fittedText(view.label, width * 0.45), METRICS.padding + 8, middle);
+    if (row.height > METRICS.widgetRow) return paintLines(canvas, editorText(view.value), row, size, letters);
+    const middle = row.y + row.height / 2;
+    canvas.fillText(fittedText(view.label, letters * 0.45), METRICS.padding + 8, middle);
+    canvas.textAlign = "right";
     const value = editorText(view.value).split("\n", 1)[0] ?? "";
-    canvas.textAlign = isText ? "left" : "right";
-    canvas.fillText(fittedText(value, width * (isText ? 0.95 : 0.5)), isText ? METRICS.padding + 8 : shape.width - 16, middle);
+    canvas.fillText(fittedText(value, letters * 0.5), shape.width - 16, middle);
   });
+}
+
+/** The first lines of a text, as many as its field has room for. */
+function paintLines(
+  canvas: CanvasRenderingContext2D, value: string, row: { readonly y: number; readonly height: number }, size: number, letters: number,
+): void {
+  const height = size * 1.5;
+  const lines = wrapped(value, letters * 0.95, Math.max(1, Math.floor((row.height - METRICS.padding) / height)));
+  lines.forEach((line, i) => canvas.fillText(line, METRICS.padding + 8, row.y + METRICS.padding + (i + 0.5) * height));
+}
+
+/** A text in lines of about `width` world units, `most` of them. */
+export function wrapped(text: string, width: number, most: number): string[] {
+  const room = Math.max(1, Math.floor(width / METRICS.charWidth));
+  const lines: string[] = [];
+  for (const paragraph of text.slice(0, room * most).split("\n")) {
+    let line = "";
+    for (const word of paragraph.split(" ")) {
+      if (line !== "" && line.length + 1 + word.length > room) {
+        lines.push(line);
+        line = word;
+      } else line = line === "" ? word : `${line} ${word}`;
+    }
+    lines.push(fittedText(line, width));
+    if (lines.length >= most) break;
+  }
+  return lines.slice(0, most);
 }
 
 /** A text cut to about `width` world units, by the same table of sizes that shapes are made from. */

@@ -12,6 +12,9 @@ export interface Size {
 
 export const MIN_ZOOM = 0.04;
 export const MAX_ZOOM = 4;
+/** The smallest zoom at which what nodes say is read, on a desk and in the hand. */
+const READABLE_ZOOM = { wide: 0.58, narrow: 0.7 } as const;
+const NARROW_PX = 600;
 
 export function toWorld(viewport: Viewport, screen: Point): Point {
   return { x: viewport.x + screen.x / viewport.zoom, y: viewport.y + screen.y / viewport.zoom };
@@ -46,6 +49,29 @@ export function fitted(rect: Rect, size: Size, margin = 40): Viewport {
   return {
     x: rect.x + rect.width / 2 - size.width / 2 / zoom,
     y: rect.y + rect.height / 2 - size.height / 2 / zoom,
+    zoom,
+  };
+}
+
+/**
+ * What is seen of a graph first: all of it while it stays readable, else its upper left part, moved as far as it takes
+ * to show `anchor` too.
+ */
+export function firstView(rect: Rect, size: Size, anchor: Rect | null): Viewport {
+  const margin = Math.min(40, size.width / 24);
+  const all = fitted(rect, size, margin);
+  const zoom = size.width < NARROW_PX ? READABLE_ZOOM.narrow : READABLE_ZOOM.wide;
+  if (all.zoom >= zoom) return all;
+  const along = (start: number, length: number, room: number, from: number, wanted: number) => {
+    const [world, edge] = [room / zoom, margin / zoom];
+    if (length + 2 * edge <= world) return start + length / 2 - world / 2;
+    const first = Math.max(start - edge, from + wanted + edge - world);
+    return Math.min(first, from - edge);
+  };
+  const [fromX, fromY] = [anchor?.x ?? rect.x, anchor?.y ?? rect.y];
+  return {
+    x: along(rect.x, rect.width, size.width, fromX, anchor?.width ?? 0),
+    y: along(rect.y, rect.height, size.height, fromY, anchor?.height ?? 0),
     zoom,
   };
 }
