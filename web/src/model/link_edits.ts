@@ -40,11 +40,29 @@ export function connect(edit: Edit, graph: GraphId, from: SocketPlace, to: Socke
   }
   const id = takeId(edit, graph, "link");
   const type = linkType(outputTypeAt(edit, graph, from) ?? "*", inputTypeAt(edit, graph, to) ?? "*");
-  edit.put(graph, "links", id, {
+  putLink(edit, graph, {
     id, origin: from.node, originSlot: from.slot, target: to.node, targetSlot: to.slot, type, parent: null, raw: null,
   });
-  attach(edit, graph, id, true);
   return id;
+}
+
+/** Puts a link as it is and writes it into the sockets at its ends; for those who know that it fits. */
+export function putLink(edit: Edit, graph: GraphId, link: LinkRecord): void {
+  edit.put(graph, "links", link.id, link);
+  attach(edit, graph, link.id, true);
+}
+
+/** Files may name another end of a link than the input that has it: the input is believed, as it is when a graph runs. */
+export function mendLinks(edit: Edit, graph: GraphId): void {
+  for (const [id, node] of edit.graph(graph).nodes.byId) {
+    inputsOf(node).forEach((input, slot) => {
+      const link = edit.get(graph, "links", inputLink(input) ?? "");
+      if (link === undefined || (link.target === id && link.targetSlot === slot)) return;
+      const named = edit.get(graph, "nodes", link.target);
+      const isWhole = named !== undefined && inputLink(inputsOf(named)[link.targetSlot]) === link.id;
+      if (!isWhole) edit.put(graph, "links", link.id, { ...link, target: id, targetSlot: slot });
+    });
+  }
 }
 
 /** Takes a link away, and the reroute points that no link passes any more. */
