@@ -3,7 +3,9 @@
 import { lazy, Suspense, useEffect, useRef, useState, type DragEvent } from "react";
 import { useStore } from "zustand";
 import { useSay } from "../i18n/catalogue";
+import type { GraphId } from "../model/records";
 import { Banners } from "../panels/banner";
+import { Breadcrumb } from "../panels/breadcrumb";
 import { openFiles } from "../panels/opening";
 import { RunCard } from "../panels/run_card";
 import { SidePanel, SideRail, type PanelName } from "../panels/side_rail";
@@ -12,6 +14,8 @@ import { TopBar } from "../panels/top_bar";
 import { addFound, NODE_DRAG } from "../search/adding";
 import { GraphView } from "./graph_view";
 import type { MenuRequest, SearchRequest } from "./requests";
+import type { OpenDocument } from "../model/open_document";
+import type { NodeId } from "../model/records";
 import type { Session } from "./session";
 
 const PropertiesPanel = lazy(() => import("../panels/properties_panel"));
@@ -21,7 +25,9 @@ const ContextMenu = lazy(() => import("../panels/context_menu"));
 const NameWindow = lazy(() => import("../panels/name_window"));
 const ConflictWindow = lazy(() => import("../panels/conflict_window"));
 const VersionsWindow = lazy(() => import("../panels/versions_window"));
+const InterfaceWindow = lazy(() => import("../panels/interface_window"));
 const Pictures = lazy(() => import("../gallery/pictures"));
+const LiveWindow = lazy(() => import("../gallery/live_window"));
 const SettingsWindow = lazy(() => import("../settings/settings_window"));
 
 /** The window over the page, if there is one. */
@@ -29,7 +35,9 @@ type Over =
   | { readonly is: "save" | "settings" | "versions" | "palette" }
   | { readonly is: "search"; readonly request: SearchRequest }
   | { readonly is: "pictures"; readonly assets: readonly string[]; readonly at: number }
+  | { readonly is: "live"; readonly document: OpenDocument; readonly node: NodeId }
   | { readonly is: "menu"; readonly request: MenuRequest }
+  | { readonly is: "interface"; readonly graph: GraphId }
   | { readonly is: "rename"; readonly first: string; readonly done: (name: string) => void };
 
 const isWide = () => matchMedia("(min-width: 64rem)").matches;
@@ -77,6 +85,7 @@ export function App({ session }: { session: Session }) {
           {panel !== null && <SidePanel session={session} name={panel} onClose={() => setPanel(null)} />}
           <main className="relative min-w-0 flex-1 overflow-hidden">
             <Graph session={session} />
+            <Breadcrumb session={session} onInterface={(graph) => setOver({ is: "interface", graph })} />
             <RunCard session={session} />
             {isDropping && (
               <p className="pointer-events-none absolute inset-3 z-30 flex items-center justify-center rounded-xl border-2 border-dashed border-accent bg-canvas/80 text-lg">{say("file.drop")}</p>
@@ -99,6 +108,7 @@ function useRequests(session: Session, setOver: (over: Over) => void): void {
     session.openSearch = (request) => setOver({ is: "search", request });
     session.openMenu = (request) => setOver({ is: "menu", request });
     session.openPictures = (assets, at) => setOver({ is: "pictures", assets, at });
+    session.openPreview = (document, node) => setOver({ is: "live", document, node });
     session.openPalette = () => setOver({ is: "palette" });
     session.askName = () => setOver({ is: "save" });
     const end = new AbortController();
@@ -117,6 +127,7 @@ function useRequests(session: Session, setOver: (over: Over) => void): void {
       session.openSearch = null;
       session.openMenu = null;
       session.openPictures = null;
+      session.openPreview = null;
     };
   }, [session, setOver]);
 }
@@ -147,6 +158,7 @@ function Windows({ session, over, setOver }: { session: Session; over: Over | nu
   switch (over?.is) {
     case undefined: return null;
     case "settings": return <SettingsWindow onClose={close} />;
+    case "live": return <LiveWindow session={session} document={over.document} node={over.node} onClose={close} />;
     case "pictures": return <Pictures session={session} ids={over.assets} at={over.at} onClose={close} />;
     case "versions": return <VersionsWindow session={session} onClose={close} />;
     case "save": {
@@ -154,6 +166,7 @@ function Windows({ session, over, setOver }: { session: Session; over: Over | nu
       const first = saved?.name ?? tabs.find((tab) => tab.id === active)?.title ?? "";
       return <NameWindow title={say("save.title")} first={first} mayBeEmpty={false} onDone={(name) => void session.save(name)} onClose={close} />;
     }
+    case "interface": return <InterfaceWindow session={session} graph={over.graph} onClose={close} />;
     case "rename":
       return <NameWindow title={say("context.name")} first={over.first} mayBeEmpty onDone={over.done} onClose={close} />;
     case "search":
@@ -163,6 +176,7 @@ function Windows({ session, over, setOver }: { session: Session; over: Over | nu
         <ContextMenu
           session={session} request={over.request} place={onPage(over.request.screen)} onClose={close}
           onRename={(first, done) => setTimeout(() => setOver({ is: "rename", first, done }))}
+          onInterface={(graph) => setTimeout(() => setOver({ is: "interface", graph }))}
         />
       );
     case "palette": {

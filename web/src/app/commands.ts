@@ -11,6 +11,7 @@ import { dissolveNodes, moveNodes, removeNodes, toggleFlag, toggleMode } from ".
 import { positionOf } from "../model/node_reading";
 import { MODE } from "../model/records";
 import { isEmptySelection, selectionOf } from "../model/selection";
+import { enterSelected, makeSubgraphHere, unpackSelected } from "./subgraph_commands";
 import type { Session } from "./session";
 
 /** What a command may look at and move besides the document. */
@@ -53,6 +54,9 @@ export function perform(name: CommandName, desk: Desk): void {
       const rect = { ...box, y: box.y - GROUP_MARGIN, height: box.height + GROUP_MARGIN };
       return void open.edit("Group", (edit) => addGroup(edit, graph, "Group", rect));
     }
+    case "subgraph": return makeSubgraphHere(session);
+    case "unpack": return unpackSelected(session);
+    case "enter": return enterSelected(session);
     case "arrange": return void arrange(desk);
     case "fit": {
       const bounds = scene.bounds(nodes.size > 0 ? nodes : undefined);

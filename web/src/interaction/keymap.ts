@@ -3,7 +3,7 @@
 import type { KeyInput } from "./events";
 
 export const COMMANDS = [
-  "undo", "redo", "selectAll", "delete", "dissolve", "bypass", "mute", "collapse", "pin", "group", "arrange", "fit", "zoomIn",
+  "undo", "redo", "selectAll", "delete", "dissolve", "bypass", "mute", "collapse", "pin", "group", "subgraph", "unpack", "enter", "arrange", "fit", "zoomIn",
   "zoomOut", "run", "runFirst", "save", "leave", "nudgeLeft", "nudgeRight", "nudgeUp", "nudgeDown",
 ] as const;
 export type CommandName = (typeof COMMANDS)[number];
@@ -24,6 +24,8 @@ export const DEFAULT_KEYMAP: Keymap = {
   "alt+c": "collapse",
   p: "pin",
   "ctrl+g": "group",
+  "ctrl+shift+e": "subgraph",
+  "ctrl+]": "enter",
   "ctrl+shift+a": "arrange",
   ".": "fit",
   "alt+=": "zoomIn",

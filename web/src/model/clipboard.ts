@@ -2,10 +2,10 @@
 
 import type { Edit } from "./edit";
 import { takeId } from "./ids";
-import { idJson, idText, isArray, isObject, type Json, type JsonObject } from "./json";
+import { idJson, idText, isArray, isObject, sameJson, type Json, type JsonObject } from "./json";
 import { addGroup } from "./group_edits";
 import { groupRect, inputLink, inputsOf, outputsOf, pointsOfLink, positionOf, typeOf, type Point } from "./node_reading";
-import { ROOT, type GraphId, type LinkRecord, type NodeId, type NodeRecord, type WorkflowDocument } from "./records";
+import { ROOT, type GraphId, type GraphState, type LinkRecord, type NodeId, type NodeRecord, type WorkflowDocument } from "./records";
 import { selectionOf, type Selection } from "./selection";
 import { connect } from "./link_edits";
 import { isWorkflow, loadWorkflow, saveWorkflow } from "./workflow_file";
@@ -57,9 +57,12 @@ export function isPasteable(value: Json): boolean {
   return isWorkflow(value);
 }
 
-/** Puts a copied part in so that its top left corner is at `at`; what was pasted, for selecting it. */
-export function paste(edit: Edit, graph: GraphId, value: Json, at: Point): Selection {
-  const part = loadWorkflow(value);
+/**
+ * Puts a copied part in so that its top left corner is at `at`; what was pasted, for selecting it. Subgraphs the document
+ * has already are shared; one that is another under the same id gets an id of `newId`, where there is one.
+ */
+export function paste(edit: Edit, graph: GraphId, value: Json, at: Point, newId?: () => string): Selection {
+  const part = withOwnSubgraphs(edit, loadWorkflow(value), newId);
   const root = part.graphs.get(ROOT);
   if (root === undefined) return selectionOf({});
   for (const [id, definition] of part.graphs) {
@@ -94,6 +97,32 @@ export function paste(edit: Edit, graph: GraphId, value: Json, at: Point): Selec
   for (const link of root.links.byId.values()) pasteLink(edit, graph, link, ids, points);
   dropIdlePoints(edit, graph, points);
   return selectionOf({ nodes: ids.values(), groups });
+}
+
+/** The part with other ids for the subgraphs that differ from those the document has under theirs. */
+function withOwnSubgraphs(edit: Edit, part: WorkflowDocument, newId?: () => string): WorkflowDocument {
+  const both = [...part.graphs.keys()].filter((id) => id !== ROOT && edit.hasGraph(id));
+  if (newId === undefined || both.length === 0) return part;
+  const [here, there] = [definitionsOf(edit.document()), definitionsOf(part)];
+  const ids = new Map(both.filter((id) => !sameJson(here.get(id), there.get(id))).map((id) => [id, newId()]));
+  if (ids.size === 0) return part;
+  const graphs = [...part.graphs.values()].map((graph): GraphState => ({
+    ...graph,
+    id: ids.get(graph.id) ?? graph.id,
+    holder: graph.holder === null ? null : (ids.get(graph.holder) ?? graph.holder),
+    rest: ids.has(graph.id) ? { ...graph.rest, id: ids.get(graph.id) ?? graph.id } : graph.rest,
+    nodes: {
+      ids: graph.nodes.ids,
+      byId: new Map([...graph.nodes.byId].map(([id, node]) => [id, { ...node, type: ids.get(typeOf(node)) ?? node.type ?? "" }])),
+    },
+  }));
+  return { version: part.version, graphs: new Map(graphs.map((graph) => [graph.id, graph])) };
+}
+
+function definitionsOf(document: WorkflowDocument): ReadonlyMap<string, Json> {
+  const { definitions } = saveWorkflow(document, 1);
+  const list = isObject(definitions) && isArray(definitions.subgraphs) ? definitions.subgraphs : [];
+  return new Map(list.flatMap((item) => (isObject(item) && typeof item.id === "string" ? [[item.id, item] as const] : [])));
 }
 
 function pastePoints(

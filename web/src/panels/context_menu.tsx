@@ -4,15 +4,19 @@ import { Menu } from "@base-ui/react/menu";
 import { useMemo, type ReactNode } from "react";
 import type { MenuRequest } from "../app/requests";
 import type { Session } from "../app/session";
+import { saveBlueprint } from "../app/subgraph_commands";
 import { useSay, type TextKey } from "../i18n/catalogue";
 import type { CommandName } from "../interaction/keymap";
 import { removeGroup, setGroup } from "../model/group_edits";
 import { addReroute, removeLink, removeReroute } from "../model/link_edits";
 import { setColor, setTitle } from "../model/node_edits";
+import { isInstance, titleOf, typeOf } from "../model/node_reading";
+import type { GraphId, NodeId } from "../model/records";
 import { keymapOf, preferences } from "../settings/preferences";
 import { MENU_ITEM, MENU_POPUP } from "./top_bar";
 
-const NODE_COMMANDS: readonly CommandName[] = ["bypass", "mute", "collapse", "pin", "group", "arrange", "dissolve", "delete"];
+const NODE_COMMANDS: readonly CommandName[] = ["bypass", "mute", "collapse", "pin", "group", "subgraph", "arrange", "dissolve", "delete"];
+const SUBGRAPH_COMMANDS: readonly CommandName[] = ["enter", "unpack"];
 const GRAPH_COMMANDS: readonly CommandName[] = ["selectAll", "arrange", "fit", "undo", "redo"];
 const COLORS = ["#322", "#432", "#232", "#223", "#323"] as const;
 
@@ -21,25 +25,28 @@ interface MenuProps {
   readonly request: MenuRequest;
   readonly place: { readonly x: number; readonly y: number };
   readonly onRename: (name: string, done: (name: string) => void) => void;
+  readonly onInterface: (graph: GraphId) => void;
   readonly onClose: () => void;
 }
 
-export default function ContextMenu({ session, request, place, onRename, onClose }: MenuProps) {
+export default function ContextMenu({ session, request, place, onRename, onInterface, onClose }: MenuProps) {
   const anchor = useMemo(() => ({ getBoundingClientRect: () => new DOMRect(place.x, place.y, 0, 0) }), [place]);
   return (
     <Menu.Root open modal={false} onOpenChange={(isOpen) => !isOpen && onClose()}>
       <Menu.Portal>
         <Menu.Positioner anchor={anchor} side="bottom" align="start" className="z-50">
-          <Menu.Popup className={MENU_POPUP}><Items session={session} request={request} onRename={onRename} /></Menu.Popup>
+          <Menu.Popup className={MENU_POPUP}><Items session={session} request={request} onRename={onRename} onInterface={onInterface} /></Menu.Popup>
         </Menu.Positioner>
       </Menu.Portal>
     </Menu.Root>
   );
 }
 
-function Items({ session, request, onRename }: Pick<MenuProps, "session" | "request" | "onRename">): ReactNode {
+function Items({ session, request, onRename, onInterface }: Omit<MenuProps, "place" | "onClose">): ReactNode {
   const say = useSay();
-  const { open } = session.store.getState();
+  const { open, catalog } = session.store.getState();
+  const keep = (id: NodeId, name: string) => saveBlueprint(session, id, name).catch((error: unknown) =>
+    session.say(error instanceof Error ? error.message : String(error), true));
   const { hit, at, screen } = request;
   const graph = open.graph.id;
   const chords = new Map(Object.entries(keymapOf(preferences.getState().keys)).map(([chord, name]) => [name, chord]));
@@ -70,6 +77,13 @@ function Items({ session, request, onRename }: Pick<MenuProps, "session" | "requ
               ×
             </Menu.Item>
           </div>
+          {node !== undefined && isInstance(node, open.document) && (
+            <>
+              {SUBGRAPH_COMMANDS.map(command)}
+              {item(say("subgraph.interface"), () => onInterface(typeOf(node)))}
+              {item(say("blueprint.save"), () => onRename(titleOf(node, catalog, open.document), (name) => void (name !== "" && keep(id, name))))}
+            </>
+          )}
           {NODE_COMMANDS.map(command)}
         </>
       );

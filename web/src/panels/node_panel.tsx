@@ -8,6 +8,7 @@ import { addFound, NODE_DRAG, readUses } from "../search/adding";
 import { NodeSearch } from "../search/ranking";
 import { useSay } from "../i18n/catalogue";
 import { Empty, FIELD } from "../ui/parts";
+import { Blueprints } from "./blueprints";
 
 interface Branch {
   readonly name: string;
@@ -21,9 +22,10 @@ export default function NodePanel({ session, onClose }: { session: Session; onCl
   const [text, setText] = useState("");
   const search = useMemo(() => new NodeSearch(catalog), [catalog]);
   const tree = useMemo(() => treeOf([...catalog.specs.values()], say("nodes.other")), [catalog, say]);
+  const added = () => void (!matchMedia("(min-width: 48rem)").matches && onClose());
   const add = (type: string) => {
     void addFound(session, type, { at: session.desk?.middle() ?? { x: 0, y: 0 }, screen: { x: 0, y: 0 } });
-    if (!matchMedia("(min-width: 48rem)").matches) onClose();
+    added();
   };
   const found = text.trim() === "" ? null : search.find(text, null, readUses());
   return (
@@ -32,6 +34,7 @@ export default function NodePanel({ session, onClose }: { session: Session; onCl
         type="search" className={FIELD} value={text} placeholder={say("nodes.filter")} aria-label={say("nodes.filter")}
         onChange={(event) => setText(event.target.value)}
       />
+      {found === null && <Blueprints session={session} onInserted={added} />}
       {found === null
         ? [...tree.branches.values()].map((branch) => <BranchView key={branch.name} branch={branch} onAdd={add} />)
         : found.length === 0

@@ -7,6 +7,7 @@ import type { RunState, Session } from "../app/session";
 import { useSay, type Say } from "../i18n/catalogue";
 import { titleOf } from "../model/node_reading";
 import { rootOf } from "../model/records";
+import { previewAddress } from "../server/workflows";
 import { IconButton } from "../ui/parts";
 
 export function RunCard({ session }: { session: Session }) {
@@ -15,11 +16,17 @@ export function RunCard({ session }: { session: Session }) {
   const [closed, setClosed] = useState("");
   if (run === null || closed === run.job) return null;
   const last = run.pictures.at(-1);
+  const { preview } = run;
   return (
     <section
       aria-label={say("run.label")} className="absolute right-3 bottom-3 z-10 w-56 overflow-hidden rounded-xl border border-line bg-surface shadow-lg max-md:w-36"
     >
-      {last !== undefined && (
+      {preview !== null && (
+        <button type="button" className="block w-full" aria-label={say("run.preview")} onClick={() => session.openPreview?.(run.document, preview.node)}>
+          <img className="max-h-56 w-full object-contain" src={previewAddress(preview)} alt={say("run.preview")} />
+        </button>
+      )}
+      {preview === null && last !== undefined && (
         <button type="button" className="block w-full" aria-label={say("run.show")} onClick={() => session.openPictures?.(run.pictures, run.pictures.length - 1)}>
           <img className="max-h-56 w-full object-contain" src={`/api/v1/assets/${encodeURIComponent(last)}`} alt={say("run.picture")} />
         </button>

@@ -4,6 +4,7 @@ import { Trash2 } from "lucide-react";
 import { useEffect, useState } from "react";
 import { useStore } from "zustand";
 import type { Session } from "../app/session";
+import { BLUEPRINTS } from "../app/subgraph_commands";
 import { listTemplates, readTemplate, type Template } from "../files/templates";
 import { useSay } from "../i18n/catalogue";
 import { listWorkflows } from "../server/workflows";
@@ -11,7 +12,8 @@ import { Empty, IconButton, Section } from "../ui/parts";
 
 export default function WorkflowPanel({ session, onClose }: { session: Session; onClose: () => void }) {
   const say = useSay();
-  const workflows = useStore(session.store, (state) => state.workflows);
+  const all = useStore(session.store, (state) => state.workflows);
+  const workflows = all.filter((item) => !item.name.startsWith(BLUEPRINTS));
   const [templates, setTemplates] = useState<readonly Template[]>([]);
   useEffect(() => void listTemplates(session.client).then(setTemplates), [session]);
   const shown = () => !matchMedia("(min-width: 48rem)").matches && onClose();

@@ -15,12 +15,17 @@ import { OpenDocument } from "../../src/model/open_document";
 import { ROOT, rootOf, type GraphState, type WorkflowDocument } from "../../src/model/records";
 import { advanceSeeds, nextValue } from "../../src/model/seeds";
 import { selectionOf } from "../../src/model/selection";
+import { labelSocket, moveSocket, promoteInput, promoteOutput, removeSocket } from "../../src/model/subgraph_interface";
+import { makeSubgraph } from "../../src/model/subgraph_making";
+import { unpackSubgraph } from "../../src/model/subgraph_unpacking";
 import { widgetsOf } from "../../src/model/widgets";
 import { emptyWorkflow, loadWorkflow, saveWorkflow } from "../../src/model/workflow_file";
 import { conversionCases, NO_FILES, plain, referenceCatalog } from "../reference_catalog";
 
 const CATALOG = referenceCatalog();
 const TYPES = ["KSampler", "EmptyLatentImage", "VAEDecode", "CLIPTextEncode", "SaveImage", "Note", "PrimitiveNode"];
+let numIds = 0;
+const TOOLS = { catalog: CATALOG, listFiles: NO_FILES, newId: () => `new-${(numIds += 1)}` };
 const CASES = conversionCases().map((item) => item.workflow);
 
 interface Command {
@@ -77,6 +82,13 @@ function perform(edit: Edit, { name, a, b, c }: Command): void {
       edit, graph, plain(copied(edit.document(), graph, selectionOf({ nodes: [node, other], groups: state.groups.ids }))),
       { x: a, y: b }),
     rest: () => edit.setRest(graph, "config", { a }),
+    subgraph: () => makeSubgraph(edit, graph, { nodes: [node, other], groups: state.groups.ids.slice(0, 1) }, "Made", TOOLS),
+    unpack: () => unpackSubgraph(edit, graph, node, TOOLS),
+    promote: () => promoteInput(edit, graph, node, b % 4, TOOLS),
+    promoteOutput: () => promoteOutput(edit, graph, node, b % 4, TOOLS),
+    moveSocket: () => moveSocket(edit, graph, c % 2 ? "inputs" : "outputs", a % 3, b % 3, TOOLS),
+    removeSocket: () => removeSocket(edit, graph, c % 2 ? "inputs" : "outputs", a % 3, TOOLS),
+    labelSocket: () => labelSocket(edit, graph, c % 2 ? "inputs" : "outputs", a % 3, "l"),
   };
   commands[name]?.();
 }
@@ -84,7 +96,8 @@ function perform(edit: Edit, { name, a, b, c }: Command): void {
 const NAMES = [
   "add", "remove", "dissolve", "move", "resize", "title", "color", "mode", "flag", "front", "property", "connect",
   "connect", "connect", "cut", "insert", "point", "point", "movePoint", "removePoint", "group", "groupRect",
-  "groupTitle", "ungroup", "widget", "control", "socket", "seeds", "paste", "rest",
+  "groupTitle", "ungroup", "widget", "control", "socket", "seeds", "paste", "rest", "subgraph",
+  "unpack", "promote", "promoteOutput", "moveSocket", "removeSocket", "labelSocket",
 ];
 const COMMAND = fc.record({
   name: fc.constantFrom(...NAMES), a: fc.nat(1000), b: fc.nat(1000), c: fc.nat(50),
