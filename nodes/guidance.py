@@ -13,6 +13,7 @@ __all__ = [
     "cfg_zero_star",
     "differential_diffusion",
     "epsilon_scaling",
+    "mahiro",
     "rescale_cfg",
     "scale_frequencies",
     "tangential_damping",
@@ -38,6 +39,19 @@ def cfg_zero_star(model: Model) -> Model:
 def cfg_norm(model: Model, strength: Annotated[float, Range(0.0, 100.0, step=0.01)] = 1.0) -> Model:
     """Guidance that may not raise the norm of the prediction anywhere in the picture."""
     return model.with_guidance(model.guidance.with_correction(diffusion.NormLimit(strength)))
+
+
+@node(
+    "Mahiro",
+    title="Mahiro is so cute that she deserves a better guidance function!! (。・ω・。)",
+    category="_for_testing",
+    output_names=PATCHED,
+    experimental=True,
+    schema_form=True,
+)
+def mahiro(model: Model) -> Model:
+    """MaHiRo: less of the negative side's pull where a plain leap along the positive side will do."""
+    return model.with_guidance(model.guidance.with_correction(diffusion.Leap()))
 
 
 @node("TCFG", title="Tangential Damping CFG", category=GUIDANCE, output_names=PATCHED, schema_form=True)

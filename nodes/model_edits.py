@@ -7,11 +7,13 @@ from typing import Annotated, Literal
 from engine.api import (
     AttentionMap,
     Bool,
+    Compiled,
     DeepShrink,
     FreeU,
     HyperTile,
     IdentityAttention,
     Model,
+    NodeError,
     Range,
     TokenMerging,
     diffusion,
@@ -20,6 +22,7 @@ from engine.api import (
 )
 
 __all__ = [
+    "compile_model",
     "deep_shrink",
     "free_u",
     "free_u_2",
@@ -126,3 +129,19 @@ def merge_tokens(model: Model, ratio: Annotated[float, Range(0.0, 1.0, step=0.01
     Quicker for large pictures, with a little less detail. At most three quarters can join.
     """
     return model.with_edit(TokenMerging(ratio))
+
+
+@node("TorchCompileModel", category="_for_testing", experimental=True, schema_form=True)
+def compile_model(model: Model, backend: Literal["inductor", "cudagraphs"]) -> Model:
+    """The model compiled by torch: long first steps for every new size, quicker ones afterwards.
+
+    "inductor" needs a C++ compiler, "cudagraphs" a graphics card of NVIDIA.
+    """
+    if backend == "cudagraphs" and model.device.type != "cuda":
+        raise NodeError(
+            f"CUDA graphs need a CUDA device; this model runs on {model.device}.",
+            code="unsupported_backend",
+            hint='Choose "inductor".',
+            input="backend",
+        )
+    return model.with_edit(Compiled(backend))

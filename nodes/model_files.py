@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from engine.api import Clip, Context, ExtraPngInfo, Model, PromptJson, Vae, imaging, node
+from engine.api import (
+    Bool,
+    Clip,
+    Context,
+    ExtraPngInfo,
+    Model,
+    Options,
+    PromptJson,
+    Range,
+    Vae,
+    imaging,
+    node,
+)
 
-__all__ = ["save_checkpoint", "save_clip", "save_model", "save_vae"]
+__all__ = ["save_checkpoint", "save_clip", "save_extracted_lora", "save_model", "save_vae"]
 
 CATEGORY = "advanced/model_merging"
 
@@ -70,6 +82,43 @@ def save_vae(
 ) -> None:
     """Save the autoencoder."""
     _save(ctx, ctx.models.vae_file(vae, _entries(ctx, prompt, extra_pnginfo)), filename_prefix, "vae")
+
+
+@node(
+    "LoraSave",
+    title="Extract and Save Lora",
+    category="_for_testing",
+    output=True,
+    experimental=True,
+    schema_form=True,
+    lane="io",
+)
+def save_extracted_lora(
+    *,
+    filename_prefix: Annotated[str, Options(multiline=False)] = "loras/ComfyUI_extracted_lora",
+    rank: Annotated[int, Range(1, 4096, step=1)] = 8,
+    lora_type: Literal["standard", "full_diff"],
+    bias_diff: Bool = True,
+    model_diff: Model | None = None,
+    text_encoder_diff: Clip | None = None,
+    ctx: Context,
+    prompt: PromptJson = None,
+    extra_pnginfo: ExtraPngInfo = None,
+) -> None:
+    """Save a difference of two models, made by ModelMergeSubtract and CLIPMergeSubtract, as a LoRA.
+
+    "standard" keeps the `rank` strongest directions of each matrix, "full_diff" everything; `bias_diff` keeps biases
+    and norms as well.
+    """
+    file = ctx.models.extracted_adapter_file(
+        model_diff,
+        text_encoder_diff,
+        rank=rank,
+        kind=lora_type,
+        biases=bias_diff,
+        metadata=_entries(ctx, prompt, extra_pnginfo),
+    )
+    _save(ctx, file, filename_prefix, "loras")
 
 
 def _entries(ctx: Context, prompt: Any, extra: Any) -> dict[str, str]:

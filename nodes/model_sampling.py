@@ -1,12 +1,14 @@
-"""Saying how a network was trained when its file does not."""
+"""Saying how a network was trained when its file does not, and what it computes in."""
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
+import torch
+
 from engine.api import Bool, Model, NodeError, Range, diffusion, node
 
-__all__ = ["sample_continuous_edm", "sample_continuous_v", "sample_discrete"]
+__all__ = ["compute_in", "sample_continuous_edm", "sample_continuous_v", "sample_discrete"]
 
 Level = Annotated[float, Range(0.0, 1000.0, step=0.001, round=False)]
 
@@ -48,6 +50,13 @@ def sample_continuous_v(
     """The model as trained on velocity over all noise levels between two, told the angle of each."""
     _check_levels(sigma_min, sigma_max)
     return model.with_parameterization(diffusion.velocity_parameterization(sigma_min, sigma_max))
+
+
+@node("ModelComputeDtype", title="ModelComputeDtype", category="advanced/debug/model")
+def compute_in(model: Model, dtype: Literal["default", "fp32", "fp16", "bf16"]) -> Model:
+    """The model computing in this precision, whatever the settings say; "default" leaves it as it is."""
+    wanted = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+    return model if dtype == "default" else model.with_compute_dtype(wanted[dtype])
 
 
 def _check_levels(sigma_min: float, sigma_max: float) -> None:

@@ -1,4 +1,4 @@
-"""Pixels to latents and back."""
+"""Pixels to latents and back, and latents shown to networks that see a picture beside the noise."""
 
 from __future__ import annotations
 
@@ -6,10 +6,19 @@ from typing import Annotated, Any
 
 import torch
 
-from engine.api import Image, Latent, Mask, NodeError, Range, Vae, imaging, node, require_room
+from engine.api import Bool, Conditioning, Image, Latent, Mask, NodeError, Range, Vae, imaging, node, require_room
 
-__all__ = ["decode", "decode_tiled", "encode", "encode_for_inpainting", "encode_tiled"]
+__all__ = [
+    "condition_editing",
+    "condition_inpainting",
+    "decode",
+    "decode_tiled",
+    "encode",
+    "encode_for_inpainting",
+    "encode_tiled",
+]
 
+SIDES = ("positive", "negative", "latent")
 TileOverlap = Annotated[int, Range(0, 4096, step=32)]
 TemporalSize = Annotated[int, Range(8, 4096, step=4)]
 TemporalOverlap = Annotated[int, Range(4, 4096, step=4)]
@@ -37,9 +46,7 @@ def encode_for_inpainting(
     """
     vae = _loaded(vae)
     pixels, planes = _cropped(pixels[..., :3], mask, vae.downscale)
-    is_hole = planes.round()
-    greyed = (pixels - 0.5) * (1.0 - is_hole).squeeze(1)[..., None] + 0.5
-    return {"samples": vae.encode(greyed), "noise_mask": _grown(planes, grow_mask_by).round()}
+    return {"samples": vae.encode(_greyed(pixels, planes)), "noise_mask": _grown(planes, grow_mask_by).round()}
 
 
 @node("VAEDecodeTiled", title="VAE Decode (Tiled)", category="_for_testing", lane="device")
@@ -70,6 +77,42 @@ def encode_tiled(
     return {"samples": _loaded(vae).encode_tiled(pixels, tile=tile_size, overlap=min(overlap, tile_size // 4))}
 
 
+@node("InpaintModelConditioning", category="conditioning/inpaint", output_names=SIDES, lane="device")
+def condition_inpainting(
+    positive: Conditioning, negative: Conditioning, vae: Vae, pixels: Image, mask: Mask, noise_mask: Bool = True
+) -> tuple[Conditioning, Conditioning, Latent]:
+    """Show an inpainting network the picture with the masked part greyed out, and the mask.
+
+    The latent is that of the whole picture; with `noise_mask`, sampling leaves the rest of it as it is.
+    """
+    vae = _loaded(vae)
+    pixels, planes = _cropped(pixels[..., :3], mask, vae.downscale)
+    shown = {"concat_latent_image": vae.encode(_greyed(pixels, planes)), "concat_mask": planes}
+    latent: dict[str, Any] = {"samples": vae.encode(pixels)}
+    if noise_mask:
+        latent["noise_mask"] = planes
+    return _shown(positive, shown), _shown(negative, shown), latent
+
+
+@node(
+    "InstructPixToPixConditioning",
+    category="conditioning/instructpix2pix",
+    output_names=SIDES,
+    schema_form=True,
+    lane="device",
+)
+def condition_editing(
+    positive: Conditioning, negative: Conditioning, vae: Vae, pixels: Image
+) -> tuple[Conditioning, Conditioning, Latent]:
+    """Show an editing network the picture to edit; the latent is empty and of its size.
+
+    Edges that do not fill a latent cell are cropped evenly.
+    """
+    picture = _loaded(vae).encode(pixels[..., :3])
+    shown = {"concat_latent_image": picture}
+    return _shown(positive, shown), _shown(negative, shown), {"samples": torch.zeros_like(picture)}
+
+
 def _loaded(vae: Any) -> Any:
     if vae is None:
         raise NodeError(
@@ -93,8 +136,17 @@ def _cropped(pixels: torch.Tensor, mask: torch.Tensor, cell_px: int) -> tuple[to
     return pixels[:, rows, columns], planes[..., rows, columns]
 
 
+def _greyed(pixels: torch.Tensor, planes: torch.Tensor) -> torch.Tensor:
+    """Image [b h w 3] with grey where the mask [b 1 h w], rounded, is 1."""
+    return (pixels - 0.5) * (1.0 - planes.round()).squeeze(1)[..., None] + 0.5
+
+
 def _grown(planes: torch.Tensor, pixels: int) -> torch.Tensor:
     """The mask with every 1 widened to a square of this edge; an even edge reaches one pixel further down and right."""
     if pixels == 0:
         return planes
     return 1.0 - imaging.erode(1.0 - planes.round().clamp(0, 1), pixels)
+
+
+def _shown(conditioning: list[Any], shown: dict[str, Any]) -> list[Any]:
+    return [[tokens, {**options, **shown}] for tokens, options in conditioning]

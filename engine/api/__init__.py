@@ -66,6 +66,7 @@ from engine.api.training import LoraSettings, TrainedLora, Training
 from engine.core.errors import AtelierError, Cancelled, NodeError
 from engine.execution.events import Blocker
 from engine.nn.edits.attention_map import AttentionMap
+from engine.nn.edits.compiled import Compiled
 from engine.nn.edits.deep_shrink import DeepShrink
 from engine.nn.edits.free_u import FreeU
 from engine.nn.edits.hyper_tile import HyperTile
@@ -75,12 +76,12 @@ from engine.weights.merge import Shares, merge_weights
 
 __all__ = [
     "MAX_DIMENSION", "MAX_SEED", "MAX_TEXT_CHARACTERS", "ROOM_SHARE", "AnyValue", "AtelierError", "AttentionMap",
-    "BatchSize", "Blocker", "Bool", "Cancelled", "Choice", "Clip", "ClipVision", "ClipVisionOutput", "Conditioning",
-    "Context", "ControlNet", "DeepShrink", "Dimension", "Each", "ExtraPngInfo", "Float", "FreeU", "Gligen",
-    "GraphExpansion", "Guider", "Hidden", "HyperTile", "IdentityAttention", "Image", "InputFile", "Int", "Latent",
-    "LatentOperation", "Lazy", "LoraModel", "LoraSettings", "LossMap", "Mask", "Model", "ModelFile", "ModelLibrary",
-    "NodeDefinition", "NodeError", "NodeResult", "Noise", "Options", "PromptJson", "Range", "Sampler", "Seed", "Shares",
-    "Sigmas", "Socket", "String", "StyleModel", "Svg", "Text", "TokenMerging", "TrainedLora", "Training", "UniqueId",
-    "UpscaleModel", "Vae", "diffusion", "imaging", "latent_viewer", "merge_weights", "node", "picture_entries",
-    "require_room", "require_text_room",
+    "BatchSize", "Blocker", "Bool", "Cancelled", "Choice", "Clip", "ClipVision", "ClipVisionOutput", "Compiled",
+    "Conditioning", "Context", "ControlNet", "DeepShrink", "Dimension", "Each", "ExtraPngInfo", "Float", "FreeU",
+    "Gligen", "GraphExpansion", "Guider", "Hidden", "HyperTile", "IdentityAttention", "Image", "InputFile", "Int",
+    "Latent", "LatentOperation", "Lazy", "LoraModel", "LoraSettings", "LossMap", "Mask", "Model", "ModelFile",
+    "ModelLibrary", "NodeDefinition", "NodeError", "NodeResult", "Noise", "Options", "PromptJson", "Range", "Sampler",
+    "Seed", "Shares", "Sigmas", "Socket", "String", "StyleModel", "Svg", "Text", "TokenMerging", "TrainedLora",
+    "Training", "UniqueId", "UpscaleModel", "Vae", "diffusion", "imaging", "latent_viewer", "merge_weights", "node",
+    "picture_entries", "require_room", "require_text_room",
 ]  # fmt: skip

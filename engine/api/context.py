@@ -140,6 +140,22 @@ class ModelLibrary(Protocol):
         """The file of a VAE. Raises CheckpointError."""
         ...
 
+    def extracted_adapter_file(
+        self,
+        model: Any,
+        clip: Any,
+        *,
+        rank: int,
+        kind: Literal["standard", "full_diff"],
+        biases: bool,
+        metadata: Mapping[str, str] | None = None,
+    ) -> WritableFile:
+        """The adapter that adds the weights of a MODEL and a CLIP, differences of two; either may be None.
+
+        Raises CheckpointError when there is neither.
+        """
+        ...
+
     def open_preview_decoder(self, path: Path) -> Any:
         """The decoder of a tiny autoencoder, for previews: `picture(latent)`. Raises CheckpointError."""
         ...

@@ -21,6 +21,7 @@ from engine.diffusion.guidance.epsilon_scaling import EpsilonScaling
 from engine.diffusion.guidance.frequency import FrequencyScaling
 from engine.diffusion.guidance.guidance import Guidance
 from engine.diffusion.guidance.latent_operation import OperationOnDifference
+from engine.diffusion.guidance.leap import Leap
 from engine.diffusion.guidance.norm import NormLimit
 from engine.diffusion.guidance.perturbed import PerturbedGuidance
 from engine.diffusion.guidance.projected import AdaptiveProjection
@@ -62,6 +63,7 @@ __all__ = [
     "Guidance",
     "Guider",
     "LatentInput",
+    "Leap",
     "NoNoise",
     "NormLimit",
     "OnStep",

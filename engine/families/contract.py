@@ -123,6 +123,10 @@ class ModelHandle(Denoiser, Protocol):
         """The same weights computing a changed function; part of `identity`."""
         ...
 
+    def with_compute_dtype(self, dtype: torch.dtype) -> ModelHandle:
+        """The same network computing in this dtype, whatever the settings say."""
+        ...
+
 
 class TextEncoderHandle(Protocol):
     """CLIP: one or more text encoders behind one tokenizer interface."""

@@ -148,6 +148,10 @@ class NetworkDenoiser:
         """The same weights computing a changed function; edits apply in the order they were added."""
         return replace(self, edits=(*self.edits, edit))
 
+    def with_compute_dtype(self, dtype: torch.dtype) -> NetworkDenoiser:
+        """The same network computing in this dtype, whatever the settings say."""
+        return replace(self, source=self.source.computed_in(dtype))
+
     def activation_bytes(self, batch_size: int, height: int, width: int) -> int:
         """Estimated peak memory of a forward, weights excluded, for a latent of this height and width."""
         return self.form.activation_bytes(batch_size, height, width, self.host.compute_dtype(self.source).itemsize)

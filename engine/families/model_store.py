@@ -29,7 +29,7 @@ from engine.families.loose_parts import open_network, open_text_encoders
 from engine.families.registry import FamilyRegistry, find_families
 from engine.families.safety.handle import NetworkSafetyChecker
 from engine.families.safety.opening import open_safety_checker
-from engine.families.saving import autoencoder_file, checkpoint_file, text_encoder_files
+from engine.families.saving import autoencoder_file, checkpoint_file, extracted_adapter_file, text_encoder_files
 from engine.families.text.clip_encoder import TextTools
 from engine.families.text.textual_inversion import EmbeddingFiles
 from engine.families.text.tokenizer import ClipTokenizer, vocabulary_path
@@ -226,6 +226,10 @@ class ModelStore:
     def vae_file(self, vae: Any, metadata: Mapping[str, str] | None = None) -> WeightFile:
         """The file of an autoencoder, to be written. Raises CheckpointError."""
         return autoencoder_file(vae, metadata)
+
+    def extracted_adapter_file(self, model: Any, clip: Any, **options: Any) -> WeightFile:
+        """As `engine.families.saving.extracted_adapter_file`."""
+        return extracted_adapter_file(model, clip, **options)
 
     def open_upscaler(self, path: Path) -> NetworkUpscaler:
         """The upscaler of a file. Raises CheckpointError."""

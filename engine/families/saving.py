@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from engine.core.errors import CheckpointError
 from engine.diffusion.prediction import EpsPrediction, VPrediction
@@ -16,9 +16,10 @@ from engine.families.registry import FamilyRegistry
 from engine.families.text.clip_encoder import ClipTextEncoder
 from engine.families.text.clip_pair import ClipPair
 from engine.families.text.open_clip_form import open_clip_tensors
+from engine.weights.adapters.extraction import extracted_tensors
 from engine.weights.weight_file import FileTensor, WeightFile, file_tensors, held_tensor
 
-__all__ = ["autoencoder_file", "checkpoint_file", "text_encoder_files"]
+__all__ = ["autoencoder_file", "checkpoint_file", "extracted_adapter_file", "text_encoder_files"]
 
 _NETWORK_PREFIX = "model.diffusion_model."
 _AUTOENCODER_PREFIX = "first_stage_model."
@@ -73,6 +74,33 @@ def text_encoder_files(clip: Any, metadata: Mapping[str, str] | None = None) -> 
 def autoencoder_file(vae: Any, metadata: Mapping[str, str] | None = None) -> WeightFile:
     """The autoencoder by its published names. Raises CheckpointError for one of another kind."""
     return WeightFile(file_tensors(_kl(vae).weights), dict(metadata or {}))
+
+
+def extracted_adapter_file(
+    model: Any,
+    clip: Any,
+    *,
+    rank: int,
+    kind: Literal["standard", "full_diff"],
+    biases: bool,
+    metadata: Mapping[str, str] | None = None,
+) -> WeightFile:
+    """The adapter that adds the weights of these handles, which are differences of two models; either may be None.
+
+    Modules have the names of kohya's scripts. Raises CheckpointError when there is neither.
+    """
+    tensors: dict[str, FileTensor] = {}
+    for handle in (model, clip):
+        if handle is not None:
+            spellings: dict[str, str] = {}
+            for spelled, module in handle.adapter_modules.items():
+                spellings.setdefault(module, spelled)
+            tensors |= extracted_tensors(handle.weights, spellings, rank, kind, biases=biases)
+    if not tensors:
+        raise CheckpointError(
+            "There is no difference to save.", code="cannot_save", hint="Connect what ModelMergeSubtract makes."
+        )
+    return WeightFile(tensors, dict(metadata or {}))
 
 
 def _published(registry: FamilyRegistry, name: str) -> PublishedForm:

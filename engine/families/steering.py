@@ -123,7 +123,7 @@ def _run(signal: ControlSignal, x: Tensor, c_noise: Tensor, inputs: ConditionInp
     strength = signal.strength.to(x.device).view(-1, 1, 1, 1)
 
     def scaled(maps: Mapping[int, Tensor]) -> dict[int, Tensor]:
-        return {number: residual * strength for number, residual in maps.items()}
+        return {number: (residual * strength).to(x.dtype) for number, residual in maps.items()}
 
-    middle = None if found.middle is None else found.middle * strength
+    middle = None if found.middle is None else (found.middle * strength).to(x.dtype)
     return Residuals(scaled(found.inputs), scaled(found.skips), middle)

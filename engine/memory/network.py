@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import torch
 from torch import nn
 
+from engine.core.digest import digest_value
 from engine.core.errors import OutOfMemory
 from engine.memory.binding import BoundNetwork, WeightSource
 from engine.memory.device import Device, is_out_of_memory, memory_facts, release_cached_memory
-from engine.memory.precision import Part, PrecisionPolicy
+from engine.memory.precision import Part, PrecisionPolicy, is_storage_only
 from engine.memory.residency import MemoryMode, ResidencyPlan, plan_residency
 from engine.weights.patches import NO_PATCHES, PatchSet
 
@@ -30,7 +31,8 @@ class NetworkSource:
     """A network that can be loaded: how to build it without storage, and where its weights come from.
 
     identity: equal identity, equal function. part: decides the dtypes. repeats: runs once per step rather than
-    once per prompt or picture. storage: what its matrices and kernels are held in, None for the policy's choice.
+    once per prompt or picture. storage: what its matrices and kernels are held in, compute: what it computes in; None
+    for the policy's choice.
     """
 
     identity: str
@@ -39,6 +41,12 @@ class NetworkSource:
     weights: WeightSource = field(compare=False)
     repeats: bool = False
     storage: torch.dtype | None = None
+    compute: torch.dtype | None = None
+
+    def computed_in(self, dtype: torch.dtype) -> NetworkSource:
+        """The same network computing in this dtype, whatever the policy says."""
+        identity = digest_value([self.identity, "computed in", str(dtype)])
+        return replace(self, identity=identity, compute=dtype)
 
 
 def default_budget_bytes(device: Device, max_bytes: int | None = None, reserve_bytes: int = 0) -> int:
@@ -71,7 +79,7 @@ class NetworkHost:
 
     def compute_dtype(self, source: NetworkSource) -> torch.dtype:
         """The dtype a network computes in here."""
-        return self.precision.compute_dtype(source.part, self.device)
+        return source.compute or self.precision.compute_dtype(source.part, self.device)
 
     def dtype_identity(self, source: NetworkSource) -> str:
         """Equal for two hosts, equal rounding of a network: the dtypes it computes in and is held in."""
@@ -136,7 +144,8 @@ class NetworkHost:
             release_cached_memory(self.device)
 
     def _storage(self, source: NetworkSource) -> torch.dtype:
-        return source.storage or self.precision.storage_dtype(source.part, self.device)
+        usual = self.precision.storage_dtype(source.part, self.device)
+        return source.storage or (usual if is_storage_only(usual) else self.compute_dtype(source))
 
     def _network(self, source: NetworkSource) -> BoundNetwork:
         """The network, moved to the end of the order of use."""

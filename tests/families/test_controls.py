@@ -152,6 +152,11 @@ def test_controls_and_edits_of_the_u_net_work_together(model: Any, control: Any)
         assert not torch.allclose(predict(edited, use), predict(edited), atol=1e-4)
 
 
+def test_a_control_follows_a_model_that_computes_in_another_precision(model: Any, control: Any) -> None:
+    use, narrow = ControlUse(control, picture()), model.with_compute_dtype(torch.bfloat16)
+    assert float((predict(narrow, use) - predict(model, use)).norm() / predict(model, use).norm()) < 0.1
+
+
 def test_a_control_lora_is_the_base_with_its_low_rank_changes(model: Any, folder: Path) -> None:
     lora, whole = lora_file(folder, unet_weights(shallow_checkpoint(folder)))
     wanted = predict(model, ControlUse(opened(whole), picture()))

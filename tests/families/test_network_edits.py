@@ -19,11 +19,13 @@ from engine.diffusion.guiders.cfg import Cfg
 from engine.diffusion.requests import drive
 from engine.nn.attention import SpatialTransformer
 from engine.nn.edits.attention_map import AttentionMap
+from engine.nn.edits.compiled import Compiled
 from engine.nn.edits.free_u import FreeU
 from engine.nn.edits.hyper_tile import HyperTile, tiles_along
 from engine.nn.edits.identity_attention import IdentityAttention
 from engine.nn.edits.token_merging import match_tokens
 from nodes.model_edits import (
+    compile_model,
     deep_shrink,
     free_u,
     free_u_2,
@@ -32,6 +34,7 @@ from nodes.model_edits import (
     perturbed_attention,
     self_attention_guidance,
 )
+from nodes.model_sampling import compute_in
 from tests.tiny_sd1 import host_with, shallow_checkpoint, store_on
 
 
@@ -89,6 +92,61 @@ def test_factors_of_one_leave_the_prediction_as_it_is(model: Any) -> None:
         assert torch.allclose(predict(version(model, 1.0, 1.0, 1.0, 1.0)), plain, atol=1e-5)
     assert torch.allclose(predict(shrunk(model, downscale_factor=1.0)), plain, atol=1e-5)
     assert torch.equal(predict(shrunk(model, block_number=32)), plain)
+
+
+def test_a_compiled_model_is_another_function_of_equal_weights(model: Any) -> None:
+    compiled = compile_model(model, "inductor")
+    assert compiled.identity != model.identity
+    assert compiled.edits == (Compiled("inductor"),)
+    with pytest.raises(NodeError, match="CUDA device"):
+        compile_model(model, "cudagraphs")
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("backend", ["eager", "inductor"])
+def test_a_compiled_network_computes_what_the_plain_one_computes(model: Any, backend: str) -> None:
+    compiled = model.with_edit(Compiled(backend))
+    assert torch.allclose(predict(compiled), predict(model), atol=1e-4)
+    assert torch.allclose(predict(free_u(compiled)), predict(free_u(model)), atol=1e-4)
+
+
+@pytest.mark.thorough
+def test_a_network_is_compiled_while_the_edit_is_applied_and_as_before_afterwards() -> None:
+    network, x = nn.Linear(4, 4), torch.randn(2, 4)
+    seen: list[int] = []
+
+    def counting(graph: Any, inputs: Any) -> Any:
+        seen.append(len(inputs))
+        return graph
+
+    with torch.no_grad():
+        wanted = network(x)
+        with Compiled(counting).applied(network), Compiled("eager").applied(network):  # type: ignore[arg-type]
+            assert torch.equal(network(x), wanted)
+        assert torch.equal(network(x), wanted)
+    assert "forward" not in vars(network)
+
+
+@pytest.mark.thorough
+def test_a_compiler_that_fails_is_named() -> None:
+    def refusing(graph: Any, inputs: Any) -> Any:
+        raise RuntimeError("no compiler here")
+
+    network = nn.Linear(4, 4)
+    with pytest.raises(NodeError, match="could not compile") as caught, Compiled(refusing).applied(network):  # type: ignore[arg-type]
+        network(torch.randn(2, 4))
+    assert "C++ compiler" in caught.value.hint
+    assert "forward" not in vars(network)
+
+
+def test_a_model_computes_in_the_precision_a_node_asks_for(model: Any) -> None:
+    assert compute_in(model, "default") is model
+    assert compute_in(model, "fp32").host.compute_dtype(compute_in(model, "fp32").source) == torch.float32
+    narrow, plain = compute_in(model, "bf16"), predict(model)
+    assert narrow.identity != model.identity
+    error = float((predict(narrow) - plain).norm() / plain.norm())
+    assert 1e-5 < error < 0.1
+    assert torch.equal(predict(model), plain)
 
 
 def test_merging_no_tokens_leaves_the_prediction_as_it_is(model: Any) -> None:

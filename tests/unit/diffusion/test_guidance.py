@@ -12,6 +12,7 @@ from engine.diffusion.guidance.epsilon_scaling import EpsilonScaling
 from engine.diffusion.guidance.frequency import FrequencyScaling
 from engine.diffusion.guidance.guidance import PLAIN, Guidance, Sides
 from engine.diffusion.guidance.latent_operation import OperationOnDifference
+from engine.diffusion.guidance.leap import Leap
 from engine.diffusion.guidance.norm import NormLimit
 from engine.diffusion.guidance.projected import AdaptiveProjection
 from engine.diffusion.guidance.rescale import Rescale
@@ -89,6 +90,21 @@ def test_the_norm_over_channels_is_at_most_that_of_the_positive_side() -> None:
     assert bool((result.norm(dim=1) <= random(1).norm(dim=1) * (1 + 1e-5)).all())
     below = LINEAR.norm(dim=1) < random(1).norm(dim=1)
     assert torch.allclose(result.movedim(1, -1)[below], LINEAR.movedim(1, -1)[below], atol=1e-5)
+
+
+def test_a_leap_is_taken_as_far_as_it_points_away_from_the_negative_side() -> None:
+    def with_negative(negative: torch.Tensor) -> torch.Tensor:
+        wanted = random(1)
+        given = Sides(random(0), SIGMA, SCALE, wanted, negative, ask=lambda denoiser: iter(()))
+        return guided(PLAIN.with_correction(Leap()), given)
+
+    # Beside a positive side of the same direction nothing is gained by the leap; opposite to it, all of it is taken.
+    alike, opposite = random(1) * 0.5, random(1) * -1e-4
+    assert torch.allclose(with_negative(alike), alike + (random(1) - alike) * SCALE, atol=1e-4)
+    assert torch.allclose(with_negative(opposite), random(1) * SCALE, atol=1e-3)
+    share = (with_negative(random(2)) - random(1) * SCALE) / (LINEAR - random(1) * SCALE)
+    assert torch.allclose(share, share[:, :1, :1, :1].expand_as(share), atol=1e-2)
+    assert bool(((share > 0) & (share < 1)).all())
 
 
 def test_tangential_damping_leaves_the_part_both_sides_share() -> None:

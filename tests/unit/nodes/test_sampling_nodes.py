@@ -19,7 +19,15 @@ from nodes.latent_empty import empty_latent_image
 from nodes.loaders import load_checkpoint, load_vae
 from nodes.sampling import ksampler, ksampler_advanced
 from nodes.text import encode_text, set_last_layer
-from nodes.vae import decode, decode_tiled, encode, encode_for_inpainting, encode_tiled
+from nodes.vae import (
+    condition_editing,
+    condition_inpainting,
+    decode,
+    decode_tiled,
+    encode,
+    encode_for_inpainting,
+    encode_tiled,
+)
 from tests.gaussian_denoiser import GaussianDenoiser
 
 RGB = LatentFormat("rgb", num_channels=4, downscale=8, scale=1.0, rgb_factors=((1.0, 0.0, 0.0),) * 4)
@@ -349,6 +357,32 @@ def test_inpainting_greys_out_the_hole_and_grows_the_mask() -> None:
     assert grown.shape == (1, 1, 32, 32)
     assert float(grown.sum()) == 11 * 11
     assert float(grown[0, 0, 11:22, 11:22].min()) == 1.0
+
+
+def test_inpainting_networks_are_shown_the_greyed_picture_and_the_mask() -> None:
+    pixels, mask = torch.rand(1, 38, 32, 4), torch.zeros(1, 32, 32)
+    mask[:, :16] = 0.7
+    positive, negative, latent = condition_inpainting(
+        conditioning(1.0), conditioning(2.0), ShrinkingVae(), pixels, mask
+    )
+    whole = ShrinkingVae().encode(pixels[:, 3:35, :, :3])
+    assert torch.equal(latent["samples"], whole)
+    assert latent["noise_mask"].shape == (1, 1, 32, 32)
+    for side, mean in ((positive, 1.0), (negative, 2.0)):
+        tokens, options = side[0]
+        assert float(tokens.mean()) == mean
+        assert torch.equal(options["concat_mask"], latent["noise_mask"])
+        assert torch.equal(options["concat_latent_image"][:, :, 2:], whole[:, :, 2:])
+        assert torch.equal(options["concat_latent_image"][:, :, :1], torch.full((1, 3, 1, 4), 0.5))
+    assert "noise_mask" not in condition_inpainting([], [], ShrinkingVae(), pixels, mask, noise_mask=False)[2]
+
+
+def test_editing_networks_are_shown_the_picture_and_start_from_nothing() -> None:
+    pixels = torch.rand(1, 38, 32, 3)
+    positive, negative, latent = condition_editing(conditioning(1.0), conditioning(2.0), ShrinkingVae(), pixels)
+    assert torch.equal(latent["samples"], torch.zeros(1, 3, 4, 4))
+    shown = [side[0][1]["concat_latent_image"] for side in (positive, negative)]
+    assert all(torch.equal(picture, ShrinkingVae().encode(pixels)) for picture in shown)
 
 
 def test_inpainting_without_growth_keeps_the_mask() -> None:
