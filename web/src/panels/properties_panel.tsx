@@ -4,14 +4,16 @@ import { X } from "lucide-react";
 import { useMemo } from "react";
 import { useStore } from "zustand";
 import type { Session } from "../app/session";
+import { showPath } from "../app/showing";
 import { missingIn } from "../files/missing";
 import { useSay } from "../i18n/catalogue";
 import { setColor, setTitle, toggleMode } from "../model/node_edits";
-import { colorOf, isKnownNode, modeOf, titleOf, typeOf } from "../model/node_reading";
+import { colorOf, isInstance, isKnownNode, modeOf, titleOf, typeOf } from "../model/node_reading";
 import { MODE, type NodeId, type NodeRecord } from "../model/records";
 import { widgetsOf } from "../model/widgets";
 import { useDocument } from "../ui/hooks";
 import { Empty, FIELD, IconButton, Section } from "../ui/parts";
+import { LinkFields } from "./link_fields";
 import { WidgetField } from "./widget_field";
 
 const COLORS = [
@@ -60,7 +62,7 @@ function NodeProperties({ session, id, node }: { session: Session; id: NodeId; n
           onChange={(event) => open.edit("Title", (edit) => setTitle(edit, graph, id, event.target.value), { merge: `title:${id}` })}
         />
         <p className="text-xs text-quiet">
-          {isKnownNode(node, catalog, open.document) ? typeOf(node) : <span className="text-danger">{say("properties.unknown", { type: typeOf(node) })}</span>}
+          {isKnownNode(node, catalog, open.document) ? (isInstance(node, open.document) ? say("subgraph.new") : typeOf(node)) : <span className="text-danger">{say("properties.unknown", { type: typeOf(node) })}</span>}
         </p>
         {spec?.description && <p className="text-xs whitespace-pre-line text-quiet">{spec.description}</p>}
       </div>
@@ -90,6 +92,7 @@ function NodeProperties({ session, id, node }: { session: Session; id: NodeId; n
           />
         ))}
       </div>
+      <LinkFields session={session} id={id} node={node} />
       {views.map((view) => <WidgetField key={view.name} session={session} node={id} view={view} />)}
     </div>
   );
@@ -109,7 +112,7 @@ function Problems({ session }: { session: Session }) {
         {own.map((item, i) => (
           <button
             key={i} type="button" disabled={item.node === null} title={say("problems.show")}
-            onClick={() => item.node !== null && showProblem(session, item.node)}
+            onClick={() => item.node !== null && showPath(session, item.node.split(":"))}
             className="rounded-md border border-danger/50 bg-raised p-2 text-left hover:border-danger disabled:pointer-events-none"
           >
             <span className="block text-xs text-danger">
@@ -140,16 +143,4 @@ function Problems({ session }: { session: Session }) {
       </Section>
     </div>
   );
-}
-
-/** A problem of "7:2" is inside the subgraph that node 7 stands for: the way in is walked. */
-function showProblem(session: Session, path: string): void {
-  const { open } = session.store.getState();
-  const ids = path.split(":");
-  open.leaveTo(0);
-  for (const id of ids.slice(0, -1)) {
-    const holder = open.graph.nodes.byId.get(id);
-    if (holder === undefined || !open.enter(typeOf(holder))) break;
-  }
-  session.desk?.showNode(ids.at(-1) as NodeId);
 }

@@ -1,0 +1,25 @@
+/** Goes to a node wherever it is: the way through the instances around it is walked. */
+
+import { typeOf } from "../model/node_reading";
+import type { NodeId } from "../model/records";
+import type { Session } from "./session";
+
+/** `path` are the instances from the outside in, the node last. */
+export function showPath(session: Session, path: readonly NodeId[]): void {
+  const { open } = session.store.getState();
+  const way = path.slice(0, -1);
+  const ids = open.path.slice(1);
+  const graphs: string[] = [];
+  let graph = open.document.graphs.get("");
+  for (const id of way) {
+    const node = graph?.nodes.byId.get(id);
+    graph = node === undefined ? undefined : open.document.graphs.get(typeOf(node));
+    if (graph === undefined) break;
+    graphs.push(graph.id);
+  }
+  if (graphs.length !== ids.length || graphs.some((id, i) => id !== ids[i])) {
+    open.leaveTo(0);
+    for (const id of graphs) open.enter(id);
+  }
+  session.desk?.showNode(path.at(-1) as NodeId);
+}
