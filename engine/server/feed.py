@@ -11,12 +11,15 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 
+from engine.core.errors import NotFoundError
 from engine.core.ids import ClientId, JobId
 from engine.server.records import EventRecord
 
-__all__ = ["Feed", "FeedItem", "LogEntry", "PreviewPicture", "Subscription"]
+__all__ = ["Feed", "FeedItem", "LogEntry", "PreviewPicture", "PreviewShelf", "Subscription"]
 
 PROGRESS = "node_progress"
+PREVIEW = "node_preview"
+_MAX_SHELVED = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +66,8 @@ class Subscription:
             return
         self._num_offered += 1
         key: object = self._num_offered
-        if isinstance(item, EventRecord) and item.kind == PROGRESS:
-            key = (PROGRESS, item.job, item.data.get("node"))
+        if isinstance(item, EventRecord) and item.kind in (PROGRESS, PREVIEW):
+            key = (item.kind, item.job, item.data.get("node"))
         elif isinstance(item, PreviewPicture):
             key = ("preview", item.job, item.node)
         if key != self._num_offered:
@@ -108,10 +111,38 @@ class Subscription:
         self.close()
 
 
+class PreviewShelf:
+    """The newest picture of each node of the running jobs, for whoever asks after the event that tells of it."""
+
+    def __init__(self) -> None:
+        self._pictures: dict[JobId, OrderedDict[str, PreviewPicture]] = {}
+
+    def note(self, item: FeedItem) -> None:
+        """Keep a picture, the newest few of each job; news of the job itself (its start, its end) clear its shelf."""
+        if isinstance(item, PreviewPicture):
+            shelf = self._pictures.setdefault(item.job, OrderedDict())
+            shelf.pop(item.node, None)
+            shelf[item.node] = item
+            if len(shelf) > _MAX_SHELVED:
+                shelf.popitem(last=False)
+        elif isinstance(item, EventRecord) and item.kind.startswith("job_"):
+            self._pictures.pop(item.job, None)
+
+    def get(self, job: JobId, node: str) -> PreviewPicture:
+        """The newest picture. Raises NotFoundError when the node has shown none, or its job has ended."""
+        picture = self._pictures.get(job, {}).get(node)
+        if picture is None:
+            raise NotFoundError(
+                f"Node {node[:100]!r} of the job shows no picture now.", hint="Follow the job's events."
+            )
+        return picture
+
+
 class Feed:
     """Sends every published item to every listener that wants it. Used from the event loop's thread only."""
 
     def __init__(self) -> None:
+        self.previews = PreviewShelf()
         self._subscriptions: list[Subscription] = []
 
     def subscribe(
@@ -128,6 +159,7 @@ class Feed:
     def publish(self, items: Iterable[FeedItem]) -> None:
         """Offer the items to all listeners, in order."""
         for item in items:
+            self.previews.note(item)
             for subscription in tuple(self._subscriptions):
                 subscription.offer(item)
 

@@ -16,7 +16,7 @@ from engine.core.ids import ClientId, JobId
 from engine.protocol.messages import JobDone, JobReport, OutputsStaged, PackEvent, Preview
 from engine.server import leases
 from engine.server.change import Change
-from engine.server.feed import PROGRESS, PreviewPicture
+from engine.server.feed import PREVIEW, PROGRESS, PreviewPicture
 from engine.server.outputs import OutputPlacer, Placement
 from engine.server.records import EventRecord
 from engine.server.shown_files import with_files
@@ -92,6 +92,8 @@ def apply(change: Change, letters: Sequence[Letter], placer: OutputPlacer) -> li
             outcomes.append(_apply_staged(change, letter, message, placer))
         elif isinstance(message, Preview):
             change.show(_picture(message, held))
+            place = {"node": message.node, "display": message.display, "parent": message.parent, "real": message.real}
+            change.show(EventRecord(JobId(held.job), 0, PREVIEW, place, change.now_s, held.client_id))
         elif message.kind == PROGRESS:
             change.show(EventRecord(JobId(held.job), 0, PROGRESS, message.data, change.now_s, held.client_id))
         else:

@@ -92,8 +92,8 @@ class EventRecord:
 
     `kind`: job_queued, job_leased, job_started, job_requeued, job_succeeded, job_failed, job_cancelled,
     job_quarantined, outputs_placed {node, files}, and the worker's reports (execution.instructions.Report and
-    protocol.messages.JobReport). Not stored (seq 0): node_progress, pack_event {event, data}, and queue_changed
-    {pending, running, paused}, whose job is "".
+    protocol.messages.JobReport). Not stored (seq 0): node_progress, node_preview (there is a new
+    picture), pack_event {event, data}, and queue_changed {pending, running, paused}, whose job is "".
     """
 
     job: JobId

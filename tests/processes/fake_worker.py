@@ -2,8 +2,9 @@
 
 Node types: `Sleep` (seconds), `Hold` (never returns, deaf to cancel), `Spin` (holds the interpreter lock for seconds),
 `Crash` (kills the process), `CrashOnce` (kills it unless its marker file exists), `Fail` (raises), `Write` (stages
-`count` files under `prefix`), `Echo` (passes text on), `Expand` (many progress reports), `Preview` (sends a picture).
-All take an optional `after` link. Outputs of finished jobs are remembered by content, so an equal job is cached.
+`count` files under `prefix`), `Echo` (passes text on), `Expand` (many progress reports), `Preview` (sends a picture),
+`Paint` (`steps` with progress and a picture each, `seconds` in all, then a file). All take an optional `after` link.
+Outputs of finished jobs are remembered by content, so an equal job of Echo, Show and Paint is cached.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ import hashlib
 import json
 import os
 import signal
+import struct
 import sys
 import threading
 import time
+import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -51,6 +54,18 @@ PNG = bytes.fromhex(
 )
 
 
+def _picture(brightness: int, text: str = "") -> bytes:
+    """A PNG of 64 x 64 pixels, brighter to the right; the text goes after its end."""
+    row = b"\0" + bytes(brightness * x // 63 for x in range(64))
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", 64, 64, 8, 0, 0, 0, 0))
+    end = chunk(b"IDAT", zlib.compress(row * 64)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + head + end + text.encode()
+
+
 def _spec(name: str, *inputs: InputSpec, is_output: bool = True, validates: tuple[str, ...] = ()) -> NodeSpec:
     after = InputSpec("after", "TEXT", "optional")
     return NodeSpec(
@@ -85,6 +100,12 @@ def specs() -> list[NodeSpec]:
         _spec("Show", text),
         _spec("Progress", InputSpec("steps", "INT", options={"default": 10, "min": 1, "max": 100000})),
         _spec("Preview"),
+        _spec(
+            "Paint",
+            InputSpec("text", "STRING", options={"default": ""}),
+            InputSpec("steps", "INT", options={"default": 4, "min": 1, "max": 100}),
+            seconds,
+        ),
         _spec("Picky", text, validates=("text",)),
     ]
 
@@ -101,6 +122,7 @@ class FakeWorker:
         self._placed: dict[tuple[str, str], list[Any]] = {}
         self._has_placed = threading.Condition()
         self._seen: set[str] = set()
+        self._painted: dict[tuple[str, str], dict[str, Any]] = {}
         self._pool = ThreadPoolExecutor(8)
 
     def serve(self) -> None:
@@ -158,7 +180,7 @@ class FakeWorker:
     def _run_nodes(self, lease: Lease, cancelled: threading.Event) -> None:
         needed = _needed(lease.prompt, lease.targets)
         signature = hashlib.sha256(json.dumps([lease.prompt, lease.targets], sort_keys=True).encode()).hexdigest()
-        is_pure = all(lease.prompt[node]["class_type"] in ("Echo", "Show") for node in needed)
+        is_pure = all(lease.prompt[node]["class_type"] in ("Echo", "Show", "Paint") for node in needed)
         is_cached = is_pure and signature in self._seen
         self._report(lease, "nodes_cached", {"nodes": needed if is_cached else []})
         outputs: dict[str, Any] = {}
@@ -170,9 +192,11 @@ class FakeWorker:
                 self._report(lease, "node_started", place)
                 ui = self._call(lease, node, cancelled)
             else:
-                ui = {"text": ["cached"]} if node in lease.targets else None
+                ui = self._painted.get((signature, node)) or ({"text": ["cached"]} if node in lease.targets else None)
             if ui is not None:
                 outputs[node] = ui
+                if lease.prompt[node]["class_type"] == "Paint":
+                    self._painted[signature, node] = ui
             if ui is not None or not is_cached:
                 self._report(lease, "node_finished", {**place, "ui": ui, "cached": is_cached})
         self._seen.add(signature)
@@ -231,17 +255,36 @@ class FakeWorker:
     def _node_preview(self, lease: Lease, node: str, *_: Any) -> None:
         self._writer.write(Preview(lease.job, lease.epoch, node, node, None, node, "image/png", PNG))
 
+    def _node_paint(
+        self, lease: Lease, node: str, inputs: dict[str, Any], cancelled: threading.Event
+    ) -> dict[str, Any]:
+        place = {"node": node, "display": node, "parent": None, "real": node}
+        steps = inputs["steps"]
+        for step in range(steps):
+            self._report(lease, "node_progress", {**place, "value": step + 1, "max": steps})
+            if lease.preview_method != "none":
+                picture = _picture(40 + 160 * step // steps)
+                self._writer.write(Preview(lease.job, lease.epoch, node, node, None, node, "image/png", picture))
+            if cancelled.wait(inputs["seconds"] / steps):
+                raise InterruptedError
+        return self._stage(lease, node, [_picture(240, inputs["text"])], "painted", cancelled)
+
     def _node_write(
         self, lease: Lease, node: str, inputs: dict[str, Any], cancelled: threading.Event
     ) -> dict[str, Any]:
+        pictures = [PNG + f"{inputs['text']}{ordinal}".encode() for ordinal in range(inputs["count"])]
+        return self._stage(lease, node, pictures, inputs["prefix"], cancelled)
+
+    def _stage(
+        self, lease: Lease, node: str, pictures: list[bytes], prefix: str, cancelled: threading.Event
+    ) -> dict[str, Any]:
         files = []
-        for ordinal in range(inputs["count"]):
-            data = PNG + f"{inputs['text']}{ordinal}".encode()
+        for ordinal, data in enumerate(pictures):
             staged = f"{hashlib.sha256(data).hexdigest()}.{lease.job}-{lease.epoch}-{node}-{ordinal}.png"
             part = self._staging / f"{staged}.part"
             part.write_bytes(data)
             part.rename(self._staging / staged)
-            files.append(StagedFile(staged, len(data), "image/png", "output", inputs["prefix"], "png", ordinal))
+            files.append(StagedFile(staged, len(data), "image/png", "output", prefix, "png", ordinal))
         self._writer.write(OutputsStaged(lease.job, lease.epoch, node, files))
         with self._has_placed:
             self._has_placed.wait_for(lambda: (lease.job, node) in self._placed or cancelled.is_set())

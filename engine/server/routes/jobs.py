@@ -8,6 +8,7 @@ from typing import Any
 from aiohttp import web
 
 from engine.core.ids import ClientId, JobId, NodeId
+from engine.server.file_replies import data_reply
 from engine.server.operations import Call, Operation, Parameter, Reply, invalid
 from engine.server.records import STATES, JobQuery, JobRecord, JobRequest, Submission
 from engine.server.replies import json_reply
@@ -139,6 +140,12 @@ async def explain_job(call: Call) -> web.StreamResponse:
     return json_reply(await call.services.engine.why(call.params["job"]))
 
 
+async def get_preview(call: Call) -> web.StreamResponse:
+    """The newest picture of a node at work."""
+    picture = call.services.feed.previews.get(JobId(call.params["job"]), call.params["node"])
+    return data_reply(picture.data, "preview.jpg", cache="private, max-age=60")
+
+
 async def list_job_events(call: Call) -> web.StreamResponse:
     """Stored events as JSON, or all events as a stream when the client asks for text/event-stream."""
     job, after = call.params["job"], call.params["after"]
@@ -222,6 +229,18 @@ OPERATIONS = (
     Operation(
         "GET", "/jobs/{job}/why", explain_job, "Why nodes ran", parameters=(_JOB,), tags=_TAGS,
         replies={200: Reply("Nodes that ran with reasons, and cached ones.", ref("Reasons")), 404: _NO_JOB},
+    ),
+    Operation(
+        "GET", "/jobs/{job}/previews/{node}", get_preview, "The unfinished picture of a running node", tags=_TAGS,
+        parameters=(
+            _JOB,
+            Parameter("node", {"type": "string", "maxLength": 300}, "The node of the node_preview event.", "path"),
+            Parameter("at", {"type": "number"}, "The event's time: a new address for each picture."),
+        ),
+        replies={
+            200: Reply("JPEG or PNG.", None, "image/*"),
+            404: Reply("It shows none, or the job has ended.", ref("Error")),
+        },
     ),
     Operation(
         "GET", "/jobs/{job}/events", list_job_events, "A job's events, stored or live (text/event-stream)", tags=_TAGS,

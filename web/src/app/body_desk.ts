@@ -12,14 +12,26 @@ import { nextValue } from "../model/seeds";
 import { widgetsOf, type WidgetContext } from "../model/widgets";
 import type { NodeDesk, Trouble } from "../nodes/node_desk";
 import { urlOf } from "../server/client";
-import { upload } from "../server/workflows";
+import { previewAddress, upload } from "../server/workflows";
 import type { Session } from "./session";
+
+type Listeners = Map<NodeId, Set<() => void>>;
+
+function subscribeTo(listeners: Listeners, id: NodeId, listener: () => void): () => void {
+  const own = listeners.get(id) ?? new Set();
+  listeners.set(id, own.add(listener));
+  return () => {
+    own.delete(listener);
+    if (own.size === 0) listeners.delete(id);
+  };
+}
 
 export class BodyDesk implements NodeDesk {
   private readonly session: Session;
   private readonly scene: Scene;
   private readonly versions = new Map<NodeId, number>();
-  private readonly listeners = new Map<NodeId, Set<() => void>>();
+  private readonly listeners: Listeners = new Map();
+  private readonly watchers: Listeners = new Map();
   private readonly elements = new Map<NodeId, HTMLElement>();
   private inHand: { readonly id: NodeId; readonly part: "title" | "body" } | null = null;
 
@@ -70,14 +82,14 @@ export class BodyDesk implements NodeDesk {
 
   readonly versionOf = (id: NodeId): number => this.versions.get(id) ?? 0;
 
-  readonly subscribe = (id: NodeId, listener: () => void): (() => void) => {
-    const own = this.listeners.get(id) ?? new Set();
-    this.listeners.set(id, own.add(listener));
-    return () => {
-      own.delete(listener);
-      if (own.size === 0) this.listeners.delete(id);
-    };
-  };
+  readonly subscribe = (id: NodeId, listener: () => void): (() => void) => subscribeTo(this.listeners, id, listener);
+
+  readonly subscribePreview = (id: NodeId, listener: () => void): (() => void) => subscribeTo(this.watchers, id, listener);
+
+  /** These show another unfinished picture; the rest of their bodies stays. */
+  bumpPreviews(ids: Iterable<NodeId>): void {
+    for (const id of ids) for (const listener of Array.from(this.watchers.get(id) ?? [])) listener();
+  }
 
   readonly register = (id: NodeId, element: HTMLElement | null): void => {
     if (element === null) this.elements.delete(id);
@@ -96,6 +108,16 @@ export class BodyDesk implements NodeDesk {
 
   readonly runOf = (id: NodeId): NodeRun | undefined =>
     factsOf(this.session.board.of(this.open), id, this.open.graph.id === ROOT);
+
+  readonly previewOf = (id: NodeId): string | null => {
+    const preview = this.runOf(id)?.preview ?? null;
+    return preview === null ? null : previewAddress(preview);
+  };
+
+  readonly showPreview = (id: NodeId): void => {
+    const node = this.runOf(id)?.preview?.node;
+    if (node !== undefined) this.session.openPreview?.(this.open, node);
+  };
 
   readonly troubleOf = (id: NodeId): Trouble | null => {
     const { problems, open } = this.session.store.getState();

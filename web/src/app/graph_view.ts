@@ -188,12 +188,16 @@ export class GraphView implements Desk {
     const changed = [...new Set([...before.nodes.keys(), ...after.nodes.keys()])].filter(
       (path) => before.nodes.get(path) !== after.nodes.get(path));
     const ids = changed.map((path) => idText(path.split(":", 1)[0]) as NodeId);
-    if (kind !== "node_progress") {
-      this.desk.bump(new Set([...ids, ...changed.map((path) => path.split(":").at(-1) as NodeId)]));
+    const all = new Set([...ids, ...changed.map((path) => path.split(":").at(-1) as NodeId)]);
+    if (kind === "node_preview") this.desk.bumpPreviews([...all].filter((id) => this.isSeen(id)));
+    else if (kind !== "node_progress") {
+      this.desk.bump(all);
       this.stage.ask("overlay");
-    } else if (!document.hidden && ids.some((id) => overlaps(this.scene.outer(id), visibleRect(this.view, this.size)))) {
-      this.stage.ask("overlay");
-    }
+    } else if (ids.some((id) => this.isSeen(id))) this.stage.ask("overlay");
+  }
+
+  private isSeen(id: NodeId): boolean {
+    return !document.hidden && this.scene.node(id) !== undefined && overlaps(this.scene.outer(id), visibleRect(this.view, this.size));
   }
 
   // -------------------------------------------------------------- gestures

@@ -32,7 +32,7 @@ export class RunBoard {
   take(document: OpenDocument, event: JobEvent): void {
     const before = this.of(document);
     const start = event.kind === "job_started" ? nextRun(before) : before;
-    const after = afterEvent(start, event.kind, event.data, event.time_s);
+    const after = afterEvent(start, event.kind, event.data, event.time_s, event.job);
     if (after !== before) this.put(document, after, event.kind);
   }
 

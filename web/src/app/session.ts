@@ -9,7 +9,7 @@ import { typeOf } from "../model/node_reading";
 import { OpenDocument } from "../model/open_document";
 import type { NodeId, WorkflowDocument } from "../model/records";
 import { rootOf } from "../model/records";
-import { assetsOf } from "../model/run_facts";
+import { assetsOf, type RunPreview } from "../model/run_facts";
 import { advanceSeeds } from "../model/seeds";
 import type { WidgetContext } from "../model/widgets";
 import { emptyWorkflow, loadWorkflow, saveWorkflow } from "../model/workflow_file";
@@ -34,6 +34,8 @@ export interface RunState {
   readonly progress: number | null;
   readonly message: string;
   readonly pictures: readonly string[];
+  /** The newest unfinished picture; null once the job has ended. */
+  readonly preview: RunPreview | null;
 }
 
 /** A document's name on the server, and the ETag it was read under. */
@@ -75,7 +77,8 @@ export interface SessionEnvironment {
   readonly random: () => number;
 }
 
-const PROGRESS_EVERY_MS = 100;
+/** How often what comes often is taken at most. Pictures come four times a second, not quite evenly. */
+const EVERY_MS: ReadonlyMap<string, number> = new Map([["node_progress", 100], ["node_preview", 200]]);
 
 export class Session {
   readonly store: StoreApi<SessionState>;
@@ -89,6 +92,8 @@ export class Session {
   openPalette: () => void = () => undefined;
   /** Shows pictures of the server large, from the one at `at`; null while no page does. */
   openPictures: ((assets: readonly string[], at: number) => void) | null = null;
+  /** Shows the unfinished picture of a node large, as it changes; null while no page does. */
+  openPreview: ((document: OpenDocument, node: NodeId) => void) | null = null;
   /** What runs showed about the nodes of each document. */
   readonly board = new RunBoard();
   /** Which keys do what: the defaults, or what people chose. */
@@ -246,6 +251,7 @@ export class Session {
       open.edit("Next seeds", (edit) => advanceSeeds(edit, this.contextOf(open.document), random), { merge: "seeds" });
       const run: RunState = {
         job: job.id, document: open, state: "waiting", node: null, progress: null, message: "", pictures: [],
+        preview: null,
       };
       const now = this.store.getState().run;
       if (now === null || now.state === "ended") this.store.setState({ run, notice: null });
@@ -265,13 +271,16 @@ export class Session {
   /** Every job is followed to its end; the one that runs, or ran last, is `run` of the store. */
   private async follow(first: RunState): Promise<void> {
     let own = first;
-    let drawnAt = 0;
+    const takenAt = new Map<string, number>();
     const onConnection = (isThere: boolean) => this.store.setState({ connection: isThere ? "there" : "away" });
     const options = { signal: new AbortController().signal, onConnection };
     for await (const event of followJob(this.client, own.job, options)) {
       const now = this.environment.nowMs();
-      if (event.kind === "node_progress" && now - drawnAt < PROGRESS_EVERY_MS) continue;
-      if (event.kind === "node_progress") drawnAt = now;
+      const every = EVERY_MS.get(event.kind);
+      if (every !== undefined) {
+        if (now - (takenAt.get(event.kind) ?? -Infinity) < every) continue;
+        takenAt.set(event.kind, now);
+      }
       this.board.take(own.document, event);
       own = afterEvent(own, event);
       if (event.kind === "job_failed") this.addProblems(problemsOf(own.document, [event.data.error]));
@@ -317,12 +326,16 @@ function afterEvent(run: RunState, event: JobEvent): RunState {
     }
     case "outputs_placed": case "node_finished":
       return { ...run, pictures: [...new Set([...run.pictures, ...assetsOf(data.files)])] };
+    case "node_preview":
+      return { ...run, preview: { job: run.job, node: String(data.node), atS: event.time_s } };
+    case "job_requeued":
+      return { ...run, state: "waiting", node: null, progress: null, preview: null };
     case "job_succeeded":
-      return { ...run, state: "ended", node: null, progress: null, message: "Done" };
+      return { ...run, state: "ended", node: null, progress: null, preview: null, message: "Done" };
     case "job_failed": case "job_cancelled": case "job_quarantined": {
       const error = isObject(data.error) ? data.error : {};
       const message = typeof error.message === "string" ? error.message : kind.slice("job_".length);
-      return { ...run, state: "ended", node: null, progress: null, message };
+      return { ...run, state: "ended", node: null, progress: null, preview: null, message };
     }
     default:
       return run;

@@ -15,6 +15,15 @@ export interface NodeRun {
   /** Ids of pictures of the server. */
   readonly pictures: readonly string[];
   readonly texts: readonly string[];
+  /** The newest unfinished picture, while the job runs. */
+  readonly preview: RunPreview | null;
+}
+
+/** Where the server has an unfinished picture: its job and node, and when it was made. */
+export interface RunPreview {
+  readonly job: string;
+  readonly node: NodeId;
+  readonly atS: number;
 }
 
 export interface RunFacts {
@@ -25,7 +34,7 @@ export interface RunFacts {
 
 export const NO_FACTS: RunFacts = { nodes: new Map(), running: null };
 const FRESH: NodeRun = {
-  state: null, startedS: null, durationS: null, progress: null, pictures: [], texts: [],
+  state: null, startedS: null, durationS: null, progress: null, pictures: [], texts: [], preview: null,
 };
 
 /** At the start of a run: states and errors are gone, what the last one showed stays until there is something new. */
@@ -37,7 +46,7 @@ export function nextRun(facts: RunFacts): RunFacts {
   return { nodes, running: null };
 }
 
-export function afterEvent(facts: RunFacts, kind: string, data: JsonObject, timeS: number): RunFacts {
+export function afterEvent(facts: RunFacts, kind: string, data: JsonObject, timeS: number, job = ""): RunFacts {
   const path = idText(data.node);
   switch (kind) {
     case "nodes_cached":
@@ -48,6 +57,8 @@ export function afterEvent(facts: RunFacts, kind: string, data: JsonObject, time
       const [value, max] = [Number(data.value), Number(data.max)];
       return changed(facts, [path], () => ({ progress: max > 0 ? Math.min(1, Math.max(0, value / max)) : null }));
     }
+    case "node_preview":
+      return path === null ? facts : changed(facts, [path], () => ({ preview: { job, node: path, atS: timeS } }));
     case "node_finished":
       return { ...finished(facts, path, data, timeS), running: facts.running === path ? null : facts.running };
     case "node_text":
@@ -57,9 +68,11 @@ export function afterEvent(facts: RunFacts, kind: string, data: JsonObject, time
         pictures: [...(old.state === "running" ? [] : old.pictures), ...assetsOf(data.files)],
       }));
     case "job_failed": case "job_cancelled": case "job_quarantined":
-      return failed(facts, isObject(data.error) ? data.error : {});
+      return failed(withoutPreviews(facts), isObject(data.error) ? data.error : {});
     case "job_succeeded":
-      return { ...facts, running: null };
+      return { ...withoutPreviews(facts), running: null };
+    case "job_requeued":
+      return withoutPreviews(facts);
     default:
       return facts;
   }
@@ -89,6 +102,12 @@ function changed(
     nodes.set(path, { ...old, ...change(old) });
   }
   return { ...facts, nodes };
+}
+
+/** The server keeps unfinished pictures no longer than their job runs. */
+function withoutPreviews(facts: RunFacts): RunFacts {
+  const shown = [...facts.nodes].flatMap(([path, run]) => (run.preview === null ? [] : [path]));
+  return changed(facts, shown, () => ({ preview: null }));
 }
 
 function finished(facts: RunFacts, path: string | null, data: JsonObject, timeS: number): RunFacts {

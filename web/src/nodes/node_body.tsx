@@ -8,6 +8,7 @@ import { MODE, NOTE_TYPES, type NodeId, type NodeRecord } from "../model/records
 import { widgetsOf, type WidgetView } from "../model/widgets";
 import { NoteBody } from "./note_body";
 import type { NodeDesk, Trouble } from "./node_desk";
+import { LivePreview } from "./live_preview";
 import { NodeOutputs } from "./outputs";
 import { Widget } from "./widget";
 
@@ -142,6 +143,7 @@ function Rows({ desk, id, record, shape, views }: RowsProps) {
           </div>
         );
       })}
+      <LivePreview desk={desk} id={id} shape={shape} end={end} />
       <NodeOutputs desk={desk} id={id} views={views} style={{ ...box, top: end + 4, height: Math.max(0, shape.height - end - 8) }} />
     </>
   );

@@ -19,6 +19,12 @@ export interface NodeDesk {
   readonly placed: (id: NodeId) => PlacedNode | undefined;
   readonly record: (id: NodeId) => NodeRecord | undefined;
   readonly runOf: (id: NodeId) => NodeRun | undefined;
+  /** The address of the unfinished picture a node shows; null when it shows none. */
+  readonly previewOf: (id: NodeId) => string | null;
+  /** Told of new unfinished pictures, only while the node is seen. */
+  readonly subscribePreview: (id: NodeId, listener: () => void) => () => void;
+  /** Show the unfinished picture large. */
+  readonly showPreview: (id: NodeId) => void;
   readonly troubleOf: (id: NodeId) => Trouble | null;
   /** The value an input had in the last run; undefined when it never ran. */
   readonly lastUsed: (id: NodeId, input: string) => Json | undefined;

@@ -4,7 +4,8 @@ import { Catalog, type FileChoices, type FileLister, type NodeSpec } from "../mo
 import type { Prompt } from "../model/compile/compile";
 import { isArray, type Json, type JsonObject } from "../model/json";
 import type { Job, Submitted, Uploaded, Workflow } from "./api_types";
-import { ServerError, type Client } from "./client";
+import type { RunPreview } from "../model/run_facts";
+import { ServerError, urlOf, type Client } from "./client";
 
 /** A document of the server and the ETag under which it may be replaced. */
 export interface Stored {
@@ -39,13 +40,18 @@ export function isConflict(error: unknown): boolean {
   return error instanceof ServerError && error.status === 412;
 }
 
-/** Queues a prompt; the workflow goes into the files it makes. */
+/** Where an unfinished picture is read: another address for each one. */
+export function previewAddress({ job, node, atS }: RunPreview): string {
+  return urlOf("/jobs/{job}/previews/{node}", { job, node }, { at: atS });
+}
+
+/** Queues a prompt, whose unfinished pictures are wanted; the workflow goes into the files it makes. */
 export function submitPrompt(
   client: Client, prompt: Prompt, workflow: JsonObject, options: { readonly front?: boolean; readonly id: string },
 ): Promise<Submitted> {
   const body = {
     prompt: prompt as unknown as JsonObject,
-    extra: { extra_pnginfo: { workflow } },
+    extra: { extra_pnginfo: { workflow }, preview_method: "auto" },
     id: options.id,
     front: options.front ?? false,
   };

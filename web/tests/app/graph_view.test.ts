@@ -74,6 +74,23 @@ describe("the canvas", () => {
     expect([view.numOverlayDraws, view.bodies.numMounts]).toEqual([before[1] + 1, before[2]]);
   });
 
+  it("shows an unfinished picture in the body of its node alone, and only where it is seen", async () => {
+    const pictures = () => [...host.querySelectorAll<HTMLImageElement>(".node-preview img")].map((item) => item.src.replace(/.*api/, ""));
+    const preview = (node: string, time_s: number) =>
+      session.board.take(open(), { job: "j", seq: 0, kind: "node_preview", data: { node }, time_s });
+    session.board.take(open(), { job: "j", seq: 1, kind: "node_started", data: { node: "1" }, time_s: 0 });
+    await frames(2);
+    const before = [view.numDraws, view.numOverlayDraws, view.bodies.numMounts];
+    preview("1", 4);
+    preview("36", 4);
+    await frames(2);
+    expect(pictures()).toEqual(["/v1/jobs/j/previews/1?at=4"]);
+    expect([view.numDraws, view.numOverlayDraws, view.bodies.numMounts]).toEqual(before);
+    session.board.take(open(), { job: "j", seq: 2, kind: "job_succeeded", data: {}, time_s: 5 });
+    await frames(2);
+    expect(pictures()).toEqual([]);
+  });
+
   it("makes one edit of a drag, however often the pointer moves, and mounts nothing anew", async () => {
     let numEdits = 0;
     const end = open().subscribe((event) => event.kind === "edit" && (numEdits += 1));

@@ -1,0 +1,37 @@
+"""What a run shows in the editor: progress, unfinished pictures, the picture, and the same when all is cached."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.web.toys import open_workflow, run_card, toy_node, toy_page, toy_workflow
+
+CARD_PICTURE = "document.querySelector('section[aria-label=\"Last run\"] img')"
+NODE_PICTURE = "document.querySelector('.outputs img')"
+PREVIEW = "document.querySelector('.node-preview img')"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+async def test_a_run_shows_unfinished_pictures_then_the_picture_and_the_same_picture_when_all_is_cached(tmp_path):
+    async with toy_page(tmp_path) as (_, page):
+        await open_workflow(page, toy_workflow(toy_node(1, "Paint", ["a boat", 8, 4.0])))
+        await page.click("header button", "Run")
+        await page.until(f"{PREVIEW}?.naturalWidth === 64")
+        first = await page.value(f"{PREVIEW}.src")
+        await page.until(f"{PREVIEW} && {PREVIEW}.src !== {first!r} && {CARD_PICTURE}.src === {PREVIEW}.src")
+        await page.click(".node-preview")
+        await page.until("document.querySelector('[role=dialog] img')?.naturalWidth === 64")
+        await run_card(page, "Done")
+        await page.until("document.querySelector('[role=dialog] img').src.includes('/assets/')")
+        await page.key("Escape")
+        shown = await page.value(f"{CARD_PICTURE}.src")
+        await page.until(f"{PREVIEW} === null && {NODE_PICTURE}?.src === {shown!r}")
+
+        await page.send("Page.reload")
+        await page.until("document.querySelectorAll('.node').length === 1")
+        await page.click("header button", "Run")
+        await run_card(page, "Done")
+        await page.until(f"{CARD_PICTURE}?.src === {shown!r} && {CARD_PICTURE}.naturalWidth === 64")
+        await page.until(f"{NODE_PICTURE}?.src === {shown!r}")
+        assert page.complaints == []
