@@ -25,6 +25,7 @@ const ContextMenu = lazy(() => import("../panels/context_menu"));
 const NameWindow = lazy(() => import("../panels/name_window"));
 const ConflictWindow = lazy(() => import("../panels/conflict_window"));
 const VersionsWindow = lazy(() => import("../panels/versions_window"));
+const FormView = lazy(() => import("../panels/form_view"));
 const InterfaceWindow = lazy(() => import("../panels/interface_window"));
 const Pictures = lazy(() => import("../gallery/pictures"));
 const LiveWindow = lazy(() => import("../gallery/live_window"));
@@ -42,14 +43,34 @@ type Over =
 
 const isWide = () => matchMedia("(min-width: 64rem)").matches;
 
+/** The page as the address says: the form of a workflow, or its graph with everything around it. */
 export function App({ session }: { session: Session }) {
-  const say = useSay();
+  const [isForm, setForm] = useState(() => new URLSearchParams(location.search).get("view") === "form");
   const [over, setOver] = useState<Over | null>(null);
+  useEffect(() => {
+    session.showForm = (next) => {
+      setForm(next);
+      const address = new URL(location.href);
+      if (next) address.searchParams.set("view", "form");
+      else address.searchParams.delete("view");
+      history.replaceState(null, "", address);
+    };
+  }, [session]);
+  useRequests(session, setOver);
+  useCatalog(session);
+  return (
+    <>
+      {isForm ? <Suspense><FormView session={session} /></Suspense> : <Editor session={session} setOver={setOver} />}
+      <Suspense><Windows session={session} over={over} setOver={setOver} /></Suspense>
+    </>
+  );
+}
+
+function Editor({ session, setOver }: { session: Session; setOver: (over: Over | null) => void }) {
+  const say = useSay();
   const [panel, setPanel] = useState<PanelName | null>(null);
   const [hasProperties, setProperties] = useState(isWide);
   const [isDropping, setDropping] = useState(false);
-  useRequests(session, setOver);
-  useCatalog(session);
   const drop = (event: DragEvent) => {
     setDropping(false);
     const type = event.dataTransfer.getData(NODE_DRAG);
@@ -95,9 +116,6 @@ export function App({ session }: { session: Session }) {
         </div>
       </div>
       <StatusBar session={session} onQueue={() => setPanel("queue")} onProblems={() => setProperties(true)} />
-      <Suspense>
-        <Windows session={session} over={over} setOver={setOver} />
-      </Suspense>
     </div>
   );
 }

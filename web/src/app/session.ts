@@ -90,6 +90,8 @@ export class Session {
   /** Asks for a name and saves: set by the page, for documents that have none. */
   askName: () => void = () => undefined;
   openPalette: () => void = () => undefined;
+  /** Shows the workflow as a form, or as its graph: set by the page. */
+  showForm: (isForm: boolean) => void = () => undefined;
   /** Shows pictures of the server large, from the one at `at`; null while no page does. */
   openPictures: ((assets: readonly string[], at: number) => void) | null = null;
   /** Shows the unfinished picture of a node large, as it changes; null while no page does. */

@@ -32,7 +32,7 @@ export function RunCard({ session }: { session: Session }) {
         </button>
       )}
       <div className="flex items-center py-0.5 pr-1 pl-3">
-        <p aria-live="polite" className="min-w-0 flex-1 truncate" title={run.message}>{describe(session, run, say)}</p>
+        <p aria-live="polite" className="min-w-0 flex-1 truncate" title={run.message}>{describeRun(session, run, say)}</p>
         <IconButton label={say("app.close")} onClick={() => setClosed(run.job)}><X size={14} /></IconButton>
       </div>
       {run.progress !== null && (
@@ -47,7 +47,7 @@ export function RunCard({ session }: { session: Session }) {
   );
 }
 
-function describe(session: Session, run: RunState, say: Say): string {
+export function describeRun(session: Session, run: RunState, say: Say): string {
   if (run.state === "waiting") return say("state.queued");
   if (run.state === "ended") return run.message === "Done" ? say("state.succeeded") : run.message;
   const [top = ""] = (run.node ?? "").split(":");

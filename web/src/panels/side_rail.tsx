@@ -1,6 +1,6 @@
 /** The rail of panels at the left (below on phones), and the panel that is open. */
 
-import { Blocks, FolderOpen, HardDrive, Images, ListTree, ListVideo } from "lucide-react";
+import { Blocks, FolderOpen, HardDrive, Images, ListTree, ListVideo, TextCursorInput } from "lucide-react";
 import { lazy, Suspense } from "react";
 import type { Session } from "../app/session";
 import { useSay, type TextKey } from "../i18n/catalogue";
@@ -9,6 +9,7 @@ import { IconButton } from "../ui/parts";
 const NodePanel = lazy(() => import("./node_panel"));
 const WorkflowPanel = lazy(() => import("./workflow_panel"));
 const OutlinePanel = lazy(() => import("./outline_panel"));
+const FormPanel = lazy(() => import("./form_panel"));
 const ModelPanel = lazy(() => import("./model_panel"));
 const QueuePanel = lazy(() => import("./queue_panel"));
 const GalleryPanel = lazy(() => import("../gallery/gallery_panel"));
@@ -17,6 +18,7 @@ export const PANELS = {
   nodes: { icon: Blocks, text: "rail.nodes", show: NodePanel },
   workflows: { icon: FolderOpen, text: "rail.workflows", show: WorkflowPanel },
   outline: { icon: ListTree, text: "rail.outline", show: OutlinePanel },
+  form: { icon: TextCursorInput, text: "rail.form", show: FormPanel },
   models: { icon: HardDrive, text: "rail.models", show: ModelPanel },
   queue: { icon: ListVideo, text: "rail.queue", show: QueuePanel },
   gallery: { icon: Images, text: "rail.gallery", show: GalleryPanel },

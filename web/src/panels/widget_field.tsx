@@ -42,7 +42,8 @@ export function WidgetField({ session, node, view }: FieldProps) {
   );
 }
 
-function Field({ id, session, view, set }: { id: string; session: Session; view: WidgetView; set: (value: Json) => void }) {
+/** The field alone, for those who have a label and a way of their own to set the value. */
+export function Field({ id, session, view, set }: { id: string; session: Session; view: WidgetView; set: (value: Json) => void }) {
   const say = useSay();
   const { spec, value } = view;
   const choices = spec === null ? null : choicesOf(spec, session.files.list);

@@ -1,0 +1,113 @@
+/** The workflow as a form: chosen values in an order of their own, with names and limits, kept in the file's `extra`. */
+
+import type { Edit } from "./edit";
+import { idText, isArray, isObject, type Json, type JsonObject } from "./json";
+import { titleOf, typeOf } from "./node_reading";
+import { inOrder } from "./outline";
+import { ROOT, rootOf, type NodeId, type NodeRecord, type WorkflowDocument } from "./records";
+import { widgetsOf, type WidgetContext, type WidgetView } from "./widgets";
+
+export interface FormField {
+  readonly node: NodeId;
+  readonly widget: string;
+  /** null for the name it has anyway. */
+  readonly label: string | null;
+  /** Limits within those of the node; null for none. */
+  readonly min: number | null;
+  readonly max: number | null;
+}
+
+export interface WorkflowForm {
+  readonly title: string;
+  readonly fields: readonly FormField[];
+  /** Nodes whose pictures are shown. */
+  readonly outputs: readonly NodeId[];
+}
+
+/** A field of the form that the document has, as it is now. */
+export interface ShownField {
+  readonly field: FormField;
+  readonly label: string;
+  readonly record: NodeRecord;
+  readonly view: WidgetView;
+}
+
+const KEY = "atelier_form";
+const SUGGESTED: ReadonlySet<string> = new Set(["seed", "noise_seed", "width", "height", "steps"]);
+
+/** The form people made; null where the file has none. Entries that are no fields are left out. */
+export function readForm(document: WorkflowDocument): WorkflowForm | null {
+  const extra = rootOf(document).rest.extra;
+  const form = isObject(extra) ? extra[KEY] : undefined;
+  if (!isObject(form)) return null;
+  const number = (value: Json | undefined) => (typeof value === "number" && Number.isFinite(value) ? value : null);
+  const fields = (isArray(form.fields) ? form.fields : []).flatMap((item): FormField[] => {
+    const node = isObject(item) ? idText(item.node) : null;
+    if (!isObject(item) || node === null || typeof item.widget !== "string") return [];
+    const label = typeof item.label === "string" && item.label !== "" ? item.label : null;
+    return [{ node, widget: item.widget, label, min: number(item.min), max: number(item.max) }];
+  });
+  const outputs = (isArray(form.outputs) ? form.outputs : []).map(idText).filter((id): id is string => id !== null);
+  return { title: typeof form.title === "string" ? form.title : "", fields, outputs };
+}
+
+export function putForm(edit: Edit, form: WorkflowForm): void {
+  const extra = edit.graph(ROOT).rest.extra;
+  const fields = form.fields.map(({ node, widget, label, min, max }): JsonObject => ({
+    node, widget, ...(label === null ? {} : { label }), ...(min === null ? {} : { min }), ...(max === null ? {} : { max }),
+  }));
+  const value = { title: form.title, fields, outputs: form.outputs };
+  edit.setRest(ROOT, "extra", { ...(isObject(extra) ? extra : {}), [KEY]: value });
+}
+
+/** What a form is before anybody made one: texts, pictures, seeds and sizes, and everything that ends in a file. */
+export function suggestedForm(context: WidgetContext): WorkflowForm {
+  const root = rootOf(context.document);
+  const fields = inOrder(root).flatMap((node): FormField[] =>
+    offered(context, node).filter(({ spec, name }) =>
+      spec !== null && (SUGGESTED.has(name) || Boolean(spec.options.multiline) || Boolean(spec.options.image_upload)),
+    ).map((view) => ({ node, widget: view.name, label: null, min: null, max: null })));
+  const outputs = root.nodes.ids.filter((id) => context.catalog.get(typeOf(root.nodes.byId.get(id) as NodeRecord))?.is_output_node === true);
+  return { title: "", fields, outputs };
+}
+
+/** The values of a node that people may choose: those no link decides. */
+export function offered(context: WidgetContext, node: NodeId): readonly WidgetView[] {
+  const root = rootOf(context.document);
+  const record = root.nodes.byId.get(node);
+  return record === undefined ? [] : widgetsOf(context, root, record).filter((view) => view.spec !== null && !view.isLinked);
+}
+
+/** The fields of a form that are there, within their limits. */
+export function shownFields(context: WidgetContext, form: WorkflowForm): readonly ShownField[] {
+  const root = rootOf(context.document);
+  return form.fields.flatMap((field) => {
+    const record = root.nodes.byId.get(field.node);
+    const view = offered(context, field.node).find((item) => item.name === field.widget);
+    if (record === undefined || view === undefined) return [];
+    return [{ field, label: field.label ?? defaultLabel(context, record, view), record, view: limited(view, field) }];
+  });
+}
+
+/** A text is called after its node, for its own name is only "text". */
+function defaultLabel(context: WidgetContext, record: NodeRecord, view: WidgetView): string {
+  const title = titleOf(record, context.catalog, context.document);
+  return view.spec?.options.multiline || view.spec?.options.image_upload ? title : view.label;
+}
+
+function limited(view: WidgetView, { min, max }: FormField): WidgetView {
+  if (view.spec === null) return view;
+  const own = (key: "min" | "max") => (typeof view.spec?.options[key] === "number" ? (view.spec.options[key] as number) : null);
+  const low = min === null ? own("min") : Math.max(min, own("min") ?? min);
+  const high = max === null ? own("max") : Math.min(max, own("max") ?? max);
+  const options = { ...view.spec.options, ...(low === null ? {} : { min: low }), ...(high === null ? {} : { max: high }) };
+  return { ...view, spec: { ...view.spec, options } };
+}
+
+/** The step of a number on a slider: its own, or a hundredth of the way. */
+export function stepOf({ view }: ShownField): number {
+  const { spec } = view;
+  const step = spec?.options.step;
+  if (typeof step === "number" && step > 0) return step;
+  return spec?.type === "INT" ? 1 : 0.01;
+}
