@@ -229,15 +229,17 @@ def _not_in_list(item: InputSpec, value: Any, names: list[Any], listings: Listin
     is_long = len(names) > _MAX_SHOWN_CHOICES
     listed = f"(list of length {len(names)})" if is_long else repr(names)
     nearest = listings.nearest(value, names)
-    if nearest is not None:
-        remedy = f"Did you mean {nearest!r}?"
-    elif not names and isinstance(item.choices, FileChoices):
-        remedy = f"Put a file into the folder {item.choices.folder!r}."
-    else:
-        remedy = "Choose one of the listed values."
+    remedy = "Choose one of the listed values." if nearest is None else f"Did you mean {nearest!r}?"
+    place = f"one of its {len(names)} choices"
+    if isinstance(item.choices, FileChoices):
+        folder = item.choices.folder
+        place = f"among the {len(names)} files of the folder {folder!r}"
+        remedy = f"Put the file into the folder {folder!r}{', or choose another one' if names else ''}."
+        if nearest is not None:
+            remedy = f"Did you mean {nearest!r}? If not: {remedy[0].lower()}{remedy[1:]}"
     return ConstantError(
         "value_not_in_list",
-        f"{item.name} is {_quoted(value)}, which is not one of its {len(names)} choices.",
+        f"{item.name} is {_quoted(value)}, which is not {place}.",
         wanted=listed if is_long else names,
         remedy=remedy,
         details=f"{item.name}: {shown(value)!r} not in {listed}",

@@ -16,24 +16,36 @@ from engine.command.graph_file import load_graph
 from engine.command.provision import provision
 from engine.core.settings import Settings
 from engine.server.records import SUCCEEDED, JobRecord, JobRequest
+from tests.template_models import write_template_models
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKFLOWS = sorted((ROOT / "workflows").glob("*.json"))
+MAX_SIZE_PX = 256
 
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineThread]:
     folders = folders_below(tmp_path_factory.mktemp("base"))
     provision(folders)
+    write_template_models(folders.models["checkpoints"].paths[0].parent)
     with EngineThread(Settings(folders)) as thread:
         yield thread
 
 
-def run(thread: EngineThread, path: Path, **changes: object) -> JobRecord:
+def run(thread: EngineThread, path: Path) -> JobRecord:
+    """The workflow in two or three steps, and no larger than the starter paints."""
     prompt = load_graph(path, thread.engine.services.catalog.current).prompt
     for node in prompt.values():
+        inputs = node["inputs"]
         if node["class_type"] == "KSampler":
-            node["inputs"]["steps"] = 3
+            inputs["steps"] = 3
+        elif node["class_type"] == "KSamplerAdvanced":
+            places = {0: 0, 20: 1, 10000: 10000}
+            inputs |= {"steps": 2, **{key: places[inputs[key]] for key in ("start_at_step", "end_at_step")}}
+        elif node["class_type"] == "EmptyLatentImage":
+            inputs |= {key: min(inputs[key], MAX_SIZE_PX) for key in ("width", "height")}
+        elif node["class_type"] == "ImageScaleBy":
+            inputs["scale_by"] = min(inputs["scale_by"], 1.25)
 
     async def submit_and_wait(engine):
         submission = await engine.submit(JobRequest(prompt))

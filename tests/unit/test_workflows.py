@@ -18,6 +18,7 @@ from engine.graph.graph import Graph, Link
 from engine.graph.schema import Catalog, FileChoices
 from engine.graph.validate import validate
 from engine.graph.workflow import Workflow
+from tests.template_models import TEMPLATE_FILES
 
 sys.path.insert(0, str(Path(__file__).parent / "nodes"))
 
@@ -37,6 +38,11 @@ WITHOUT_MODEL = {
     "picture_looks": {f"looks/{look}": 1 for look in ("poster", "pencil", "focus", "swapped", "wide", "grain")},
 }
 """Workflow → how many files it saves under which prefix."""
+WITH_MODEL = {
+    "area_composition", "controlnet", "embedding", "hires_fix", "image_to_image", "inpaint", "inpaint_model",
+    "lora_stack", "model_merge", "outpaint", "sdxl_base_and_refiner", "sdxl_turbo_one_step", "text_to_image",
+    "tiled_upscale", "two_controlnets", "upscale_model",
+}  # fmt: skip
 
 
 def definitions() -> dict[str, NodeDefinition]:
@@ -54,8 +60,8 @@ CATALOG = Catalog({name: definition.spec for name, definition in DEFINITIONS.ite
 
 
 def list_files(choices: FileChoices) -> list[str]:
-    if choices.folder == "checkpoints":
-        return ["starter.safetensors"]
+    if choices.folder in TEMPLATE_FILES:
+        return list(TEMPLATE_FILES[choices.folder])
     endings = {"image": (".png",), "*.latent": (".latent",)}.get(choices.media, ("",))
     return sorted(path.name for path in EXAMPLES.glob("example_*") if path.name.endswith(endings))
 
@@ -84,10 +90,30 @@ def run(graph: Graph, order: tuple[str, ...], context: KeepingContext) -> dict[s
     return values
 
 
-def test_at_least_six_workflows_need_no_model_and_one_makes_a_picture_from_text() -> None:
+def test_there_is_a_workflow_for_every_common_way_to_work() -> None:
     names = {path.stem for path in FILES}
-    assert set(WITHOUT_MODEL) | {"text_to_image"} <= names
+    assert set(WITHOUT_MODEL) | WITH_MODEL == names
     assert len(WITHOUT_MODEL) >= 6
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_file_that_is_missing_is_named_with_the_folder_it_belongs_in(path: Path) -> None:
+    def list_shipped(choices: FileChoices) -> list[str]:
+        return [name for name in list_files(choices) if choices.folder == "input" or name == "starter.safetensors"]
+
+    graph = compiled(path)
+    wanted = {
+        (item.choices.folder, node.inputs[item.name])
+        for node in graph.nodes.values()
+        for item in CATALOG[node.type].widgets
+        if isinstance(item.choices, FileChoices) and item.choices.folder in TEMPLATE_FILES
+    } - {("checkpoints", "starter.safetensors")}
+    complaints = validate(graph, CATALOG, list_files=list_shipped).complaints
+    assert len(complaints) == len(wanted)
+    for folder, name in wanted:
+        (found,) = (complaint for complaint in complaints if complaint.got == name)
+        assert name in found.message
+        assert folder in found.remedy
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
