@@ -12,13 +12,24 @@ from safetensors.torch import load_file, save_file
 from engine.families.control.layouts import LORA_MARK
 from engine.families.control.opening import open_control
 from engine.nn.control_net import ControlNet, ControlNetConfig
+from engine.nn.feature_adapter import FeatureAdapter, FeatureAdapterConfig
 from engine.nn.grounding import GatedAttention, PositionNet, PositionNetConfig
 from engine.nn.unet import UNetConfig
 from engine.weights.checkpoint import open_checkpoint
 from tests.tiny_families import random_weights
 from tests.tiny_sd1 import host_with
 
-__all__ = ["HINTS", "SHALLOW", "control_file", "gligen_file", "lora_file", "opened", "picture", "unet_weights"]
+__all__ = [
+    "HINTS",
+    "SHALLOW",
+    "adapter_file",
+    "control_file",
+    "gligen_file",
+    "lora_file",
+    "opened",
+    "picture",
+    "unet_weights",
+]
 
 SHALLOW = UNetConfig(4, 4, 32, (1, 2), 1, (1, 1), 1, 32)
 """The U-Net of `shallow_checkpoint`."""
@@ -31,6 +42,14 @@ def control_file(folder: Path, *, seed: int = 0, name: str = "control", prefix: 
     weights = random_weights(ControlNet(ControlNetConfig(SHALLOW, HINTS)))
     path = folder / f"{name}.safetensors"
     save_file({prefix + key: weight for key, weight in weights.items()}, path)
+    return path
+
+
+def adapter_file(folder: Path, *, seed: int = 0) -> Path:
+    """A T2I-Adapter for `shallow_checkpoint`, its weights random."""
+    torch.manual_seed(seed)
+    path = folder / f"adapter_{seed}.safetensors"
+    save_file(random_weights(FeatureAdapter(FeatureAdapterConfig(3, 8, (32, 64), 2, 1, False, (1,)))), path)
     return path
 
 
