@@ -27,13 +27,14 @@ const ConflictWindow = lazy(() => import("../panels/conflict_window"));
 const VersionsWindow = lazy(() => import("../panels/versions_window"));
 const FormView = lazy(() => import("../panels/form_view"));
 const InterfaceWindow = lazy(() => import("../panels/interface_window"));
+const GridWindow = lazy(() => import("../gallery/grid_window"));
 const Pictures = lazy(() => import("../gallery/pictures"));
 const LiveWindow = lazy(() => import("../gallery/live_window"));
 const SettingsWindow = lazy(() => import("../settings/settings_window"));
 
 /** The window over the page, if there is one. */
 type Over =
-  | { readonly is: "save" | "settings" | "versions" | "palette" }
+  | { readonly is: "save" | "settings" | "versions" | "palette" | "grid" }
   | { readonly is: "search"; readonly request: SearchRequest }
   | { readonly is: "pictures"; readonly assets: readonly string[]; readonly at: number }
   | { readonly is: "live"; readonly document: OpenDocument; readonly node: NodeId }
@@ -178,6 +179,7 @@ function Windows({ session, over, setOver }: { session: Session; over: Over | nu
     case "settings": return <SettingsWindow onClose={close} />;
     case "live": return <LiveWindow session={session} document={over.document} node={over.node} onClose={close} />;
     case "pictures": return <Pictures session={session} ids={over.assets} at={over.at} onClose={close} />;
+    case "grid": return <GridWindow session={session} onClose={close} />;
     case "versions": return <VersionsWindow session={session} onClose={close} />;
     case "save": {
       const { saved, tabs, active } = session.store.getState();
@@ -203,6 +205,8 @@ function Windows({ session, over, setOver }: { session: Session; over: Over | nu
         { text: say("bar.newTab"), act: () => session.newTab() },
         { text: say("menu.saveAs"), act: () => setOver({ is: "save" }) },
         { text: say("menu.versions"), act: () => setOver({ is: "versions" }) },
+        { text: say("menu.grid"), act: () => setOver({ is: "grid" }) },
+        { text: say("form.open"), act: () => session.showForm(true) },
         { text: say("menu.settings"), act: () => setOver({ is: "settings" }) },
       ];
       return <Palette session={session} extras={extras} onClose={close} />;

@@ -4,6 +4,7 @@ import { createStore, type StoreApi } from "zustand/vanilla";
 import { DEFAULT_KEYMAP, type Keymap } from "../interaction/keymap";
 import { Catalog } from "../model/catalog";
 import { compileWorkflow } from "../model/compile/compile";
+import type { GridRun } from "../model/grid";
 import { isObject, type Json } from "../model/json";
 import { typeOf } from "../model/node_reading";
 import { OpenDocument } from "../model/open_document";
@@ -98,6 +99,8 @@ export class Session {
   openPreview: ((document: OpenDocument, node: NodeId) => void) | null = null;
   /** What runs showed about the nodes of each document. */
   readonly board = new RunBoard();
+  /** The grid of pictures that runs, or ran last. */
+  readonly grid: StoreApi<GridRun | null> = createStore<GridRun | null>(() => null);
   /** Which keys do what: the defaults, or what people chose. */
   keymap: Keymap = DEFAULT_KEYMAP;
   /** Set by the canvas while it is mounted. */

@@ -14,15 +14,17 @@ export function exportFile(session: Session, kind: "workflow" | "api"): void {
   const context = { catalog, listFiles: session.files.list, random: Math.random, now: new Date() };
   try {
     const value = kind === "workflow" ? saveWorkflow(open.document) : compileWorkflow(open.document, context);
-    give(`${name || "workflow"}${kind === "api" ? "_api" : ""}.json`, writeJson(value as unknown as Json, 2));
+    const text = writeJson(value as unknown as Json, 2);
+    giveFile(`${name || "workflow"}${kind === "api" ? "_api" : ""}.json`, new Blob([text], { type: "application/json" }));
   } catch (error) {
     session.say(error instanceof Error ? error.message : String(error), true);
   }
 }
 
-function give(name: string, text: string): void {
+/** Offers data for saving under a name. */
+export function giveFile(name: string, data: Blob): void {
   const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob([text], { type: "application/json" }));
+  link.href = URL.createObjectURL(data);
   link.download = name;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), REVOKE_AFTER_MS);

@@ -22,7 +22,7 @@ interface BarProps {
   readonly session: Session;
   readonly hasProperties: boolean;
   readonly onProperties: () => void;
-  readonly onWindow: (name: "save" | "settings" | "versions") => void;
+  readonly onWindow: (name: "save" | "settings" | "versions" | "grid") => void;
 }
 
 export function TopBar({ session, hasProperties, onProperties, onWindow }: BarProps) {
@@ -62,6 +62,8 @@ function MainMenu({ session, onWindow }: Pick<BarProps, "session" | "onWindow">)
               {item(say("menu.save"), () => (saved === null ? onWindow("save") : void session.save(saved.name)), "Ctrl+S")}
               {item(say("menu.saveAs"), () => onWindow("save"))}
               {item(say("menu.versions"), () => onWindow("versions"))}
+              {line}
+              {item(say("menu.grid"), () => onWindow("grid"))}
               {line}
               {item(say("menu.export"), () => exportFile(session, "workflow"))}
               {item(say("menu.exportApi"), () => exportFile(session, "api"))}
