@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,13 +9,13 @@ from typing import Any
 import pytest
 import torch
 
-import nodes
-from engine.api import NodeDefinition, NodeResult
+from engine.api import NodeResult
 from engine.graph.compile import compile_workflow
 from engine.graph.graph import Graph, Link
-from engine.graph.schema import Catalog, FileChoices
+from engine.graph.schema import FileChoices
 from engine.graph.validate import validate
 from engine.graph.workflow import Workflow
+from tests.built_in_nodes import built_in_catalog, built_in_nodes
 from tests.template_models import TEMPLATE_FILES
 
 sys.path.insert(0, str(Path(__file__).parent / "nodes"))
@@ -45,18 +43,8 @@ WITH_MODEL = {
 }  # fmt: skip
 
 
-def definitions() -> dict[str, NodeDefinition]:
-    found = {}
-    for module in pkgutil.iter_modules(nodes.__path__, "nodes."):
-        for value in vars(importlib.import_module(module.name)).values():
-            definition = getattr(value, "__node__", None)
-            if isinstance(definition, NodeDefinition):
-                found[definition.spec.name] = definition
-    return found
-
-
-DEFINITIONS = definitions()
-CATALOG = Catalog({name: definition.spec for name, definition in DEFINITIONS.items()})
+DEFINITIONS = built_in_nodes()
+CATALOG = built_in_catalog()
 
 
 def list_files(choices: FileChoices) -> list[str]:
