@@ -28,6 +28,8 @@ with warnings.catch_warnings():
 
 TOLERANCE = 2e-5
 XL = UNetConfig(4, 4, 32, (1, 2, 4), 2, (0, 1, 2), 2, 24, head_channels=64, uses_linear=True, vector_width=26)
+SD1 = UNetConfig(4, 4, 32, (1, 2, 2), 2, (1, 1, 0), 1, 24)
+SD2 = UNetConfig(4, 4, 32, (1, 2, 4), 2, (1, 1, 0), 1, 24, head_channels=32, uses_linear=True)
 STEPS = torch.tensor([999.0, 37.0])
 SIGMA = 2.0
 UNION_KIND = 3
@@ -134,6 +136,24 @@ def test_an_xl_controlnet_computes_what_diffusers_computes(tmp_path: Path) -> No
     x, hint = torch.randn(2, 4, 8, 8), torch.rand(2, 3, 64, 64)
     wanted = theirs(x, STEPS, context, hint, added_cond_kwargs=added)
     found = opened(tmp_path / "xl.safetensors").residuals((hint,), x, STEPS, ConditionInputs(context, vector))
+    compare(found, wanted.down_block_res_samples, wanted.mid_block_res_sample)
+
+
+@pytest.mark.parametrize("config", [SD1, SD2], ids=["sd1", "sd2"])
+def test_a_controlnet_of_the_first_families_computes_what_diffusers_computes(
+    config: UNetConfig, tmp_path: Path
+) -> None:
+    torch.manual_seed(1)
+    theirs = randomised(ControlNetModel(**sizes(config)))
+    save_file(theirs.state_dict(), tmp_path / "control.safetensors")
+    x, hint, context = torch.randn(2, 4, 8, 16), torch.rand(2, 3, 64, 128), torch.randn(2, 9, 24)
+    wanted = theirs(x, STEPS, context, hint)
+
+    class Model:
+        form = type("Form", (), {"config": config})
+
+    control = opened(tmp_path / "control.safetensors").bound_to(Model())
+    found = control.residuals((hint,), x, STEPS, ConditionInputs(context))
     compare(found, wanted.down_block_res_samples, wanted.mid_block_res_sample)
 
 
