@@ -25,6 +25,7 @@ const ContextMenu = lazy(() => import("../panels/context_menu"));
 const NameWindow = lazy(() => import("../panels/name_window"));
 const ConflictWindow = lazy(() => import("../panels/conflict_window"));
 const VersionsWindow = lazy(() => import("../panels/versions_window"));
+const ComparisonBar = lazy(() => import("../panels/comparison_bar"));
 const FormView = lazy(() => import("../panels/form_view"));
 const InterfaceWindow = lazy(() => import("../panels/interface_window"));
 const GridWindow = lazy(() => import("../gallery/grid_window"));
@@ -71,6 +72,7 @@ function Editor({ session, setOver }: { session: Session; setOver: (over: Over |
   const say = useSay();
   const [panel, setPanel] = useState<PanelName | null>(null);
   const [hasProperties, setProperties] = useState(isWide);
+  const comparison = useStore(session.comparison);
   const [isDropping, setDropping] = useState(false);
   const drop = (event: DragEvent) => {
     setDropping(false);
@@ -107,6 +109,7 @@ function Editor({ session, setOver }: { session: Session; setOver: (over: Over |
           {panel !== null && <SidePanel session={session} name={panel} onClose={() => setPanel(null)} />}
           <main className="relative min-w-0 flex-1 overflow-hidden">
             <Graph session={session} />
+            {comparison !== null && <Suspense><ComparisonBar session={session} comparison={comparison} /></Suspense>}
             <Breadcrumb session={session} onInterface={(graph) => setOver({ is: "interface", graph })} />
             <RunCard session={session} />
             {isDropping && (

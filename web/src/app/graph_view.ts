@@ -3,6 +3,7 @@
  * most once a frame, and does nothing at all in between.
  */
 
+import { paintChanges } from "../canvas/change_painter";
 import { isTyping, listen, modifiersOf } from "../canvas/input";
 import { nextMounts } from "../canvas/mounting";
 import { paintOverlay } from "../canvas/overlay";
@@ -18,13 +19,14 @@ import { commandFor } from "../interaction/keymap";
 import { worldOf } from "../interaction/world";
 import { idText } from "../model/json";
 import type { DocumentEvent, OpenDocument } from "../model/open_document";
-import type { NodeId } from "../model/records";
+import { ROOT, type NodeId } from "../model/records";
 import type { RunFacts } from "../model/run_facts";
 import { isEmptySelection, selectionOf } from "../model/selection";
 import { NodeLayer } from "../nodes/node_layer";
 import { BodyDesk } from "./body_desk";
 import { promptPlace } from "./prompt_place";
 import { perform, type Desk } from "./commands";
+import { foreseenText } from "./foreseen";
 import { GestureEffects } from "./gesture_effects";
 import type { Session } from "./session";
 import { Stage, type Part } from "./stage";
@@ -85,6 +87,7 @@ export class GraphView implements Desk {
         this.theme = readTheme(this.element);
         this.stage.ask("base", "overlay");
       }),
+      this.session.comparison.subscribe(() => this.stage.ask("overlay")),
       this.session.board.subscribe((document, before, after, kind) => {
         if (document === this.open) this.ran(before, after, kind);
       }),
@@ -94,6 +97,7 @@ export class GraphView implements Desk {
           this.relayout();
           if (this.isFirstView) this.fit();
         }
+        else if (state.forecast !== before.forecast) this.stage.ask("overlay");
         else if (state.problems !== before.problems) {
           this.desk.bumpAll();
           this.stage.ask("overlay");
@@ -275,13 +279,23 @@ export class GraphView implements Desk {
     const { gesture } = this.gestures;
     const facts = this.session.board.of(this.open);
     const faulty = this.desk.faulty();
-    const isEmpty = isEmptySelection(this.open.selection) && QUIET.has(gesture.is) && facts.nodes.size + faulty.size === 0;
+    const { forecast } = this.session.store.getState();
+    const isForeseen = forecast?.document === this.open;
+    const isRoot = this.open.graph.id === ROOT;
+    const comparison = this.session.comparison.getState();
+    const isCompared = comparison !== null && comparison.open === this.open;
+    const isEmpty = !isCompared && isEmptySelection(this.open.selection) && QUIET.has(gesture.is) && !isForeseen
+      && facts.nodes.size + faulty.size === 0;
     if (!this.stage.showOverlay(!isEmpty)) return;
     this.numOverlayDraws += 1;
     paintOverlay(this.stage.overlay, {
       scene: this.scene, viewport: this.view, size: this.size, pixelRatio: devicePixelRatio,
       selection: this.open.selection, gesture: this.gestures.gesture, guides: this.effects.guides,
       insertion: this.effects.insertion, runOf: this.desk.runOf, faulty,
+      foreseen: isForeseen ? (id) => foreseenText(forecast, id, isRoot) : null,
     }, this.theme);
+    if (!isCompared) return;
+    const changes = comparison.changes(this.session.contextOf(this.open.document)).filter((change) => change.graph === this.open.graph.id);
+    paintChanges(this.stage.overlay, this.scene, changes, this.view.zoom, this.theme);
   }
 }

@@ -3,7 +3,7 @@
 import { createStore, type StoreApi } from "zustand/vanilla";
 import { DEFAULT_KEYMAP, type Keymap } from "../interaction/keymap";
 import { Catalog } from "../model/catalog";
-import { compileWorkflow } from "../model/compile/compile";
+import { compileWorkflow, type Prompt } from "../model/compile/compile";
 import type { GridRun } from "../model/grid";
 import { isObject, type Json } from "../model/json";
 import { typeOf } from "../model/node_reading";
@@ -16,6 +16,8 @@ import type { WidgetContext } from "../model/widgets";
 import { emptyWorkflow, loadWorkflow, saveWorkflow } from "../model/workflow_file";
 import type { Workflow } from "../server/api_types";
 import { ServerError, Unreachable, type Client } from "../server/client";
+import type { Foreseen } from "./foreseen";
+import type { Comparison } from "./comparison";
 import type { GraphDesk } from "./graph_desk";
 import { newId } from "./new_id";
 import { problemsOf, type Problem } from "./problems";
@@ -70,6 +72,8 @@ export interface SessionState {
   readonly catalog: Catalog;
   readonly workflows: readonly Workflow[];
   readonly run: RunState | null;
+  /** What the open workflow would do now, while people ask for it. */
+  readonly forecast: Foreseen | null;
   readonly notice: { readonly text: string; readonly isError: boolean } | null;
 }
 
@@ -99,6 +103,8 @@ export class Session {
   openPreview: ((document: OpenDocument, node: NodeId) => void) | null = null;
   /** What runs showed about the nodes of each document. */
   readonly board = new RunBoard();
+  /** The version a document is compared with; null for none. */
+  readonly comparison: StoreApi<Comparison | null> = createStore<Comparison | null>(() => null);
   /** The grid of pictures that runs, or ran last. */
   readonly grid: StoreApi<GridRun | null> = createStore<GridRun | null>(() => null);
   /** Which keys do what: the defaults, or what people chose. */
@@ -116,7 +122,8 @@ export class Session {
     this.store = createStore<SessionState>(() => ({
       tabs: [tab], active: tab.id, open: tab.open, saved: null, problems: [], connection: "there", conflict: null,
       elsewhere: null,
-      catalog: new Catalog({}), workflows: [], run: null, notice: null,
+      catalog: new Catalog({}), workflows: [], run: null, forecast: null,
+      notice: null,
     }));
   }
 
@@ -244,9 +251,9 @@ export class Session {
   /** Compile, move seeds on, queue, and follow the job to its end. */
   run(front = false): Promise<void> {
     return this.told(async () => {
-      const { open, catalog } = this.store.getState();
+      const { open } = this.store.getState();
       const { random } = this.environment;
-      const prompt = compileWorkflow(open.document, { catalog, listFiles: this.files.list, random, now: new Date() });
+      const prompt = this.promptOf(open);
       const workflow = saveWorkflow(open.document);
       this.store.setState({ problems: this.store.getState().problems.filter((item) => item.document !== open) });
       const { job, complaints } = await submitPrompt(this.client, prompt, workflow, { front, id: newId() })
@@ -262,6 +269,13 @@ export class Session {
       if (now === null || now.state === "ended") this.store.setState({ run, notice: null });
       void this.told(() => this.follow(run));
     });
+  }
+
+  /** What would be queued now. */
+  promptOf(open: OpenDocument): Prompt {
+    const { catalog } = this.store.getState();
+    const { random } = this.environment;
+    return compileWorkflow(open.document, { catalog, listFiles: this.files.list, random, now: new Date() });
   }
 
   private refused(open: OpenDocument, error: unknown): never {
@@ -293,6 +307,9 @@ export class Session {
       const isShown = run === null || run.job === own.job || (run.state !== "running" && own.state === "running");
       if (isShown) this.store.setState({ run: own });
     }
+    // A job that was forgotten meanwhile has no reasons any more.
+    const why = await this.client.call("GET /jobs/{job}/why", { path: { job: own.job } }).catch(() => null);
+    if (why !== null) this.board.explained(own.document, why.reasons);
   }
 
   say(text: string, isError = false): void {
