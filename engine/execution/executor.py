@@ -8,7 +8,7 @@ them has come back; values finished by then stay cached.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from engine.core.errors import AtelierError, ConflictError, NodeError, NotFoundError
@@ -27,6 +27,7 @@ from engine.execution.events import (
     MemoryFreed,
     NodeRaised,
 )
+from engine.execution.forecast import Forecast, forecast
 from engine.execution.instructions import DropArtifact, FinishJob, Instruction
 from engine.execution.invariants import check_invariants
 from engine.execution.job_run import JobRun
@@ -34,6 +35,7 @@ from engine.execution.node_run import NodeRun, NodeState
 from engine.execution.node_steps import settle, start_ready, take_error, take_lazy_answer, take_results
 from engine.execution.story import EventLog, Story
 from engine.graph.graph import Graph
+from engine.graph.schema import NodeSpec
 from engine.graph.topology import cycle_error, find_cycles
 
 __all__ = ["Executor"]
@@ -97,6 +99,16 @@ class Executor:
         if job not in self._jobs:
             raise NotFoundError(f"Job {job} is not running.")
         return Graph(self._jobs[job].nodes)
+
+    def forecast(
+        self,
+        graph: Graph,
+        specs: Mapping[str, NodeSpec],
+        targets: Iterable[NodeId],
+        fingerprints: Mapping[NodeId, Any],
+    ) -> Forecast:
+        """What a job with this graph would do now; nothing changes."""
+        return forecast(graph, specs, targets, fingerprints, self._desk)
 
     def validate_state(self) -> None:
         """Check every invariant; raises AssertionError naming the first that does not hold. Linear in all nodes."""

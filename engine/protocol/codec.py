@@ -56,6 +56,7 @@ TO_WORKER = frozenset(
         "CallPack",
         "CancelJob",
         "CheckPrompt",
+        "ForecastPrompt",
         "FreeMemory",
         "Lease",
         "OutputsPlaced",

@@ -17,6 +17,8 @@ __all__ = [
     "CatalogPublished",
     "CheckPrompt",
     "CheckReply",
+    "ForecastPrompt",
+    "ForecastReply",
     "FreeMemory",
     "JobDone",
     "JobReport",
@@ -98,6 +100,15 @@ class CheckPrompt(Message):
     request: int
     prompt: dict[str, Any]
     nodes: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class ForecastPrompt(Message):
+    """Say what this prompt would do now, and start nothing; answered by ForecastReply."""
+
+    request: int
+    prompt: dict[str, Any]
+    targets: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,6 +327,16 @@ class CheckReply(Message):
 
     request: int
     complaints: list[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class ForecastReply(Message):
+    """`cached`: nodes whose values are there. `runs`: [{node, reason, seconds}] of nodes that would run, sources first;
+    `reason` as JobDone.reasons has it, `seconds` None for what never ran here."""
+
+    request: int
+    cached: list[str]
+    runs: list[dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)

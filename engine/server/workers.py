@@ -17,6 +17,8 @@ from engine.protocol.messages import (
     CallPack,
     CheckPrompt,
     CheckReply,
+    ForecastPrompt,
+    ForecastReply,
     FreeMemory,
     Message,
     PackReply,
@@ -41,6 +43,7 @@ _CHECK_S = 30.0
 _NUM_CHECKS = 2
 """A worker that ends while it checks is replaced once; a check that ends the next one too is given up."""
 
+_FORECAST_S = 10.0
 _REPLY_GRACE_S = 5.0
 """How long after its own limit the reply of a worker may take on the way."""
 
@@ -199,6 +202,12 @@ class WorkerPool:
                 return reply.complaints
         return None
 
+    async def forecast(self, prompt: dict[str, Any], targets: list[str]) -> ForecastReply | None:
+        """What the first ready worker would do with a prompt; None when none is ready or answers in time."""
+        request = next(self._requests)
+        reply = await self._ask(ForecastPrompt(request, prompt, targets), request, _FORECAST_S)
+        return reply if isinstance(reply, ForecastReply) else None
+
     async def call_pack(self, kind: str, head: dict[str, Any], body: bytes, timeout_s: float) -> PackReply | None:
         """Have the packs of a worker answer (see CallPack); None when no worker is ready, or the answer is lost."""
         request = next(self._requests)
@@ -290,7 +299,7 @@ class WorkerPool:
             self._has_news.set()
         elif isinstance(message, Pong):
             slot.pong = message
-        elif isinstance(message, (CheckReply, PackReply)):
+        elif isinstance(message, (CheckReply, ForecastReply, PackReply)):
             future = slot.answers.get(message.request)
             if future is not None and not future.done():
                 future.set_result(message)

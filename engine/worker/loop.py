@@ -25,6 +25,7 @@ from engine.execution.events import (
     MemoryFreed,
     NodeRaised,
 )
+from engine.execution.forecast import Forecast
 from engine.execution.instructions import (
     AskLazy,
     DropArtifact,
@@ -36,12 +37,16 @@ from engine.execution.instructions import (
     RunNode,
     StoreArtifact,
 )
+from engine.graph.graph import Graph
 from engine.graph.prompt import parse_prompt
+from engine.graph.schema import NodeSpec
 from engine.protocol.messages import (
     CallPack,
     CancelJob,
     CheckPrompt,
     CheckReply,
+    ForecastPrompt,
+    ForecastReply,
     FreeMemory,
     JobDone,
     Lease,
@@ -58,6 +63,7 @@ from engine.worker.job import RunningJob
 from engine.worker.lanes import Lanes
 from engine.worker.live_graph import LiveGraph
 from engine.worker.node_runner import NodeRunner
+from engine.worker.node_times import NodeTimes
 from engine.worker.outcome import job_done
 from engine.worker.prompt_check import check_prompt
 
@@ -82,6 +88,12 @@ class EventHandler(Protocol):
 
     def handle(self, event: Event) -> list[Instruction]:
         """Take an event; what is to be done now."""
+        ...
+
+    def forecast(
+        self, graph: Graph, specs: Mapping[str, NodeSpec], targets: Sequence[NodeId], fingerprints: Mapping[NodeId, Any]
+    ) -> Forecast:
+        """What a job with this graph would do now."""
         ...
 
 
@@ -122,6 +134,7 @@ class WorkerLoop:
         self._publish_catalog = publish_catalog
         self._free_models = free_models
         self._steps: queue.SimpleQueue[Step] = queue.SimpleQueue()
+        self._times = NodeTimes()
         self._jobs: dict[JobId, RunningJob] = {}
         self._unsent: dict[JobId, list[ReportEntry]] = {}
         self._num_unsent = 0
@@ -136,6 +149,7 @@ class WorkerLoop:
             FreeMemory: self._on_free,
             RefreshCatalog: lambda _: self._lanes.validators.submit(self._publish_catalog),
             CheckPrompt: self._on_check,
+            ForecastPrompt: self._on_forecast,
             CallPack: call_pack,
             Shutdown: self._on_shutdown,
         }
@@ -253,6 +267,28 @@ class WorkerLoop:
 
         self._lanes.validators.submit(check)
 
+    def _on_forecast(self, message: ForecastPrompt) -> None:
+        def prepare() -> None:
+            """On the io lane: files may have to be read to know whether they are the same."""
+            fingerprints: Mapping[NodeId, Any] = {}
+            try:
+                graph = parse_prompt(message.prompt)
+                fingerprints = self._dependencies.fingerprints(graph)
+            except AtelierError:
+                graph = Graph({})  # it will be refused with its reason when it is queued
+            self._steps.put(partial(answer, graph, fingerprints))
+
+        def answer(graph: Graph, fingerprints: Mapping[NodeId, Any]) -> None:
+            targets = list(map(NodeId, message.targets))
+            found = self._executor.forecast(graph, self._specs, targets, fingerprints)
+            runs = [
+                {"node": node, "reason": dict(reason), "seconds": self._times.expected(graph[node])}
+                for node, reason in found.runs.items()
+            ]
+            self._send(ForecastReply(message.request, list(found.cached), runs))
+
+        self._lanes.io.submit(prepare)
+
     def _on_shutdown(self, message: Shutdown) -> None:
         self._is_stopping = True
         if message.grace_s > 0 and self._jobs:
@@ -313,6 +349,9 @@ class WorkerLoop:
     def _finish(self, instruction: FinishJob) -> None:
         self._flush()
         job = self._jobs.pop(instruction.job)
+        for node, seconds in job.node_seconds.items():
+            if node in job.graph:
+                self._times.remember(job.graph[node], seconds)
         self._runner.forget(job)
         self._send(job_done(instruction, job, time.perf_counter() - job.started_s))
         self._settle()

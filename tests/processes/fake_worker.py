@@ -31,6 +31,8 @@ from engine.protocol.messages import (
     CatalogPublished,
     CheckPrompt,
     CheckReply,
+    ForecastPrompt,
+    ForecastReply,
     FreeMemory,
     JobDone,
     JobReport,
@@ -143,6 +145,8 @@ class FakeWorker:
                 self._writer.write(Pong(message.number, 1 << 20, 0, 0, list(self._jobs)))
             elif isinstance(message, CheckPrompt):
                 self._writer.write(CheckReply(message.request, self._check(message)))
+            elif isinstance(message, ForecastPrompt):
+                self._writer.write(self._forecast(message))
             elif isinstance(message, Shutdown):
                 break
             elif isinstance(message, (FreeMemory, RefreshCatalog)):
@@ -163,6 +167,16 @@ class FakeWorker:
                 )  # fmt: skip
         return complaints
 
+    def _forecast(self, message: ForecastPrompt) -> ForecastReply:
+        needed = _needed(message.prompt, message.targets)
+        if _signature(message.prompt, message.targets) in self._seen:
+            return ForecastReply(message.request, needed, [])
+        seconds = [message.prompt[node]["inputs"].get("seconds") for node in needed]
+        runs = [
+            {"node": node, "reason": {"reason": "first_run"}, "seconds": time} for node, time in zip(needed, seconds)
+        ]
+        return ForecastReply(message.request, [], runs)
+
     def _run(self, lease: Lease, cancelled: threading.Event) -> None:
         try:
             self._run_nodes(lease, cancelled)
@@ -179,7 +193,7 @@ class FakeWorker:
 
     def _run_nodes(self, lease: Lease, cancelled: threading.Event) -> None:
         needed = _needed(lease.prompt, lease.targets)
-        signature = hashlib.sha256(json.dumps([lease.prompt, lease.targets], sort_keys=True).encode()).hexdigest()
+        signature = _signature(lease.prompt, lease.targets)
         is_pure = all(lease.prompt[node]["class_type"] in ("Echo", "Show", "Paint") for node in needed)
         is_cached = is_pure and signature in self._seen
         self._report(lease, "nodes_cached", {"nodes": needed if is_cached else []})
@@ -292,6 +306,10 @@ class FakeWorker:
                 raise InterruptedError
             placed = self._placed.pop((lease.job, node))
         return {"images": [{"filename": f.filename, "subfolder": f.subfolder, "type": f.type} for f in placed]}
+
+
+def _signature(prompt: dict[str, Any], targets: list[str]) -> str:
+    return hashlib.sha256(json.dumps([prompt, targets], sort_keys=True).encode()).hexdigest()
 
 
 def _needed(prompt: dict[str, Any], targets: list[str]) -> list[str]:

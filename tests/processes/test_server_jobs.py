@@ -281,6 +281,21 @@ async def test_an_unfinished_picture_is_read_after_the_event_that_tells_of_it_un
     assert "node_preview" not in [event.kind for event in await server.engine.events(JobId(quiet["id"]))]
 
 
+async def test_a_forecast_says_what_would_run_and_what_is_cached_and_starts_nothing(server):
+    paint = toy("Paint", text="x", steps=1, seconds=0.0)
+    status, before = await server.call("POST", "/forecast", json={"prompt": paint})
+    run = {"node": "1", "reason": {"reason": "first_run"}, "seconds": 0.0}
+    assert (status, before) == (200, {"can_run": True, "cached": [], "runs": [run], "seconds": 0.0})
+    assert (await server.call("GET", "/jobs"))[1]["total"] == 0
+    await server.submit(paint, wait=20)
+    _, after = await server.call("POST", "/forecast", json={"prompt": paint})
+    assert (after["cached"], after["runs"], after["seconds"]) == (["1"], [], 0.0)
+    _, unknown = await server.call("POST", "/forecast", json={"prompt": toy("Show", text="x")})
+    assert unknown["seconds"] is None
+    _, refused = await server.call("POST", "/forecast", json={"prompt": toy("Sleep", seconds="much")})
+    assert refused["can_run"] is False
+
+
 async def test_a_stopping_server_hands_running_jobs_back_without_an_attempt(tmp_path, monkeypatch):
     monkeypatch.setattr("engine.server.composition.DRAIN_GRACE_S", 0.2)
     async with running(settings_in(tmp_path)) as server:

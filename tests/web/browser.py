@@ -82,8 +82,12 @@ class Page:
 
     async def click(self, selector: str, text: str = "") -> None:
         """Press the first seen element of a selector whose name or text holds `text`, with the mouse."""
+        await self.press_at(*await self.place(selector, text))
+
+    async def place(self, selector: str, text: str = "") -> tuple[float, float]:
+        """The middle of the first seen element of a selector whose name or text holds `text`, in pixels."""
         found = await self.until(_FIND % (json.dumps(selector), json.dumps(text)))
-        await self.press_at(found["x"], found["y"])
+        return found["x"], found["y"]
 
     async def press_at(self, x: float, y: float, button: str = "left", count: int = 1) -> None:
         """Move there, press and let go."""

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import pytest
 
+from tests.web.browser import Page
 from tests.web.toys import open_workflow, run_card, toy_node, toy_page, toy_workflow
 
 CARD_PICTURE = "document.querySelector('section[aria-label=\"Last run\"] img')"
 NODE_PICTURE = "document.querySelector('.outputs img')"
+FORECAST = "document.querySelector('[aria-label=\"What a run would do\"]')"
 PREVIEW = "document.querySelector('.node-preview img')"
+
+
+async def hover(page: Page, selector: str, text: str) -> None:
+    """Rest the pointer on an element."""
+    x, y = await page.place(selector, text)
+    await page.send("Input.dispatchMouseEvent", type="mouseMoved", x=x - 200, y=y + 200)
+    await page.send("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
 
 
 @pytest.mark.slow
@@ -16,7 +25,10 @@ PREVIEW = "document.querySelector('.node-preview img')"
 async def test_a_run_shows_unfinished_pictures_then_the_picture_and_the_same_picture_when_all_is_cached(tmp_path):
     async with toy_page(tmp_path) as (_, page):
         await open_workflow(page, toy_workflow(toy_node(1, "Paint", ["a boat", 8, 4.0])))
+        await hover(page, "header button", "Run")
+        await page.until(f"{FORECAST}?.innerText.includes('About 4.0 s') && {FORECAST}.innerText.includes('Paint')")
         await page.click("header button", "Run")
+        await page.until(f"{FORECAST} === null")
         await page.until(f"{PREVIEW}?.naturalWidth === 64")
         first = await page.value(f"{PREVIEW}.src")
         await page.until(f"{PREVIEW} && {PREVIEW}.src !== {first!r} && {CARD_PICTURE}.src === {PREVIEW}.src")
@@ -30,6 +42,8 @@ async def test_a_run_shows_unfinished_pictures_then_the_picture_and_the_same_pic
 
         await page.send("Page.reload")
         await page.until("document.querySelectorAll('.node').length === 1")
+        await hover(page, "header button", "Run")
+        await page.until(f"{FORECAST}?.innerText.includes('all is cached')")
         await page.click("header button", "Run")
         await run_card(page, "Done")
         await page.until(f"{CARD_PICTURE}?.src === {shown!r} && {CARD_PICTURE}.naturalWidth === 64")

@@ -7,7 +7,7 @@ from aiohttp import web
 from engine.server.openapi import describe
 from engine.server.operations import Call, Operation, Reply, aiohttp_handler
 from engine.server.replies import json_reply
-from engine.server.routes import assets, catalog, jobs, models, queue, system, workflows
+from engine.server.routes import assets, catalog, forecast, jobs, models, queue, system, workflows
 from engine.server.routes.schemas import SCHEMAS
 from engine.server.security import NATIVE_PREFIX
 
@@ -24,6 +24,7 @@ async def get_description(call: Call) -> web.StreamResponse:
 OPERATIONS: tuple[Operation, ...] = (
     *jobs.OPERATIONS,
     *queue.OPERATIONS,
+    *forecast.OPERATIONS,
     *assets.OPERATIONS,
     *catalog.OPERATIONS,
     *workflows.OPERATIONS,

@@ -109,6 +109,14 @@ SCHEMAS: Mapping[str, Any] = {
             "num_nodes": _COUNT,
         }
     ),
+    "Forecast": _object(
+        {
+            "can_run": _FLAG,
+            "cached": array_of(_TEXT),
+            "runs": array_of(_object({"node": _TEXT, "reason": _ANY_OBJECT, "seconds": {"type": ["number", "null"]}})),
+            "seconds": {"type": ["number", "null"], "description": "In all; null when a node never ran here."},
+        }
+    ),
     "Workflow": _object({"name": _TEXT, "etag": _TEXT, "version": _COUNT, "size_bytes": _COUNT, "modified_s": _NUMBER}),
     "ModelFile": _object(
         {"folder": _TEXT, "name": _TEXT, "size_bytes": _COUNT, "modified_s": _NUMBER, "sha256": _TEXT}

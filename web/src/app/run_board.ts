@@ -1,9 +1,9 @@
 /** What runs showed about the nodes of each open document: events are put on the document they belong to. */
 
 import type { Prompt } from "../model/compile/compile";
-import { isObject, type Json } from "../model/json";
+import { isObject, type Json, type JsonObject } from "../model/json";
 import type { OpenDocument } from "../model/open_document";
-import { afterEvent, nextRun, NO_FACTS, type RunFacts } from "../model/run_facts";
+import { afterEvent, explained, nextRun, NO_FACTS, type RunFacts } from "../model/run_facts";
 import type { JobEvent } from "../server/job_events";
 
 export type BoardListener = (document: OpenDocument, before: RunFacts, after: RunFacts, kind: string) => void;
@@ -34,6 +34,11 @@ export class RunBoard {
     const start = event.kind === "job_started" ? nextRun(before) : before;
     const after = afterEvent(start, event.kind, event.data, event.time_s, event.job);
     if (after !== before) this.put(document, after, event.kind);
+  }
+
+  /** The server said why nodes ran. */
+  explained(document: OpenDocument, reasons: JsonObject): void {
+    this.put(document, explained(this.of(document), reasons), "explained");
   }
 
   /** Returns the function that ends the subscription. */

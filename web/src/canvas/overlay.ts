@@ -25,6 +25,8 @@ export interface Overlay {
   /** The link a dragged node would be put on. */
   readonly insertion: LinkId | null;
   readonly runOf: (node: NodeId) => NodeRun | undefined;
+  /** What a node would do in the next run, while that is shown instead of what it did. */
+  readonly foreseen: ((node: NodeId) => string | null) | null;
   readonly faulty: ReadonlySet<NodeId>;
 }
 
@@ -71,9 +73,13 @@ function paintState(canvas: CanvasRenderingContext2D, overlay: Overlay, id: Node
   const isFaulty = faulty.has(id) || run?.state === "failed";
   const edge = isFaulty ? theme.danger : run?.state === "running" || selection.nodes.has(id) ? theme.accent : null;
   if (edge !== null) outline(canvas, box, edge, Math.max(1.5, 1.5 / viewport.zoom), 9);
-  if (run === undefined) return;
-  if (run.state === "running") paintProgress(canvas, box, placed.shape, run.progress, theme);
-  if (viewport.zoom >= BADGES_FROM) paintBadge(canvas, box, run, theme);
+  if (run?.state === "running") paintProgress(canvas, box, placed.shape, run.progress, theme);
+  if (viewport.zoom < BADGES_FROM) return;
+  const foreseen = overlay.foreseen?.(id) ?? null;
+  if (foreseen !== null) paintBadge(canvas, box, foreseen, foreseen === "cached" ? theme.quiet : theme.accent);
+  else if (run !== undefined && overlay.foreseen === null) {
+    paintBadge(canvas, box, badgeOf(run), run.state === "failed" ? theme.danger : run.state === "running" ? theme.accent : theme.quiet);
+  }
 }
 
 /** A bar along the lower edge of the title; without a number a short piece, still: nothing moves by itself. */
@@ -88,13 +94,12 @@ function paintProgress(
   canvas.fillRect(box.x, y, box.width * (progress ?? 0.08), 3);
 }
 
-function paintBadge(canvas: CanvasRenderingContext2D, box: Rect, run: NodeRun, theme: Theme): void {
-  const text = badgeOf(run);
+function paintBadge(canvas: CanvasRenderingContext2D, box: Rect, text: string | null, color: string): void {
   if (text === null) return;
   canvas.font = "500 11px system-ui, sans-serif";
   canvas.textAlign = "right";
   canvas.textBaseline = "middle";
-  canvas.fillStyle = run.state === "failed" ? theme.danger : run.state === "running" ? theme.accent : theme.quiet;
+  canvas.fillStyle = color;
   canvas.fillText(text, box.x + box.width - 2, box.y - 9);
 }
 
@@ -102,7 +107,10 @@ function paintBadge(canvas: CanvasRenderingContext2D, box: Rect, run: NodeRun, t
 export function badgeOf(run: NodeRun): string | null {
   switch (run.state) {
     case "cached": return "cached";
-    case "ran": return run.durationS === null ? "ran" : durationText(run.durationS);
+    case "ran": {
+      const time = run.durationS === null ? "ran" : durationText(run.durationS);
+      return run.why === "" ? time : `${run.why} · ${time}`;
+    }
     case "running": return run.progress === null ? "running" : `${Math.round(run.progress * 100)} %`;
     case "failed": return "error";
     case null: return null;

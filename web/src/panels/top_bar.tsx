@@ -10,6 +10,7 @@ import { cancelJob } from "../server/workflows";
 import { useDocument } from "../ui/hooks";
 import { IconButton } from "../ui/parts";
 import { exportFile } from "./exporting";
+import { WithForecast } from "./forecast";
 import { openFiles } from "./opening";
 
 export const MENU_POPUP =
@@ -174,7 +175,7 @@ function RunButtons({ session }: { session: Session }) {
         className="w-12 rounded-md border border-line bg-canvas px-1.5 py-1 text-center max-md:hidden"
         onChange={(event) => setBatch(Math.min(MAX_BATCH, Math.max(1, Math.round(Number(event.target.value)) || 1)))}
       />
-      <div className="flex h-8 overflow-hidden rounded-md bg-accent font-semibold text-on-accent has-disabled:opacity-40">
+      <WithForecast session={session}><div className="flex h-8 overflow-hidden rounded-md bg-accent font-semibold text-on-accent has-disabled:opacity-40">
         <button
           type="button" disabled={!hasCatalog} title="Ctrl+Enter" onClick={() => void start(false)}
           className="flex items-center gap-1.5 px-3 hover:brightness-110 focus-visible:outline-offset-[-3px] focus-visible:outline-on-accent"
@@ -197,7 +198,7 @@ function RunButtons({ session }: { session: Session }) {
             </Menu.Positioner>
           </Menu.Portal>
         </Menu.Root>
-      </div>
+      </div></WithForecast>
     </div>
   );
 }

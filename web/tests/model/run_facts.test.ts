@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { JsonObject } from "../../src/model/json";
-import { afterEvent, factsOf, nextRun, NO_FACTS, type RunFacts } from "../../src/model/run_facts";
+import { afterEvent, explained, factsOf, nextRun, NO_FACTS, type RunFacts } from "../../src/model/run_facts";
 
 const EVENTS: readonly (readonly [kind: string, data: JsonObject, timeS: number])[] = [
   ["nodes_cached", { nodes: ["1", "2"] }, 10],
@@ -39,6 +39,15 @@ describe("what a run shows about nodes", () => {
   it("shows the pictures of a node that was cached, which places none", () => {
     const facts = after([["node_finished", { node: "9", cached: true, files: [{ asset: "a" }] }, 3]]);
     expect([facts.nodes.get("9")?.state, facts.nodes.get("9")?.pictures]).toEqual(["cached", ["a"]]);
+  });
+  it("says why a node ran by its own inputs, and nothing where it only follows", () => {
+    const ran = after([["node_finished", { node: "3", cached: false }, 1], ["node_finished", { node: "4", cached: false }, 2]]);
+    const facts = explained(ran, {
+      3: { reason: "inputs_changed", inputs: [{ input: "seed", upstream: false }, { input: "model", upstream: true }] },
+      4: { reason: "inputs_changed", inputs: [{ input: "samples", upstream: true }] },
+      5: { reason: "first_run" },
+    });
+    expect([facts.nodes.get("3")?.why, facts.nodes.get("4")?.why, facts.nodes.has("5")]).toEqual(["seed", "", false]);
   });
   it("shows an instance as running while a node inside of it runs", () => {
     const facts = after([["node_started", { node: "5:2" }, 1]]);
