@@ -1,4 +1,6 @@
-"""Servers in processes of their own, to be killed: `serve_toys.py FOLDER PORT [real]` (the real worker, or the fake).
+"""Servers in processes of their own, to be killed: `serve_toys.py FOLDER PORT [real] [editor]`.
+
+`real`: with the real worker, not the fake one; `editor`: with the built editor at /.
 
 Imports everything once, then forks a server for every line on its standard input, prints its process id, and prints
 how it ended when it has: a fresh process each time, without the seconds that imports take.
@@ -22,10 +24,12 @@ def with_packs(settings: Settings) -> Settings:
 
 
 def main() -> None:
-    is_real = sys.argv[3:] == ["real"]
+    is_real, has_editor = "real" in sys.argv[3:], "editor" in sys.argv[3:]
     settings = settings_in(Path(sys.argv[1]), port=int(sys.argv[2]))
     if is_real:
         settings = with_packs(settings)
+    if has_editor:
+        settings = replace(settings, editor_root=ROOT / "web" / "dist")
     for _ in sys.stdin:
         pid = os.fork()
         if pid == 0:

@@ -20,11 +20,14 @@ __all__ = ["Victim", "send"]
 
 
 class Victim:
-    """A server process that is killed and started again on the same folder and port. `worker`: "real", or nothing."""
+    """A server process that is killed and started again on the same folder and port.
 
-    def __init__(self, folder: Path, *worker: str) -> None:
+    `options`: "real", "editor" (see serve_toys.py).
+    """
+
+    def __init__(self, folder: Path, *options: str) -> None:
         self.folder = folder
-        self.worker = worker
+        self.options = options
         self.port = own_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.pid = 0
@@ -36,7 +39,7 @@ class Victim:
             str(ROOT / "tests" / "processes" / "serve_toys.py"),
             str(self.folder),
             str(self.port),
-            *self.worker,
+            *self.options,
         )
         with (self.folder / "stderr.txt").open("wb") as errors:
             self._starter = await asyncio.create_subprocess_exec(

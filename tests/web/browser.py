@@ -112,6 +112,12 @@ class Page:
         """Write what is seen as PNG."""
         path.write_bytes(base64.b64decode((await self.send("Page.captureScreenshot"))["data"]))
 
+    async def crash(self) -> None:
+        """End the page's process as a fault of it would; `go` opens an address again."""
+        crashing = asyncio.create_task(self.send("Page.crash"))
+        await asyncio.sleep(1.0)
+        crashing.cancel()
+
     async def close(self) -> None:
         """Stop listening."""
         self._reader.cancel()
