@@ -9,7 +9,7 @@ const MAY_IMPORT = {
   interaction: ["model", "geometry"],
   server: ["model"],
   canvas: ["model", "geometry", "interaction"],
-  nodes: ["model", "geometry", "interaction", "server", "canvas"],
+  nodes: ["model", "geometry", "interaction", "server", "canvas", "i18n"],
   i18n: [],
   files: ["model", "server"],
   ui: ["i18n", "model"],

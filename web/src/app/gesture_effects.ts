@@ -1,5 +1,6 @@
 /** Does what gestures ask for: previews in the scene, one edit of the document at the end. */
 
+import { sayNow } from "../i18n/catalogue";
 import type { Scene } from "../geometry/scene";
 import { overlaps } from "../geometry/shapes";
 import type { Guide } from "../geometry/snapping";
@@ -143,7 +144,7 @@ export class GestureEffects {
     const title = String(open.graph.groups.byId.get(id)?.title ?? "");
     if (rect === undefined) return;
     const place = toScreen(this.view.viewport, rect);
-    askInPlace(this.view.element, { ...place, width: rect.width * this.view.viewport.zoom }, "Title of the group", title, (text) =>
+    askInPlace(this.view.element, { ...place, width: rect.width * this.view.viewport.zoom }, sayNow()("node.groupTitle"), title, (text) =>
       open.edit("Group title", (edit) => setGroup(edit, open.graph.id, id, "title", text)));
   }
 }

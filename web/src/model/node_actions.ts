@@ -9,7 +9,6 @@ import { widgetsOf, type WidgetContext } from "./widgets";
 
 export interface NodeAction {
   readonly id: string;
-  readonly label: string;
   readonly group: "state" | "look" | "widgets" | "edit";
   /** Whether it is on; null for what is no switch. */
   readonly isOn: boolean | null;
@@ -22,59 +21,59 @@ export interface NodeAction {
 }
 
 /** Colours of title and body, readable with the text colour that is picked by their luminance. */
-export const NODE_COLORS: readonly { readonly name: string; readonly title: string; readonly body: string }[] = [
-  { name: "Red", title: "#542b31", body: "#3b2226" },
-  { name: "Amber", title: "#54401f", body: "#3b2f1b" },
-  { name: "Green", title: "#274a35", body: "#1f3527" },
-  { name: "Teal", title: "#1f474a", body: "#1a3335" },
-  { name: "Blue", title: "#2a4063", body: "#212f45" },
-  { name: "Violet", title: "#44356b", body: "#312849" },
-  { name: "Grey", title: "#3d424b", body: "#2c3037" },
-];
+export const NODE_COLORS = [
+  { name: "red", title: "#542b31", body: "#3b2226" },
+  { name: "amber", title: "#54401f", body: "#3b2f1b" },
+  { name: "green", title: "#274a35", body: "#1f3527" },
+  { name: "teal", title: "#1f474a", body: "#1a3335" },
+  { name: "blue", title: "#2a4063", body: "#212f45" },
+  { name: "violet", title: "#44356b", body: "#312849" },
+  { name: "grey", title: "#3d424b", body: "#2c3037" },
+] as const;
 
 export function actionsFor(context: WidgetContext, graph: GraphState, node: NodeRecord): readonly NodeAction[] {
   const id = String(node.id);
   const plain = { isOn: null, command: null, edit: null };
   const mode = modeOf(node);
   const isNote = NOTE_TYPES.has(String(node.type));
-  const flag = (name: string, label: string, command: string): NodeAction => ({
-    id: name, label, group: "look", isOn: flagOf(node, name), command, edit: (edit) => toggleFlag(edit, graph.id, [id], name),
+  const flag = (name: string, command: string): NodeAction => ({
+    id: name, group: "look", isOn: flagOf(node, name), command, edit: (edit) => toggleFlag(edit, graph.id, [id], name),
   });
   const runs: NodeAction[] = isNote ? [] : [
     {
-      id: "bypass", label: "Bypass", group: "state", isOn: mode === MODE.bypassed, command: "bypass",
+      id: "bypass", group: "state", isOn: mode === MODE.bypassed, command: "bypass",
       edit: (edit) => toggleMode(edit, graph.id, [id], MODE.bypassed),
     },
     {
-      id: "mute", label: "Mute", group: "state", isOn: mode === MODE.muted, command: "mute",
+      id: "mute", group: "state", isOn: mode === MODE.muted, command: "mute",
       edit: (edit) => toggleMode(edit, graph.id, [id], MODE.muted),
     },
   ];
   return [
     ...runs,
-    flag("collapsed", "Collapse", "collapse"),
-    flag("pinned", "Pin", "pin"),
+    flag("collapsed", "collapse"),
+    flag("pinned", "pin"),
     ...colorActions(graph, node, id),
     ...widgetActions(context, graph, node, id),
     ...(isInstance(node, context.document)
-      ? [{ ...plain, id: "enter", label: "Open the subgraph", group: "edit", command: "enter" } as const] : []),
+      ? [{ ...plain, id: "enter", group: "edit", command: "enter" } as const] : []),
     ...(typeof node.title === "string" && node.title !== "" ? [{
-      ...plain, id: "resetTitle", label: "Back to its own title", group: "look",
+      ...plain, id: "resetTitle", group: "look",
       edit: (edit: Edit) => setTitle(edit, graph.id, id, ""),
     } as const] : []),
-    { ...plain, id: "group", label: "Group the selection", group: "edit", command: "group" },
-    { ...plain, id: "dissolve", label: "Take out and join the links", group: "edit", command: "dissolve" },
-    { ...plain, id: "delete", label: "Delete", group: "edit", command: "delete" },
+    { ...plain, id: "group", group: "edit", command: "group" },
+    { ...plain, id: "dissolve", group: "edit", command: "dissolve" },
+    { ...plain, id: "delete", group: "edit", command: "delete" },
   ];
 }
 
 function colorActions(graph: GraphState, node: NodeRecord, id: string): NodeAction[] {
   const own = NODE_COLORS.map(({ name, title, body }): NodeAction => ({
-    id: `color:${name.toLowerCase()}`, label: name, group: "look", isOn: node.color === title, command: null, swatch: title,
+    id: `color:${name}`, group: "look", isOn: node.color === title, command: null, swatch: title,
     edit: (edit) => setColor(edit, graph.id, id, title, body),
   }));
   const none: NodeAction = {
-    id: "color:none", label: "No colour", group: "look", isOn: node.color === undefined, command: null,
+    id: "color:none", group: "look", isOn: node.color === undefined, command: null,
     edit: (edit) => setColor(edit, graph.id, id, null, null),
   };
   return [...own, none];
@@ -83,17 +82,17 @@ function colorActions(graph: GraphState, node: NodeRecord, id: string): NodeActi
 /** Widgets whose file lists no socket get one; those that are linked give their link away. */
 function widgetActions(context: WidgetContext, graph: GraphState, node: NodeRecord, id: string): NodeAction[] {
   return widgetsOf(context, graph, node).flatMap((view): NodeAction[] => {
-    const { name, label, socket } = view;
+    const { name, socket } = view;
     if (socket === null) {
       if (view.spec === null || view.place.kind !== "planned") return [];
       return [{
-        id: `toInput:${name}`, label: `Give ${label} a socket`, group: "widgets", isOn: null, command: null,
+        id: `toInput:${name}`, group: "widgets", isOn: null, command: null,
         edit: (edit) => void widgetSocket(edit, graph.id, id, name, context.catalog),
       }];
     }
     if (!view.isLinked || inputsOf(node)[socket] === undefined) return [];
     return [{
-      id: `toWidget:${name}`, label: `Set ${label} on the node again`, group: "widgets", isOn: null, command: null,
+      id: `toWidget:${name}`, group: "widgets", isOn: null, command: null,
       edit: (edit) => disconnectInput(edit, graph.id, { node: id, slot: socket }),
     }];
   });

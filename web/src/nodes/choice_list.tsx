@@ -2,6 +2,7 @@
 
 import { useEffect, useMemo, useRef, useState, type KeyboardEvent } from "react";
 import { createPortal } from "react-dom";
+import { useSay } from "../i18n/catalogue";
 
 export interface ChoiceListProps {
   readonly label: string;
@@ -19,6 +20,7 @@ const MAX_SHOWN = 200;
 const HEIGHT_PX = 320;
 
 export function ChoiceList({ label, at, value, choices, nearest, onChoose, onClose }: ChoiceListProps) {
+  const say = useSay();
   const [query, setQuery] = useState("");
   const list = useRef<HTMLUListElement>(null);
   const found = useMemo(() => matching(choices, query, nearest), [choices, query, nearest]);
@@ -54,7 +56,7 @@ export function ChoiceList({ label, at, value, choices, nearest, onChoose, onClo
       <div className="choices" data-own style={style}>
         <input
           autoFocus className="choices-search" type="text" role="combobox" aria-expanded aria-controls="choices-list"
-          aria-activedescendant={`choice-${current}`} aria-label={`Search ${label}`} placeholder={`Search ${label}`}
+          aria-activedescendant={`choice-${current}`} aria-label={say("node.search", { name: label })} placeholder={say("node.search", { name: label })}
           spellCheck={false} autoComplete="off" value={query} onKeyDown={key}
           onChange={(event) => {
             setQuery(event.target.value);
@@ -72,10 +74,10 @@ export function ChoiceList({ label, at, value, choices, nearest, onChoose, onClo
               }}
             >
               {name}
-              {name === nearest && <em>nearest</em>}
+              {name === nearest && <em>{say("node.nearest")}</em>}
             </li>
           ))}
-          {found.length === 0 && <li className="choices-none">Nothing matches.</li>}
+          {found.length === 0 && <li className="choices-none">{say("node.noMatch")}</li>}
         </ul>
       </div>
     </>,

@@ -2,6 +2,7 @@
 
 import { useRef, useState } from "react";
 import { ChevronDown, Upload } from "lucide-react";
+import { useSay, type Say } from "../i18n/catalogue";
 import { fileChoices } from "../model/catalog";
 import type { Json } from "../model/json";
 import { nearestName } from "../model/near_match";
@@ -10,6 +11,7 @@ import { ChoiceList } from "./choice_list";
 import type { WidgetProps } from "./node_desk";
 
 export function ComboField({ id, desk, view, choices }: WidgetProps & { choices: readonly Json[] }) {
+  const say = useSay();
   const button = useRef<HTMLButtonElement>(null);
   const picker = useRef<HTMLInputElement>(null);
   const [at, setAt] = useState<DOMRect | null>(null);
@@ -27,8 +29,8 @@ export function ComboField({ id, desk, view, choices }: WidgetProps & { choices:
     <div className="field" data-own data-missing={isMissing ? "" : undefined}>
       <button
         ref={button} type="button" className="field-combo" aria-haspopup="listbox" aria-expanded={at !== null}
-        aria-label={`${view.label}: ${value}${isMissing ? ", missing" : ""}`}
-        title={isMissing ? missingText(value, nearest) : value}
+        aria-label={`${view.label}: ${value}${isMissing ? `, ${say("node.missing")}` : ""}`}
+        title={isMissing ? missingText(value, nearest, say) : value}
         onClick={() => setAt(at === null ? (button.current as HTMLButtonElement).getBoundingClientRect() : null)}
         onKeyDown={(event) => {
           const by = event.key === "ArrowDown" ? 1 : event.key === "ArrowUp" ? -1 : 0;
@@ -39,16 +41,16 @@ export function ComboField({ id, desk, view, choices }: WidgetProps & { choices:
         }}
       >
         <span className="field-label">{view.label}</span>
-        <span className="field-value">{shown === "" ? "none" : shown}</span>
+        <span className="field-value">{shown === "" ? say("node.none") : shown}</span>
         <ChevronDown size={14} />
       </button>
       {takesPictures && (
         <>
-          <button type="button" className="icon" aria-label="Upload a picture" title="Upload a picture"
+          <button type="button" className="icon" aria-label={say("node.upload")} title={say("node.upload")}
             onClick={() => picker.current?.click()}>
             <Upload size={14} />
           </button>
-          <input ref={picker} type="file" accept="image/*" className="hidden" aria-label="Picture file" onChange={(event) => {
+          <input ref={picker} type="file" accept="image/*" className="hidden" aria-label={say("node.file")} onChange={(event) => {
             const [file] = event.target.files ?? [];
             if (file !== undefined) desk.upload(id, view.name, file);
             event.target.value = "";
@@ -69,7 +71,7 @@ export function ComboField({ id, desk, view, choices }: WidgetProps & { choices:
   );
 }
 
-function missingText(value: string, nearest: string | null): string {
-  const name = value === "" ? "Nothing is chosen" : `${value} is not there`;
-  return nearest === null ? name : `${name}. The nearest is ${nearest}.`;
+function missingText(value: string, nearest: string | null, say: Say): string {
+  const text = value === "" ? say("node.nothingChosen") : say("node.notThere", { value });
+  return nearest === null ? text : `${text} ${say("node.nearestIs", { name: nearest })}`;
 }

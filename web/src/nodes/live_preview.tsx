@@ -2,6 +2,7 @@
 
 import { useCallback, useSyncExternalStore } from "react";
 import { METRICS, type NodeShape } from "../geometry/node_shape";
+import { useSay } from "../i18n/catalogue";
 import type { NodeId } from "../model/records";
 import type { NodeDesk } from "./node_desk";
 
@@ -16,6 +17,7 @@ interface LivePreviewProps {
 const MIN_ROOM = 120;
 
 export function LivePreview({ id, desk, shape, end }: LivePreviewProps) {
+  const say = useSay();
   const address = useSyncExternalStore(
     useCallback((listener) => desk.subscribePreview(id, listener), [desk, id]),
     () => desk.previewOf(id),
@@ -29,7 +31,7 @@ export function LivePreview({ id, desk, shape, end }: LivePreviewProps) {
   return (
     <button
       type="button" className="node-preview" data-own data-below={isInside ? undefined : ""} style={place}
-      aria-label="Unfinished picture, show large" onClick={() => desk.showPreview(id)}
+      aria-label={say("node.preview")} onClick={() => desk.showPreview(id)}
     >
       <img src={address} alt="" draggable={false} />
     </button>

@@ -3,6 +3,7 @@
 import { memo, useCallback, useSyncExternalStore, type CSSProperties, type DragEvent } from "react";
 import { METRICS, type NodeShape, type SocketSpot } from "../geometry/node_shape";
 import { LIGHT_TEXT, textOn, typeColor } from "../canvas/theme";
+import { useSay } from "../i18n/catalogue";
 import { colorOf, flagOf, isInstance, isKnownNode, modeOf, titleOf } from "../model/node_reading";
 import { MODE, NOTE_TYPES, type NodeId, type NodeRecord } from "../model/records";
 import { widgetsOf, type WidgetView } from "../model/widgets";
@@ -22,6 +23,7 @@ export const NodeBody = memo(function NodeBody({ id, desk }: BodyProps) {
     useCallback((listener) => desk.subscribe(id, listener), [desk, id]),
     () => desk.versionOf(id),
   );
+  const say = useSay();
   const host = useCallback((element: HTMLElement | null) => desk.register(id, element), [desk, id]);
   const placed = desk.placed(id);
   const record = desk.record(id);
@@ -44,7 +46,7 @@ export const NodeBody = memo(function NodeBody({ id, desk }: BodyProps) {
     >
       <div className="node-frame" style={style}>
         <Title desk={desk} id={id} record={record} title={title} shape={shape} />
-        {!isKnown && shape.kind === "node" && <p className="node-unknown">Not installed: {String(record.type)}. It keeps its values.</p>}
+        {!isKnown && shape.kind === "node" && <p className="node-unknown">{say("node.unknown", { type: String(record.type) })}</p>}
       </div>
       <Sockets shape={shape} trouble={trouble} />
       {shape.kind === "node" && <Rows desk={desk} id={id} record={record} shape={shape} views={views} />}
@@ -66,13 +68,14 @@ function onBody(color: string): CSSProperties {
 }
 
 function Title({ desk, id, record, title, shape }: BodyProps & { record: NodeRecord; title: string; shape: NodeShape }) {
+  const say = useSay();
   const color = colorOf(record);
   const style = { height: shape.titleHeight, ...(color === null ? {} : { background: color, color: textOn(color) }) };
   const isInner = isInstance(record, desk.context().document);
   if (desk.editing(id) === "title") {
     return (
       <input
-        className="node-title-input" data-own autoFocus defaultValue={title} aria-label="Title of the node" style={style}
+        className="node-title-input" data-own autoFocus defaultValue={title} aria-label={say("node.title")} style={style}
         onFocus={(event) => event.target.select()}
         onBlur={(event) => {
           if (event.target.value.trim() !== title) desk.setTitle(id, event.target.value.trim());
@@ -88,10 +91,10 @@ function Title({ desk, id, record, title, shape }: BodyProps & { record: NodeRec
   return (
     <div className="node-title" style={style}>
       <span>{title}</span>
-      {isInner && <em className="node-mark">subgraph</em>}
-      {modeOf(record) === MODE.bypassed && <em className="node-mark">bypassed</em>}
-      {modeOf(record) === MODE.muted && <em className="node-mark">muted</em>}
-      {flagOf(record, "pinned") && <em className="node-mark">pinned</em>}
+      {isInner && <em className="node-mark">{say("node.subgraph")}</em>}
+      {modeOf(record) === MODE.bypassed && <em className="node-mark">{say("node.bypassed")}</em>}
+      {modeOf(record) === MODE.muted && <em className="node-mark">{say("node.muted")}</em>}
+      {flagOf(record, "pinned") && <em className="node-mark">{say("node.pinned")}</em>}
     </div>
   );
 }

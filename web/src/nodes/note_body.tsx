@@ -1,6 +1,7 @@
 /** The text of a note; Markdown is shown as what it means until somebody edits it. */
 
 import { useEffect, useState, type CSSProperties } from "react";
+import { useSay } from "../i18n/catalogue";
 import type { NodeId } from "../model/records";
 import { editorText } from "../model/widget_plan";
 import type { WidgetView } from "../model/widgets";
@@ -15,12 +16,13 @@ export interface NoteProps {
 }
 
 export function NoteBody({ id, desk, view, isMarkdown, style }: NoteProps) {
+  const say = useSay();
   const text = editorText(view?.value);
   const isEditing = desk.editing(id) === "body";
   if (view !== undefined && (isEditing || !isMarkdown)) {
     return (
       <textarea
-        className="field-text note-text" data-own data-scrolls style={style} value={text} aria-label="Text of the note"
+        className="field-text note-text" data-own data-scrolls style={style} value={text} aria-label={say("node.noteText")}
         autoFocus={isEditing} onChange={(event) => desk.setWidget(id, view.name, event.target.value)}
         onBlur={() => isEditing && desk.edit(id, null)}
         onKeyDown={(event) => event.key === "Escape" && event.currentTarget.blur()}

@@ -2,6 +2,7 @@
 
 import { useEffect, useRef, type KeyboardEvent, type PointerEvent } from "react";
 import { Dices, History, Lock, Minus, Plus, Shuffle } from "lucide-react";
+import { useSay } from "../i18n/catalogue";
 import { numberFrom, rangeOf, shownNumber, stepped } from "../model/number_text";
 import { CONTROLS } from "../model/seeds";
 import { sameJson } from "../model/json";
@@ -60,11 +61,12 @@ export function NumberField({ id, desk, view }: WidgetProps) {
     }
     drag.current = null;
   };
+  const say = useSay();
   const bound = (value: number | bigint) => (Math.abs(Number(value)) === Infinity ? undefined : Number(value));
   return (
     <div className="field" data-own>
       <span className="field-label" title={view.label}>{view.label}</span>
-      <button type="button" className="step" tabIndex={-1} aria-label={`Less ${view.label}`} onClick={() => step(-1)}>‹</button>
+      <button type="button" className="step" tabIndex={-1} aria-label={say("node.less", { name: view.label })} onClick={() => step(-1)}>‹</button>
       <input
         ref={field} className="field-number" type="text" inputMode="decimal" role="spinbutton" aria-label={view.label}
         aria-valuenow={Number(view.value)} aria-valuemin={bound(range.min)} aria-valuemax={bound(range.max)}
@@ -72,7 +74,7 @@ export function NumberField({ id, desk, view }: WidgetProps) {
         onKeyDown={key} onBlur={commit} onPointerDown={press} onPointerMove={move} onPointerUp={release}
         onPointerCancel={() => (drag.current = null)}
       />
-      <button type="button" className="step" tabIndex={-1} aria-label={`More ${view.label}`} onClick={() => step(1)}>›</button>
+      <button type="button" className="step" tabIndex={-1} aria-label={say("node.more", { name: view.label })} onClick={() => step(1)}>›</button>
       {view.control !== null && <SeedControl id={id} desk={desk} view={view} />}
     </div>
   );
@@ -81,14 +83,16 @@ export function NumberField({ id, desk, view }: WidgetProps) {
 const SIGNS = { fixed: Lock, increment: Plus, decrement: Minus, randomize: Shuffle } as const;
 
 function SeedControl({ id, desk, view }: WidgetProps) {
+  const say = useSay();
   const control = view.control ?? "fixed";
+  const nameOf = (name: string) => (Object.hasOwn(SIGNS, name) ? say(`control.${name as keyof typeof SIGNS}`) : name);
   const Sign = SIGNS[control as keyof typeof SIGNS] ?? Lock;
   const last = desk.lastUsed(id, view.name);
   const hasLast = last !== undefined && !sameJson(last, view.value) && (typeof last === "number" || typeof last === "bigint");
   return (
     <>
       {hasLast && (
-        <button type="button" className="icon" aria-label={`Back to the last ${view.label}`} title={`Last run: ${String(last)}`}
+        <button type="button" className="icon" aria-label={say("node.lastValue", { name: view.label })} title={say("node.lastRun", { value: String(last) })}
           onClick={() => {
             desk.setWidget(id, view.name, last);
             desk.setControl(id, view.name, "fixed");
@@ -96,14 +100,14 @@ function SeedControl({ id, desk, view }: WidgetProps) {
           <History size={14} />
         </button>
       )}
-      <button type="button" className="icon" aria-label={`A random ${view.label} now`} title="A random value now"
+      <button type="button" className="icon" aria-label={say("node.random", { name: view.label })} title={say("node.random", { name: view.label })}
         onClick={() => desk.randomSeed(id, view.name)}>
         <Dices size={14} />
       </button>
-      <span className="icon after" title={`After each run: ${control}`}>
+      <span className="icon after" title={say("node.afterIs", { control: nameOf(control) })}>
         <Sign size={14} />
-        <select value={control} aria-label={`${view.label} after each run`} onChange={(event) => desk.setControl(id, view.name, event.target.value)}>
-          {CONTROLS.map((name) => <option key={name} value={name}>{name}</option>)}
+        <select value={control} aria-label={say("node.after", { name: view.label })} onChange={(event) => desk.setControl(id, view.name, event.target.value)}>
+          {CONTROLS.map((name) => <option key={name} value={name}>{nameOf(name)}</option>)}
         </select>
       </span>
     </>

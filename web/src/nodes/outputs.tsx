@@ -1,6 +1,7 @@
 /** What a node has to show: the picture it loads, the pictures it made, the text it printed. */
 
 import type { ClipboardEvent, CSSProperties } from "react";
+import { useSay } from "../i18n/catalogue";
 import type { NodeId } from "../model/records";
 import { editorText } from "../model/widget_plan";
 import type { WidgetView } from "../model/widgets";
@@ -17,6 +18,7 @@ const MIN_PX = 40;
 const MAX_PICTURES = 9;
 
 export function NodeOutputs({ id, desk, views, style }: OutputsProps) {
+  const say = useSay();
   const run = desk.runOf(id);
   if (style.height < MIN_PX) return null;
   const source = views.find((view) => view.spec?.options.image_upload === true);
@@ -30,8 +32,8 @@ export function NodeOutputs({ id, desk, views, style }: OutputsProps) {
       desk.upload(id, source.name, file);
     };
     return (
-      <div className="outputs" style={style} tabIndex={0} role="img" aria-label={`Picture ${name}`} data-own onPaste={paste}>
-        {name === "" ? <p>Drop, paste or upload a picture.</p> : <img src={desk.inputPicture(name)} alt="" draggable={false} loading="lazy" />}
+      <div className="outputs" style={style} tabIndex={0} role="img" aria-label={say("node.picture", { name })} data-own onPaste={paste}>
+        {name === "" ? <p>{say("node.drop")}</p> : <img src={desk.inputPicture(name)} alt="" draggable={false} loading="lazy" />}
       </div>
     );
   }
@@ -42,7 +44,7 @@ export function NodeOutputs({ id, desk, views, style }: OutputsProps) {
     return (
       <div className="outputs" data-many={shown.length > 1 ? "" : undefined} style={{ ...style, gridTemplateColumns: `repeat(${columns}, 1fr)` }}>
         {shown.map((asset, i) => (
-          <button key={asset} type="button" data-own aria-label={`Picture ${i + 1} of ${shown.length}, show large`}
+          <button key={asset} type="button" data-own aria-label={say("node.pictureOf", { at: i + 1, count: shown.length })}
             onClick={() => desk.showPicture(shown, i)}>
             <img src={desk.outputPicture(asset)} alt="" draggable={false} />
           </button>

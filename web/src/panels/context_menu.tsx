@@ -9,6 +9,7 @@ import { useSay, type TextKey } from "../i18n/catalogue";
 import type { CommandName } from "../interaction/keymap";
 import { removeGroup, setGroup } from "../model/group_edits";
 import { addReroute, removeLink, removeReroute } from "../model/link_edits";
+import { actionsFor, NODE_COLORS } from "../model/node_actions";
 import { setColor, setTitle } from "../model/node_edits";
 import { isInstance, titleOf, typeOf } from "../model/node_reading";
 import type { GraphId, NodeId } from "../model/records";
@@ -18,7 +19,6 @@ import { MENU_ITEM, MENU_POPUP } from "./top_bar";
 const NODE_COMMANDS: readonly CommandName[] = ["bypass", "mute", "collapse", "pin", "group", "subgraph", "arrange", "dissolve", "delete"];
 const SUBGRAPH_COMMANDS: readonly CommandName[] = ["enter", "unpack"];
 const GRAPH_COMMANDS: readonly CommandName[] = ["selectAll", "arrange", "fit", "undo", "redo"];
-const COLORS = ["#322", "#432", "#232", "#223", "#323"] as const;
 
 interface MenuProps {
   readonly session: Session;
@@ -63,11 +63,11 @@ function Items({ session, request, onRename, onInterface }: Omit<MenuProps, "pla
         <>
           {item(say("context.rename"), () => onRename(title, (name) => open.edit("Title", (edit) => setTitle(edit, graph, id, name))))}
           <div role="group" aria-label={say("properties.color")} className="flex gap-1 px-2 py-1">
-            {COLORS.map((color) => (
+            {NODE_COLORS.map(({ name, title: color, body }) => (
               <Menu.Item
-                key={color} aria-label={`${say("properties.color")} ${color}`} style={{ background: color }}
+                key={name} aria-label={say(`color.${name}`)} title={say(`color.${name}`)} style={{ background: body }}
                 className="size-5 rounded-full border-2 border-line outline-none data-highlighted:border-accent"
-                onClick={() => open.edit("Colour", (edit) => setColor(edit, graph, id, color, color))}
+                onClick={() => open.edit("Colour", (edit) => setColor(edit, graph, id, color, body))}
               />
             ))}
             <Menu.Item
@@ -85,6 +85,12 @@ function Items({ session, request, onRename, onInterface }: Omit<MenuProps, "pla
             </>
           )}
           {NODE_COMMANDS.map(command)}
+          {node !== undefined && actionsFor(session.contextOf(open.document), open.graph, node).map((action) => {
+            const [kind, name = ""] = action.id.split(/:(.*)/s);
+            const { edit: change } = action;
+            if (change === null || (kind !== "toInput" && kind !== "toWidget")) return null;
+            return item(say(kind === "toInput" ? "context.toInput" : "context.toWidget", { name }), () => open.edit("Socket", change));
+          })}
         </>
       );
     }

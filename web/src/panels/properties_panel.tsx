@@ -7,6 +7,7 @@ import type { Session } from "../app/session";
 import { showPath } from "../app/showing";
 import { missingIn } from "../files/missing";
 import { useSay } from "../i18n/catalogue";
+import { NODE_COLORS } from "../model/node_actions";
 import { setColor, setTitle, toggleMode } from "../model/node_edits";
 import { colorOf, isInstance, isKnownNode, modeOf, titleOf, typeOf } from "../model/node_reading";
 import { MODE, type NodeId, type NodeRecord } from "../model/records";
@@ -15,10 +16,6 @@ import { useDocument } from "../ui/hooks";
 import { Empty, FIELD, IconButton, Section } from "../ui/parts";
 import { LinkFields } from "./link_fields";
 import { WidgetField } from "./widget_field";
-
-const COLORS = [
-  ["#322", "#533"], ["#432", "#653"], ["#232", "#353"], ["#223", "#335"], ["#233", "#355"], ["#323", "#535"], ["#222", "#000"],
-] as const;
 
 export default function PropertiesPanel({ session, onClose }: { session: Session; onClose: () => void }) {
   const say = useSay();
@@ -84,9 +81,9 @@ function NodeProperties({ session, id, node }: { session: Session; id: NodeId; n
         >
           <X size={12} />
         </button>
-        {COLORS.map(([title, body]) => (
+        {NODE_COLORS.map(({ name, title, body }) => (
           <button
-            key={title} type="button" aria-label={`${say("properties.color")} ${title}`} aria-pressed={colorOf(node) === title}
+            key={name} type="button" aria-label={say(`color.${name}`)} title={say(`color.${name}`)} aria-pressed={colorOf(node) === title}
             className="size-6 rounded-full border-2 border-transparent aria-pressed:border-accent" style={{ background: body }}
             onClick={() => open.edit("Colour", (edit) => setColor(edit, graph, id, title, body))}
           />

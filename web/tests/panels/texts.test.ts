@@ -26,7 +26,7 @@ describe("the catalogues", () => {
       .filter((name) => /\.tsx?$/.test(name) && !name.startsWith("i18n"))
       .map((name) => readFileSync(join(SOURCE, name), "utf-8")).join("\n");
     // These are said by a name that is put together.
-    const made = /^(command|state|control|status|properties|settings|compare)\./;
+    const made = /^(command|state|control|status|properties|settings|compare|color)\./;
     expect(Object.keys(EN).filter((key) => !made.test(key) && !code.includes(`"${key}"`))).toEqual([]);
   });
 
