@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,7 @@ def main(root: Path, arguments: list[str]) -> int:
     from engine.training.postcards import BASE_EXCLUDED_KINDS, BASE_EXCLUDED_STYLES
 
     kept = ((), ()) if flags.all else (BASE_EXCLUDED_STYLES, BASE_EXCLUDED_KINDS)
+    methods = _methods(flags)
     asked = questions(flags.num, exclude_styles=kept[0], exclude_kinds=kept[1])
     line = ProgressLine(sys.stderr)
     rows: dict[str, Scores] = {}
@@ -44,10 +46,10 @@ def main(root: Path, arguments: list[str]) -> int:
         line.note(
             f"autoencoder: {_mean_psnr_db(vae, asked, flags.size):.2f} dB on {min(len(asked), 64)} held-out scenes"
         )
-    for guidance in flags.guidance:
-        title = f"guidance {guidance:g}, {flags.steps} steps, {flags.sampler}, {flags.scheduler}"
-        made = _painted((model, clip, vae), asked, flags, guidance)
-        pictures[title] = list(_shown(made, line, f"painting at guidance {guidance:g}", len(asked)))
+    for (sampler, scheduler), guidance in product(methods, flags.guidance):
+        title = f"guidance {guidance:g}, {flags.steps} steps, {sampler}, {scheduler}"
+        made = _painted((model, clip, vae), asked, flags, guidance, sampler, scheduler)
+        pictures[title] = list(_shown(made, line, f"painting at {title}", len(asked)))
         rows[title] = score_pictures(asked, _shown(pictures[title], line, "judging", len(asked)))
     line.close()
     print(format_table(rows))
@@ -65,8 +67,8 @@ def _parser() -> FlagParser:
     parser.add_argument("--num", type=int, default=500, help="prompts (500)")
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--guidance", type=_numbers, default=(5.0,), help="one scale or several: 1,3,5; 1 is none")
-    parser.add_argument("--sampler", default="dpmpp_2m")
-    parser.add_argument("--scheduler", default="karras")
+    parser.add_argument("--sampler", type=_names, default=("dpmpp_2m",), help="one or several: euler,heun; all")
+    parser.add_argument("--scheduler", type=_names, default=("karras",), help="one or several; all")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--size", type=int, default=256, help="pixels of a side")
     parser.add_argument("--all", action="store_true", help="ask also for the style and the kind kept from base models")
@@ -80,6 +82,23 @@ def _parser() -> FlagParser:
 
 def _numbers(text: str) -> tuple[float, ...]:
     return tuple(float(part) for part in text.split(","))
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(part for part in text.split(",") if part)
+
+
+def _methods(flags: Any) -> Iterator[tuple[str, str]]:
+    """Sampler and scheduler of each row. Raises SettingsError for a name that is none."""
+    from engine.diffusion import DISCRETIZATIONS, SAMPLERS
+
+    chosen = []
+    for what, names, known in (("sampler", flags.sampler, SAMPLERS), ("scheduler", flags.scheduler, DISCRETIZATIONS)):
+        for name in names:
+            if name not in known and names != ("all",):
+                raise SettingsError(f"There is no {what} {name!r}.", hint=f"Known are {', '.join(known)}; or all.")
+        chosen.append(tuple(known) if names == ("all",) else names)
+    return product(*chosen)
 
 
 def _open(settings: Settings, name: str) -> tuple[Any, Any, Any]:
@@ -102,10 +121,12 @@ def _open(settings: Settings, name: str) -> tuple[Any, Any, Any]:
     return model, clip, vae
 
 
-def _painted(parts: tuple[Any, Any, Any], asked: list[Question], flags: Any, guidance: float) -> Iterator[np.ndarray]:
+def _painted(
+    parts: tuple[Any, Any, Any], asked: list[Question], flags: Any, guidance: float, sampler: str, scheduler: str
+) -> Iterator[np.ndarray]:
     from engine.worker.painting import Painter, PaintSettings
 
-    settings = PaintSettings(flags.steps, guidance, flags.sampler, flags.scheduler, flags.size)
+    settings = PaintSettings(flags.steps, guidance, sampler, scheduler, flags.size)
     return Painter(*parts).paint([question.caption.text for question in asked], settings, flags.seed)
 
 

@@ -56,10 +56,20 @@ def test_the_command_paints_judges_and_saves_counts_and_pictures(
     checkpoint = tmp_path / "models" / "checkpoints" / "small.safetensors"
     write_untrained_checkpoint(checkpoint)
     arguments = ["small", "--num", "1", "--steps", "1", "--size", "128", "--autoencoder", "--base-directory"]
-    arguments += [str(tmp_path), "--json", str(tmp_path / "counts.json"), "--grid", str(tmp_path / "grid.png"), "--cpu"]
+    arguments += [
+        str(tmp_path),
+        "--sampler",
+        "euler,lms",
+        "--json",
+        str(tmp_path / "counts.json"),
+        "--grid",
+        str(tmp_path / "grid.png"),
+        "--cpu",
+    ]
     assert evaluate.main(tmp_path, arguments) == 0
     counts = json.loads((tmp_path / "counts.json").read_text())
-    assert counts["guidance 5, 1 steps, dpmpp_2m, karras"]["everything"] == [0, 1]
+    assert list(counts) == ["guidance 5, 1 steps, euler, karras", "guidance 5, 1 steps, lms, karras"]
+    assert all(row["everything"] == [0, 1] for row in counts.values())
     assert (tmp_path / "grid.png").stat().st_size > 1000
     assert "guidance 5" in capsys.readouterr().out
 
@@ -74,3 +84,9 @@ def test_an_unknown_checkpoint_is_refused_with_those_there_are(tmp_path: Path) -
 def test_no_prompts_are_nothing_to_judge(tmp_path: Path) -> None:
     with pytest.raises(AtelierError, match="nothing to judge"):
         evaluate.main(tmp_path, ["small", "--num", "0"])
+
+
+def test_an_unknown_sampler_is_refused_with_those_that_exist_before_anything_is_painted(tmp_path: Path) -> None:
+    with pytest.raises(AtelierError) as caught:
+        evaluate.main(tmp_path, ["starter", "--sampler", "euler,oiler", "--base-directory", str(tmp_path), "--cpu"])
+    assert "'oiler'" in str(caught.value) and "heun" in str(caught.value.hint)
