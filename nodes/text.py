@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from engine.api import Clip, Conditioning, Context, NodeError, Range, Text, node
+from engine.api import Clip, Conditioning, Context, NodeError, Range, Text, diffusion, node
 
 __all__ = ["encode_text", "set_last_layer"]
 
@@ -21,11 +21,7 @@ def encode_text(
             hint="The checkpoint has no text encoder; load one with a CLIP loader.",
             input="clip",
         )
-    encoding = clip.encode(text, warn=ctx.warn)
-    options = dict(encoding.extra)
-    if encoding.pooled is not None:
-        options["pooled_output"] = encoding.pooled
-    return [[encoding.context, options]]
+    return diffusion.encoded_in_stages(clip, lambda stage: stage.encode(text, warn=ctx.warn))
 
 
 @node("CLIPSetLastLayer", title="CLIP Set Last Layer", category="conditioning")

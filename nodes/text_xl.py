@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from engine.api import MAX_DIMENSION, Clip, Conditioning, Context, NodeError, Range, Text, node
+from engine.api import MAX_DIMENSION, Clip, Conditioning, Context, NodeError, Range, Text, diffusion, node
 
 __all__ = ["encode_text_refiner", "encode_text_xl"]
 
@@ -47,7 +47,7 @@ def encode_text_xl(
         "width": width, "height": height, "crop_w": crop_w, "crop_h": crop_h,
         "target_width": target_width, "target_height": target_height,
     }  # fmt: skip
-    return _conditioning(clip.encode_tokens(tokens), sizes)
+    return diffusion.encoded_in_stages(clip, lambda stage: stage.encode_tokens(tokens), sizes)
 
 
 @node("CLIPTextEncodeSDXLRefiner", category="advanced/conditioning", lane="device", schema_form=True)
@@ -61,8 +61,8 @@ def encode_text_refiner(
     ctx: Context,
 ) -> Conditioning:
     """Words for the refiner, with the size of the picture and an aesthetic score it is told."""
-    encoding = _present(clip).encode(text, warn=ctx.warn)
-    return _conditioning(encoding, {"aesthetic_score": ascore, "width": width, "height": height})
+    numbers = {"aesthetic_score": ascore, "width": width, "height": height}
+    return diffusion.encoded_in_stages(_present(clip), lambda stage: stage.encode(text, warn=ctx.warn), numbers)
 
 
 def _present(clip: Any) -> Any:
@@ -74,10 +74,3 @@ def _present(clip: Any) -> Any:
             input="clip",
         )
     return clip
-
-
-def _conditioning(encoding: Any, numbers: dict[str, float]) -> list[Any]:
-    options = {**encoding.extra, **numbers}
-    if encoding.pooled is not None:
-        options["pooled_output"] = encoding.pooled
-    return [[encoding.context, options]]

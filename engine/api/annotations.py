@@ -29,6 +29,8 @@ __all__ = [
     "Gligen",
     "Guider",
     "Hidden",
+    "HookKeyframes",
+    "Hooks",
     "Image",
     "InputFile",
     "Int",
@@ -52,6 +54,7 @@ __all__ = [
     "StyleModel",
     "Svg",
     "Text",
+    "TimeRange",
     "UniqueId",
     "UpscaleModel",
     "Vae",
@@ -177,6 +180,12 @@ ControlNet = Annotated[Any, Socket("CONTROL_NET")]
 """A network that steers a model by a picture: a ControlNet or a T2I-Adapter."""
 Gligen = Annotated[Any, Socket("GLIGEN")]
 """A network that puts phrases at places."""
+Hooks = Annotated[Any, Socket("HOOKS")]
+"""Changes of weights that go with a conditioning (engine.diffusion.hooks)."""
+HookKeyframes = Annotated[Any, Socket("HOOK_KEYFRAMES")]
+"""How the strengths of hooks follow the trajectory."""
+TimeRange = Annotated[Any, Socket("TIMESTEPS_RANGE")]
+"""A part of the trajectory: its start and its end, 0 pure noise, 1 the finished picture."""
 Guider = Annotated[Any, Socket("GUIDER")]
 Sampler = Annotated[Any, Socket("SAMPLER")]
 Sigmas = Annotated[torch.Tensor, Socket("SIGMAS")]

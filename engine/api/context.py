@@ -140,6 +140,10 @@ class ModelLibrary(Protocol):
         """The file of a VAE. Raises CheckpointError."""
         ...
 
+    def hooked_text_encoder(self, clip: Any, hooks: Any, *, marks: bool, is_scheduled: bool) -> Any:
+        """The CLIP under hooks; with `marks`, what it encodes carries them; `is_scheduled`: it encodes in stages."""
+        ...
+
     def extracted_adapter_file(
         self,
         model: Any,

@@ -34,6 +34,7 @@ from engine.diffusion.guiders.cfg import Cfg
 from engine.diffusion.guiders.dual_cfg import DualCfg
 from engine.diffusion.guiders.guider import Guider
 from engine.diffusion.guiders.perp_neg import PerpNeg
+from engine.diffusion.hooks import Keyframe, WeightHook, WeightHooks, encoded_in_stages, with_keyframes
 from engine.diffusion.latent import LatentInput, parse_latent, with_samples
 from engine.diffusion.noise import NoNoise, SeedNoise, initial_noise
 from engine.diffusion.reparameterize import (
@@ -62,6 +63,7 @@ __all__ = [
     "FrequencyScaling",
     "Guidance",
     "Guider",
+    "Keyframe",
     "LatentInput",
     "Leap",
     "NoNoise",
@@ -76,6 +78,8 @@ __all__ = [
     "SelfAttentionGuidance",
     "Step",
     "TangentialDamping",
+    "WeightHook",
+    "WeightHooks",
     "ZeroStar",
     "align_your_steps_levels",
     "beta_levels",
@@ -83,6 +87,7 @@ __all__ = [
     "cut_sigmas",
     "discrete_parameterization",
     "discretize",
+    "encoded_in_stages",
     "exponential_levels",
     "find_sampler",
     "initial_noise",
@@ -97,5 +102,6 @@ __all__ = [
     "turbo_levels",
     "variance_preserving_levels",
     "velocity_parameterization",
+    "with_keyframes",
     "with_samples",
 ]

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from engine.core.errors import NodeError
 from engine.diffusion.controls import ControlUse, GroundingUse, Phrase
+from engine.diffusion.hooks import WeightHooks, parse_hooks
 
 __all__ = [
     "Area",
@@ -28,9 +29,6 @@ __all__ = [
 
 ConditioningPairs = list[list[Any]]
 """[[context [b n d], {"pooled_output": ..., "area": ..., ...}], ...]"""
-
-UNSUPPORTED_KEYS = ("hooks", "default")
-"""Keys that change a picture but are not honoured yet; silently dropping them would give a wrong one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +68,8 @@ class ConditioningEntry:
     controls: pictures that steer the prediction. shares_controls: they steer the negative side as well.
     grounding: phrases at places, or None.
     seed: of the run it is used in, for conditioning that has noise of its own.
+    hooks: changes of the network's weights that go with it.
+    is_default: for the places that no other conditioning covers.
     """
 
     context: Tensor
@@ -87,6 +87,8 @@ class ConditioningEntry:
     shares_controls: bool = False
     grounding: GroundingUse | None = None
     seed: int = 0
+    hooks: WeightHooks = ()
+    is_default: bool = False
 
 
 def parse_conditioning(pairs: Iterable[Any]) -> tuple[ConditioningEntry, ...]:
@@ -156,9 +158,6 @@ def _parse_pair(pair: Any) -> ConditioningEntry:
             code="bad_conditioning",
         )
     rest = dict(options)
-    for key in UNSUPPORTED_KEYS:
-        if rest.get(key):
-            raise NodeError(f"Conditioning with {key!r} is not supported by sampling.", code="unsupported_conditioning")
     return ConditioningEntry(
         context=context,
         pooled=rest.pop("pooled_output", None),
@@ -172,6 +171,8 @@ def _parse_pair(pair: Any) -> ConditioningEntry:
         controls=_parse_controls(rest.pop("control", None)),
         shares_controls=bool(rest.pop("control_apply_to_uncond", False)),
         grounding=_parse_grounding(rest.pop("gligen", None)),
+        hooks=parse_hooks(rest.pop("hooks", None)),
+        is_default=bool(rest.pop("default", False)),
         extras=MappingProxyType(rest),
     )
 
@@ -223,6 +224,10 @@ def _options(entry: ConditioningEntry) -> dict[str, Any]:
     if entry.grounding is not None:
         found = [(p.pooled, p.height, p.width, p.top, p.left) for p in entry.grounding.phrases]
         options["gligen"] = ("position", entry.grounding.handle, found)
+    if entry.hooks:
+        options["hooks"] = entry.hooks
+    if entry.is_default:
+        options["default"] = True
     if entry.mask is not None:
         options["mask"] = entry.mask
         options["mask_strength"] = entry.mask_strength

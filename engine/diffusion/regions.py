@@ -17,6 +17,7 @@ from engine.diffusion.condition_inputs import ConditionInputs
 from engine.diffusion.conditioning import Area, ConditioningEntry, PercentArea
 from engine.diffusion.denoiser import Denoiser
 from engine.diffusion.guidance.guidance import Ask
+from engine.diffusion.hooks import HookedModel
 from engine.diffusion.requests import DenoiseRequest, Flow, Latent, RequestGroup
 
 __all__ = ["Region", "asker", "bind_regions", "predict", "share_windows"]
@@ -27,6 +28,9 @@ MAX_FADE_CELLS = 8
 MIN_BOX_CELLS = 8
 """Smallest edge of the box around a mask."""
 
+UNCHANGED = HookedModel(())
+"""For regions without hooks."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Region:
@@ -36,6 +40,8 @@ class Region:
     window: part of the latent to predict, None for all of it.
     weight: against other regions; a number, or per place of the window [1|b 1 h w].
     sigma_start, sigma_end: noise levels it applies to, both included.
+    model: changes the denoiser it is asked of.
+    is_default: it counts where no other region of its side does.
     """
 
     inputs: ConditionInputs
@@ -43,6 +49,8 @@ class Region:
     weight: float | Tensor
     sigma_start: float
     sigma_end: float
+    model: HookedModel = UNCHANGED
+    is_default: bool = False
 
     def covers(self, sigma: float) -> bool:
         """Whether the region applies at this noise level."""
@@ -61,7 +69,7 @@ class Region:
         inputs = self.inputs.at(sigma)
         if self.window is not None:
             inputs = inputs.crop(self.window.top, self.window.left, self.window.height, self.window.width)
-        return DenoiseRequest(denoiser, self.crop(x), sigma, inputs)
+        return DenoiseRequest(self.model.at(denoiser, sigma), self.crop(x), sigma, inputs)
 
 
 def bind_regions(
@@ -79,6 +87,8 @@ def bind_regions(
                 weight=weight,
                 sigma_start=table.sigma_at_fraction(entry.start_fraction),
                 sigma_end=table.sigma_at_fraction(entry.end_fraction),
+                model=HookedModel(entry.hooks) if entry.hooks else UNCHANGED,
+                is_default=entry.is_default,
             )
         )
     return tuple(regions)
@@ -106,7 +116,7 @@ def share_windows(own: Sequence[Region], others: Sequence[Region]) -> tuple[Regi
 
 def predict(denoiser: Denoiser, sides: Sequence[Sequence[Region]], x: Latent, sigma: float) -> Flow[list[Latent]]:
     """One `denoised` per side, all asked for in one group; zeros for a side without an active region."""
-    active = [[region for region in side if region.covers(sigma)] for side in sides]
+    active = [_filled_up([region for region in side if region.covers(sigma)], x) for side in sides]
     requests = tuple(region.request(denoiser, x, sigma) for side in active for region in side)
     answers = iter((yield RequestGroup(requests)) if requests else ())
     return [_combine(side, [next(answers) for _ in side], x) for side in active]
@@ -121,6 +131,21 @@ def asker(denoiser: Denoiser, wanted: Sequence[Region], unwanted: Sequence[Regio
         return answer
 
     return ask
+
+
+def _filled_up(regions: list[Region], x: Latent) -> list[Region]:
+    """The regions with their defaults where nothing else covers the picture; without those that have no place left."""
+    if not any(region.is_default for region in regions):
+        return regions
+    others = [region for region in regions if not region.is_default]
+    left = torch.ones_like(x[:1, :1])
+    for region in others:
+        weight = region.weight if isinstance(region.weight, float) else region.weight.amax(dim=0, keepdim=True)
+        region.crop(left).sub_(weight)
+    left.clamp_(min=0)
+    if not bool(left.any()):
+        return others
+    return [replace(r, weight=r.crop(left) * r.weight) if r.is_default else r for r in regions]
 
 
 def _combine(regions: Sequence[Region], answers: Sequence[Latent], x: Latent) -> Latent:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from engine.core.settings import Settings
+from engine.diffusion.hooks import WeightHooks
 from engine.families.adapters.fitting import AdapterFile, open_adapter
 from engine.families.adapters.hypernetwork import HypernetworkFile, open_hypernetwork
 from engine.families.autoencoder.handle import NetworkAutoencoder
@@ -31,6 +32,7 @@ from engine.families.safety.handle import NetworkSafetyChecker
 from engine.families.safety.opening import open_safety_checker
 from engine.families.saving import autoencoder_file, checkpoint_file, extracted_adapter_file, text_encoder_files
 from engine.families.text.clip_encoder import TextTools
+from engine.families.text.hooked import HookedTextEncoder
 from engine.families.text.textual_inversion import EmbeddingFiles
 from engine.families.text.tokenizer import ClipTokenizer, vocabulary_path
 from engine.families.upscaler.handle import NetworkUpscaler
@@ -226,6 +228,12 @@ class ModelStore:
     def vae_file(self, vae: Any, metadata: Mapping[str, str] | None = None) -> WeightFile:
         """The file of an autoencoder, to be written. Raises CheckpointError."""
         return autoencoder_file(vae, metadata)
+
+    def hooked_text_encoder(
+        self, clip: Any, hooks: WeightHooks, *, marks: bool, is_scheduled: bool
+    ) -> HookedTextEncoder:
+        """The CLIP under hooks; with `marks`, what it encodes carries them, so that the network is changed too."""
+        return HookedTextEncoder(clip, hooks, hooks if marks else (), is_scheduled)
 
     def extracted_adapter_file(self, model: Any, clip: Any, **options: Any) -> WeightFile:
         """As `engine.families.saving.extracted_adapter_file`."""

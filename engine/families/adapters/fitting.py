@@ -73,7 +73,7 @@ class AdapterFile:
         """
         on_model = _fit(self.content.modules, model)
         on_clip = _fit(self.content.modules, clip)
-        self._refuse_misfits(on_model, on_clip, has_clip=clip is not None)
+        self._refuse_misfits(on_model, on_clip, has_model=model is not None, has_clip=clip is not None)
         if warn is not None:
             self._warn_about_rest(on_model, on_clip, warn, has_clip=clip is not None)
         return self._patched(model, on_model, strength_model), self._patched(clip, on_clip, strength_clip)
@@ -84,10 +84,11 @@ class AdapterFile:
         identity = digest_value([self.source.identity, sorted(fit.changes), strength])
         return handle.with_patches(PatchSet((AdapterPatch(identity, fit.changes, strength),)))
 
-    def _refuse_misfits(self, on_model: _Fit, on_clip: _Fit, *, has_clip: bool) -> None:
+    def _refuse_misfits(self, on_model: _Fit, on_clip: _Fit, *, has_model: bool, has_clip: bool) -> None:
         odd = on_model.odd + on_clip.odd
-        is_for_text = not has_clip and any(name.startswith(TEXT_PREFIXES) for name in self.content.modules)
-        fits_nothing = not on_model.changes and not on_clip.changes and not is_for_text
+        is_for_text = [name.startswith(TEXT_PREFIXES) for name in self.content.modules]
+        is_for_absent = (not has_clip and any(is_for_text)) or (not has_model and not all(is_for_text))
+        fits_nothing = not on_model.changes and not on_clip.changes and not is_for_absent
         if not fits_nothing and len(odd) <= _MAX_ODD_MODULES:
             return
         reason = f"{len(odd)} of its modules have other sizes ({_some(odd)})" if odd else "none of its modules is there"

@@ -66,7 +66,7 @@ def test_an_area_of_the_wrong_length_is_refused() -> None:
         parse_conditioning([[torch.zeros(1, 77, 8), {"area": (1, 2, 3)}]])
 
 
-@pytest.mark.parametrize("key", ["gligen", "hooks", "default"])
+@pytest.mark.parametrize("key", ["gligen", "hooks"])
 def test_conditioning_that_sampling_cannot_honour_is_refused_rather_than_ignored(key: str) -> None:
     with pytest.raises(NodeError) as raised:
         parse_conditioning([[torch.zeros(1, 77, 8), {key: object()}]])

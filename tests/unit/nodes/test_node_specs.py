@@ -25,6 +25,7 @@ OWN = {
 LISTED_FOLDERS = {("LoadImageSetFromFolderNode", "folder"), ("LoadImageTextSetFromFolderNode", "folder")}
 """Choices that were folders of the machine the reference list was made on."""
 OTHER_CATEGORIES = {
+    "conditioning/inpaint": {"CosmosImageToVideoLatent", "CosmosPredict2ImageToVideoLatent", "Wan22ImageToVideoLatent"},
     "conditioning/controlnet": {"ControlNetInpaintingAliMamaApply"},
     "advanced/model_merging": {"ImageOnlyCheckpointSave"},
     "image/upscaling": {"ImageUpscaleWithModel"},
@@ -36,12 +37,21 @@ OTHER_CATEGORIES = {
 """Per covered category, the nodes that are not here: they need other networks, or a table that is not published."""
 COVERED_CATEGORIES = [
     "_for_testing/custom_sampling/noise",
+    "advanced/hooks",
+    "advanced/hooks/clip",
+    "advanced/hooks/combine",
+    "advanced/hooks/cond pair",
+    "advanced/hooks/cond single",
+    "advanced/hooks/create",
+    "advanced/hooks/scheduling",
     "advanced/loaders/deprecated",
     "advanced/model_merging",
     "api/image",
     "conditioning/style_model",
     "conditioning/controlnet",
     "conditioning/gligen",
+    "conditioning/inpaint",
+    "conditioning/instructpix2pix",
     "image",
     "image/animation",
     "image/batch",
