@@ -16,6 +16,7 @@ from engine.imaging.encode import (
     fits_jpeg,
 )
 from engine.imaging.filters import blur, convolve_reflected, gaussian_kernel, sharpen, sharpening_kernel
+from engine.imaging.hints import blank_hole, color_cells, scribble, shuffle_content, soften_tiles
 from engine.imaging.key_frame import compress_like_key_frame, key_frame_steps
 from engine.imaging.latent import PIXELS_PER_CELL, match_latent, require_same_layout
 from engine.imaging.metadata import PARAMETERS, metadata_entries
@@ -47,9 +48,11 @@ __all__ = [
     "RESIZE_METHODS",
     "STABILITY_MESSAGE",
     "bayer_matrix",
+    "blank_hole",
     "blend",
     "blur",
     "center_crop_to_aspect",
+    "color_cells",
     "compare_watermark",
     "compress_like_key_frame",
     "convolve_reflected",
@@ -87,9 +90,12 @@ __all__ = [
     "resize_images",
     "resize_masks",
     "rgb_to_ycbcr",
+    "scribble",
     "sharpen",
     "sharpening_kernel",
+    "shuffle_content",
     "slerp",
+    "soften_tiles",
     "svg_with_metadata",
     "to_bytes",
     "to_picture",

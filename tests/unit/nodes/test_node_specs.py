@@ -19,9 +19,11 @@ REFERENCE = {record["name"]: record for record in map(json.loads, REFERENCE_FILE
 NEWER = {"ComfySwitchNode"}
 """Nodes of later versions of the reference, not in its list."""
 OWN = {
-    "SafetyCheck", "SafetyCheckerLoader", "SamplerDDIM", "SamplerPLMS", "SaveImageAs", "Watermark", "WatermarkDetect",
+    "ColorCells", "HoleForControl", "SafetyCheck", "SafetyCheckerLoader", "SamplerDDIM", "SamplerPLMS", "SaveImageAs",
+    "ScribbleLines", "ShuffledContent", "SoftTile", "Watermark", "WatermarkDetect",
 }  # fmt: skip
-"""Nodes the reference has not: samplers, watermark and safety checker of the first scripts, saving in other formats."""
+"""Nodes the reference has not: samplers, watermark and safety checker of the first scripts, saving in other formats,
+pictures for control networks."""
 LISTED_FOLDERS = {("LoadImageSetFromFolderNode", "folder"), ("LoadImageTextSetFromFolderNode", "folder")}
 """Choices that were folders of the machine the reference list was made on."""
 OTHER_CATEGORIES = {
