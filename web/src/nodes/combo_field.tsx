@@ -29,7 +29,6 @@ export function ComboField({ id, desk, view, choices }: WidgetProps & { choices:
     <div className="field" data-own data-missing={isMissing ? "" : undefined}>
       <button
         ref={button} type="button" className="field-combo" aria-haspopup="listbox" aria-expanded={at !== null}
-        aria-label={`${view.label}: ${value}${isMissing ? `, ${say("node.missing")}` : ""}`}
         title={isMissing ? missingText(value, nearest, say) : value}
         onClick={() => setAt(at === null ? (button.current as HTMLButtonElement).getBoundingClientRect() : null)}
         onKeyDown={(event) => {
@@ -42,7 +41,8 @@ export function ComboField({ id, desk, view, choices }: WidgetProps & { choices:
       >
         <span className="field-label">{view.label}</span>
         <span className="field-value">{shown === "" ? say("node.none") : shown}</span>
-        <ChevronDown size={14} />
+        {isMissing && <span className="sr-only">{say("node.missing")}</span>}
+        <ChevronDown size={14} aria-hidden />
       </button>
       {takesPictures && (
         <>

@@ -5,9 +5,18 @@ import { Marked } from "marked";
 
 const TAGS = [
   "p", "br", "hr", "h1", "h2", "h3", "h4", "h5", "h6", "strong", "em", "del", "code", "pre", "blockquote",
-  "ul", "ol", "li", "a", "table", "thead", "tbody", "tr", "th", "td",
+  "ul", "ol", "li", "a", "table", "thead", "tbody", "tr", "th", "td", "b", "i",
 ];
-const marked = new Marked({ gfm: true, breaks: true, async: false });
+/** HTML inside of Markdown: plain tags without attributes count, everything else is shown as it was written. */
+const PLAIN_TAGS = new RegExp(`^(?:[^<]|</?(?:${TAGS.join("|")})\\s*/?>)*$`, "i");
+const marked = new Marked({
+  gfm: true, breaks: true, async: false,
+  renderer: { html: ({ text }) => (PLAIN_TAGS.test(text) ? text : escaped(text)) },
+});
+
+function escaped(text: string): string {
+  return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+}
 
 export function safeHtml(text: string): string {
   const html = marked.parse(text) as string;

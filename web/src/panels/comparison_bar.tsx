@@ -26,7 +26,7 @@ export default function ComparisonBar({ session, comparison }: { session: Sessio
   const facts = (["added", "removed", "changed", "moved"] as const).filter((kind) => count(kind) > 0)
     .map((kind) => say(`compare.${kind}`, { count: count(kind) }));
   return (
-    <section aria-label={say("compare.title")} className="absolute inset-x-2 top-2 z-20 mx-auto flex max-h-[60%] max-w-2xl flex-col rounded-lg border border-line bg-surface shadow-lg">
+    <section aria-label={say("compare.title")} className={`${open.path.length > 1 ? "top-13" : "top-2"} absolute inset-x-2 z-20 mx-auto flex max-h-[60%] max-w-2xl flex-col rounded-lg border border-line bg-surface shadow-lg`}>
       <div className="flex flex-wrap items-center gap-2 py-1 pr-1 pl-3">
         <p className="min-w-0 flex-1" role="status">
           <span className="font-semibold">{say("compare.with", { name: comparison.name })}</span>{" "}

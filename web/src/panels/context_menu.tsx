@@ -32,7 +32,7 @@ interface MenuProps {
 export default function ContextMenu({ session, request, place, onRename, onInterface, onClose }: MenuProps) {
   const anchor = useMemo(() => ({ getBoundingClientRect: () => new DOMRect(place.x, place.y, 0, 0) }), [place]);
   return (
-    <Menu.Root open modal={false} onOpenChange={(isOpen) => !isOpen && onClose()}>
+    <Menu.Root open onOpenChange={(isOpen) => !isOpen && onClose()}>
       <Menu.Portal>
         <Menu.Positioner anchor={anchor} side="bottom" align="start" className="z-50">
           <Menu.Popup className={MENU_POPUP}><Items session={session} request={request} onRename={onRename} onInterface={onInterface} /></Menu.Popup>

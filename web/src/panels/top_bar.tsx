@@ -72,6 +72,7 @@ function MainMenu({ session, onWindow }: Pick<BarProps, "session" | "onWindow">)
               {item(say("menu.undo"), () => void open.undo(), "Ctrl+Z")}
               {item(say("menu.redo"), () => void open.redo(), "Ctrl+Y")}
               {line}
+              {item(say("bar.closeTab", { name: nameOf(session) || say("bar.untitled") }), () => session.closeTab(session.store.getState().active))}
               {item(say("menu.settings"), () => onWindow("settings"))}
             </Menu.Popup>
           </Menu.Positioner>
@@ -87,6 +88,12 @@ function MainMenu({ session, onWindow }: Pick<BarProps, "session" | "onWindow">)
       />
     </>
   );
+}
+
+function nameOf(session: Session): string {
+  const { tabs, active } = session.store.getState();
+  const tab = tabs.find((one) => one.id === active);
+  return tab?.saved?.name ?? tab?.title ?? "";
 }
 
 function Tabs({ session }: { session: Session }) {
@@ -128,14 +135,14 @@ function TabItem({ session, tab, isActive }: { session: Session; tab: Tab; isAct
       onAuxClick={(event) => event.button === 1 && session.closeTab(tab.id)}
     >
       <button
-        type="button" role="tab" id={`tab-${tab.id}`} aria-selected={isActive} tabIndex={isActive ? 0 : -1}
+        type="button" role="tab" id={`tab-${tab.id}`} aria-selected={isActive} aria-keyshortcuts="Delete" tabIndex={isActive ? 0 : -1}
         className="h-full max-w-44 truncate pl-3 pr-1" onClick={() => session.switchTo(tab.id)}
       >
         {name.split("/").at(-1)}
         {isChanged && <span aria-label={say("bar.changed")} title={say("bar.changed")} className="ml-1.5 text-accent">●</span>}
       </button>
       <button
-        type="button" tabIndex={-1} aria-label={say("bar.closeTab", { name })} title={say("bar.closeTab", { name })}
+        type="button" tabIndex={-1} aria-hidden title={say("bar.closeTab", { name })}
         className="mr-1 rounded p-0.5 text-quiet hover:bg-raised hover:text-text" onClick={() => session.closeTab(tab.id)}
       >
         <X size={13} />

@@ -61,11 +61,13 @@ function Shortcuts() {
       <ul className="divide-y divide-line">
         {COMMANDS.map((name) => {
           const text = say(`command.${name}` as TextKey);
+          const own = chords.filter(([, each]) => each === name).map(([chord]) => chord).join("  ") || "–";
+          const shown = asked === name ? say("settings.press") : own;
           return (
             <li key={name} className="flex items-center gap-2 py-1">
               <span className="flex-1">{text}</span>
               <button
-                type="button" aria-label={say("settings.change", { name: text })} className={`${PLAIN_BUTTON} min-w-32 font-mono text-xs`}
+                type="button" aria-label={`${say("settings.change", { name: text })}: ${shown}`} className={`${PLAIN_BUTTON} min-w-32 font-mono text-xs`}
                 onClick={() => setAsked(name)} onBlur={() => setAsked(null)}
                 onKeyDown={(event) => {
                   if (asked !== name || MODIFIERS.has(event.key) || event.key === "Tab") return;
@@ -76,7 +78,7 @@ function Shortcuts() {
                   setAsked(null);
                 }}
               >
-                {asked === name ? say("settings.press") : chords.filter(([, each]) => each === name).map(([chord]) => chord).join("  ") || "–"}
+                {shown}
               </button>
             </li>
           );

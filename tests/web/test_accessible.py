@@ -1,0 +1,153 @@
+"""Every screen of the editor, examined by axe in a real Chromium: nothing serious, in dark and in light."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from engine.command.editor import find_tools, install_packages
+from tests.web.browser import Page
+from tests.web.studio import ROOT, Studio, open_studio, text_to_image
+
+AXE = ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js"
+FINDINGS = """axe.run(document, %s).then(({ violations }) => violations
+  .filter((found) => found.impact === "serious" || found.impact === "critical")
+  .flatMap((found) => found.nodes.map((node) => `${found.id}: ${node.html.slice(0, 200)}`)))"""
+EVERYTHING = '{ resultTypes: ["violations"] }'
+CONTRAST = '{ resultTypes: ["violations"], runOnly: ["color-contrast"] }'
+PANELS = ("Nodes", "Workflows", "Outline", "Form", "Models", "Queue", "Gallery")
+WINDOWS = ("Save as", "Versions", "XY grid", "Settings")
+AT_REST = "Promise.all(document.getAnimations().map((one) => one.finished.catch(() => 0))).then(() => 1)"
+WIDE, PHONE = (1280, 800), (390, 844)
+
+
+class Examiner:
+    """Collects what axe finds, by screen."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.found: dict[str, list[str]] = {}
+
+    async def look(self, screen: str) -> None:
+        """Everything in the dark theme; in the light one what can differ: contrast."""
+        page = self.page
+        if not await page.value("typeof axe !== 'undefined'"):
+            await page.value(AXE.read_text(encoding="utf-8") + "; 1")
+        for name, rules in (("light", CONTRAST), ("dark", EVERYTHING)):
+            await page.send("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": name}])
+            await page.value(AT_REST)
+            if found := await page.value(FINDINGS % rules):
+                self.found[f"{screen}, {name}"] = found
+
+
+async def run_once(studio: Studio) -> None:
+    """A picture for the gallery and a job for the queue."""
+    page = studio.page
+    await page.key("Enter", 2)
+    await page.until("document.querySelector('section[aria-label=\"Last run\"] img')?.naturalWidth > 0")
+    await page.value("document.getElementById('graph').focus()")
+
+
+async def wide_screens(studio: Studio, look: Examiner) -> None:
+    page = studio.page
+    await studio.open("/?workflow=house")
+    await page.until("[...document.querySelectorAll('[role=tab]')].some((tab) => tab.innerText === 'house')")
+    await look.look("graph")
+    await run_once(studio)
+    await look.look("after a run")
+    await page.key("k", 2)
+    await page.until("!!document.querySelector('[cmdk-input]')")
+    await look.look("palette")
+    await page.type("Sampler")
+    await page.key("Enter")
+    await page.until("!!document.getElementById('node-title')")
+    await look.look("properties")
+    for name in PANELS:
+        await page.click("nav button", name)
+        await page.until(f"document.querySelector('aside h2')?.innerText === {name!r}")
+        await asyncio.sleep(0.3)
+        await look.look(f"panel {name}")
+    await page.click("aside button", "Show ")
+    await page.until("!!document.querySelector('[role=dialog] img')")
+    await look.look("lightbox")
+    await page.key("Escape")
+    await page.click("nav button", "Gallery")
+    for name in WINDOWS:
+        await page.click("header button", "Menu")
+        await page.until("!!document.querySelector('[role=menuitem]')")
+        if name == WINDOWS[0]:
+            await look.look("menu")
+        await page.click("[role=menuitem]", name)
+        await page.until("!!document.querySelector('[role=dialog]')")
+        await look.look(f"window {name}")
+        await page.key("Escape")
+        await page.until("!document.querySelector('[role=dialog]')")
+    await subgraph_screens(studio, look)
+
+
+async def subgraph_screens(studio: Studio, look: Examiner) -> None:
+    page = studio.page
+    await page.value("document.getElementById('graph').focus()")
+    await page.key("A", 8)
+    await page.until("document.querySelectorAll('[role=option], [cmdk-item]').length > 1")
+    await look.look("search")
+    await page.key("Escape")
+    await page.press_at(400, 740, button="right")
+    await page.until("!!document.querySelector('[role=menuitem]')")
+    await look.look("context menu")
+    await page.key("Escape")
+    await page.value("document.getElementById('graph').focus()")
+    for key, modifiers in (("a", 2), ("e", 10), ("]", 2)):
+        await page.key(key, modifiers)
+    await page.click("nav button", "Inputs and outputs")
+    await page.until("!!document.querySelector('[role=dialog] select')")
+    await look.look("interface of a subgraph")
+    await page.key("Escape")
+    await page.click("nav button", "Workflow")
+    await page.click("header button", "Menu")
+    await page.click("[role=menuitem]", "Versions")
+    await page.click("[role=dialog] button", "Compare")
+    await page.click("section button", "List")
+    await look.look("comparison")
+
+
+async def form_screens(studio: Studio, look: Examiner) -> None:
+    page = studio.page
+    await studio.open("/?workflow=house&view=form")
+    await page.until("!!document.querySelector('form textarea')")
+    await look.look("form")
+    await page.click("form button", "Run")
+    await page.until("document.querySelector('section img')?.naturalWidth > 0")
+    await look.look("form with a picture")
+
+
+async def phone_screens(studio: Studio, look: Examiner) -> None:
+    page = studio.page
+    await page.click("header button", "Show the graph")
+    await page.until("!!document.getElementById('graph')")
+    await look.look("graph on a phone")
+    for name in ("Workflows", "Outline"):
+        await page.click("nav button", name)
+        await page.until(f"document.querySelector('aside h2')?.innerText === {name!r}")
+        await look.look(f"panel {name} on a phone")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+async def test_axe_finds_nothing_serious_on_any_screen(tmp_path: Path) -> None:
+    if not AXE.is_file():
+        install_packages(ROOT / "web", find_tools(ROOT))
+    async with open_studio(tmp_path, *WIDE) as studio:
+        await studio.put("house", text_to_image())
+        look = Examiner(studio.page)
+        await wide_screens(studio, look)
+        await form_screens(studio, look)
+        size = {"width": PHONE[0], "height": PHONE[1], "deviceScaleFactor": 1, "mobile": True}
+        await studio.page.send("Emulation.setDeviceMetricsOverride", **size)
+        await form_screens(studio, look)
+        await phone_screens(studio, look)
+        assert look.found == {}, json.dumps(look.found, indent=1)
+        assert studio.page.complaints == []
