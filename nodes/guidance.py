@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from engine.api import LatentOperation, Model, Options, Range, diffusion, node
+from engine.api import Conditioning, LatentOperation, Model, Options, Range, diffusion, node
 
 __all__ = [
     "adaptive_projected_guidance",
@@ -14,6 +14,7 @@ __all__ = [
     "differential_diffusion",
     "epsilon_scaling",
     "mahiro",
+    "perpendicular_negative",
     "rescale_cfg",
     "scale_frequencies",
     "tangential_damping",
@@ -52,6 +53,22 @@ def cfg_norm(model: Model, strength: Annotated[float, Range(0.0, 100.0, step=0.0
 def mahiro(model: Model) -> Model:
     """MaHiRo: less of the negative side's pull where a plain leap along the positive side will do."""
     return model.with_guidance(model.guidance.with_correction(diffusion.Leap()))
+
+
+@node(
+    "PerpNeg",
+    title="Perp-Neg (DEPRECATED by PerpNegGuider)",
+    category="_for_testing",
+    deprecated=True,
+    experimental=True,
+    schema_form=True,
+)
+def perpendicular_negative(
+    model: Model, empty_conditioning: Conditioning, neg_scale: Annotated[float, Range(0.0, 100.0, step=0.01)] = 1.0
+) -> Model:
+    """What PerpNegGuider does, for samplers that make their guider themselves."""
+    neutral = diffusion.Neutral(diffusion.parse_conditioning(empty_conditioning), neg_scale)
+    return model.with_guidance(model.guidance.with_neutral(neutral))
 
 
 @node("TCFG", title="Tangential Damping CFG", category=GUIDANCE, output_names=PATCHED, schema_form=True)

@@ -19,7 +19,7 @@ from engine.diffusion.discretization.variance_preserving import variance_preserv
 from engine.diffusion.guidance.differential import DifferentialMask
 from engine.diffusion.guidance.epsilon_scaling import EpsilonScaling
 from engine.diffusion.guidance.frequency import FrequencyScaling
-from engine.diffusion.guidance.guidance import Guidance
+from engine.diffusion.guidance.guidance import Guidance, Neutral
 from engine.diffusion.guidance.latent_operation import OperationOnDifference
 from engine.diffusion.guidance.leap import Leap
 from engine.diffusion.guidance.norm import NormLimit
@@ -66,6 +66,7 @@ __all__ = [
     "Keyframe",
     "LatentInput",
     "Leap",
+    "Neutral",
     "NoNoise",
     "NormLimit",
     "OnStep",

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+from engine.diffusion.conditioning import ConditioningEntry
 from engine.diffusion.denoiser import Denoiser
 from engine.diffusion.requests import Flow, Guided, Latent
 
@@ -20,6 +21,7 @@ __all__ = [
     "Correction",
     "Guidance",
     "MaskRule",
+    "Neutral",
     "Preparation",
     "Sides",
 ]
@@ -87,14 +89,23 @@ class MaskRule(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Neutral:
+    """A third side that two others are compared with: its conditioning, and how much of the negative one is avoided."""
+
+    conditioning: tuple[ConditioningEntry, ...]
+    negative_scale: float
+
+
 @dataclass(frozen=True, slots=True)
 class Guidance:
-    """Rules in the order they were added; of combinations and mask rules the last one counts."""
+    """Rules in the order they were added; of combinations, mask rules and third sides the last one counts."""
 
     prepare: tuple[Preparation, ...] = ()
     combination: Combination | None = None
     corrections: tuple[Correction, ...] = ()
     mask_rule: MaskRule | None = None
+    neutral: Neutral | None = None
 
     def with_preparation(self, rule: Preparation) -> Guidance:
         """One more change of the sides."""
@@ -111,6 +122,10 @@ class Guidance:
     def with_mask_rule(self, rule: MaskRule) -> Guidance:
         """Masked another way."""
         return replace(self, mask_rule=rule)
+
+    def with_neutral(self, neutral: Neutral) -> Guidance:
+        """Guided from a third side, away from what the negative one does not share with the positive one."""
+        return replace(self, neutral=neutral)
 
     def start(self) -> Callable[[Sides], Flow[Guided]]:
         """The guidance of one run."""

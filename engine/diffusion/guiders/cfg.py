@@ -10,6 +10,7 @@ from torch import Tensor
 from engine.diffusion.conditioning import ConditioningEntry, as_negative, share_steering
 from engine.diffusion.denoiser import Denoiser
 from engine.diffusion.guidance.guidance import Sides
+from engine.diffusion.guiders.perp_neg import PerpNeg
 from engine.diffusion.regions import asker, bind_regions, predict, share_windows
 from engine.diffusion.requests import Flow, FullGuide, Guided, Latent
 
@@ -33,6 +34,11 @@ class Cfg:
         self, latent: Tensor, noise_mask: Tensor | None, *, wants_unguided: bool = False, seed: int = 0
     ) -> FullGuide:
         """Both sides are asked for in one group, so that they can share a forward."""
+        neutral = self.denoiser.guidance.neutral
+        if neutral is not None:
+            sides = (self.positive, self.negative, neutral.conditioning)
+            guider = PerpNeg(self.denoiser, *sides, self.scale, neutral.negative_scale)
+            return guider.bind(latent, noise_mask, wants_unguided=wants_unguided, seed=seed)
         positive = bind_regions(self.denoiser, self.positive, latent, noise_mask, seed)
         steered = as_negative(share_steering(self.positive, self.negative))
         negative = bind_regions(self.denoiser, steered, latent, noise_mask, seed)

@@ -10,7 +10,7 @@ import torch
 from engine.diffusion.guidance.differential import DifferentialMask
 from engine.diffusion.guidance.epsilon_scaling import EpsilonScaling
 from engine.diffusion.guidance.frequency import FrequencyScaling
-from engine.diffusion.guidance.guidance import PLAIN, Guidance, Sides
+from engine.diffusion.guidance.guidance import PLAIN, Guidance, Neutral, Sides
 from engine.diffusion.guidance.latent_operation import OperationOnDifference
 from engine.diffusion.guidance.leap import Leap
 from engine.diffusion.guidance.norm import NormLimit
@@ -207,6 +207,17 @@ def test_what_the_negative_side_takes_away_is_perpendicular_to_the_positive_one(
     taken = empty + (positive - empty) * 5.0 - perpendicular_negative(positive, negative, empty, 5.0, 2.0)
     assert torch.allclose((taken * (positive - empty)).sum(dim=(1, 2, 3)), torch.zeros(2), atol=5e-3)
     assert float(taken.abs().max()) > 1.0
+
+
+def test_cfg_with_a_third_side_on_its_model_is_perp_neg() -> None:
+    sides = ((entry(3.0),), (entry(-1.0),))
+    model = GaussianDenoiser(guidance=PLAIN.with_neutral(Neutral((entry(0.5),), 0.7)))
+    found, wanted = (
+        drive(guider.bind(random(3), None)(random(3), SIGMA))
+        for guider in (Cfg(model, *sides, 2.0), PerpNeg(GaussianDenoiser(), *sides, (entry(0.5),), 2.0, 0.7))
+    )
+    assert torch.equal(found.denoised, wanted.denoised)
+    assert torch.equal(found.unguided, wanted.unguided)
 
 
 def test_perp_neg_asks_three_predictions_and_gives_the_empty_one_as_unguided() -> None:
