@@ -1,6 +1,7 @@
 /** The desk of the nodes' bodies: reads the session, changes the document, and says which bodies have to be made anew. */
 
 import type { PlacedNode, Scene } from "../geometry/scene";
+import { overlaps, type Rect } from "../geometry/shapes";
 import { setControl, setTitle, setWidget } from "../model/node_edits";
 import type { Json } from "../model/json";
 import { choicesOf } from "../model/catalog";
@@ -14,6 +15,9 @@ import type { NodeDesk, Trouble } from "../nodes/node_desk";
 import { urlOf } from "../server/client";
 import { previewAddress, upload } from "../server/workflows";
 import type { Session } from "./session";
+
+/** How far things hang below a body, in world units. */
+const HANGING = 400;
 
 type Listeners = Map<NodeId, Set<() => void>>;
 
@@ -33,6 +37,7 @@ export class BodyDesk implements NodeDesk {
   private readonly listeners: Listeners = new Map();
   private readonly watchers: Listeners = new Map();
   private readonly elements = new Map<NodeId, HTMLElement>();
+  private readonly unseen = new Set<NodeId>();
   private inHand: { readonly id: NodeId; readonly part: "title" | "body" } | null = null;
 
   constructor(session: Session, scene: Scene) {
@@ -70,6 +75,24 @@ export class BodyDesk implements NodeDesk {
     element.style.zIndex = String(this.scene.rank(id) + 1);
   }
 
+  /**
+   * Bodies outside of `seen` are not drawn: every one of them is a layer, and layers cost in each frame that moves them.
+   * What hangs below a body (an unfinished picture, an error) counts as part of it.
+   */
+  showIn(seen: Rect): void {
+    const faulty = this.faulty();
+    for (const [id, element] of this.elements) {
+      const box = this.scene.outer(id);
+      const hangs = faulty.has(id) || this.previewOf(id) !== null;
+      const isSeen = overlaps(hangs ? { ...box, height: box.height + HANGING } : box, seen) || this.isHeld(id);
+      if (isSeen === this.unseen.has(id)) {
+        element.style.contentVisibility = isSeen ? "" : "hidden";
+        if (isSeen) this.unseen.delete(id);
+        else this.unseen.add(id);
+      }
+    }
+  }
+
   /** The order from back to front has changed. */
   placeAll(): void {
     for (const id of this.elements.keys()) this.place(id);
@@ -92,6 +115,7 @@ export class BodyDesk implements NodeDesk {
   }
 
   readonly register = (id: NodeId, element: HTMLElement | null): void => {
+    this.unseen.delete(id);
     if (element === null) this.elements.delete(id);
     else {
       this.elements.set(id, element);

@@ -10,7 +10,7 @@ import { paintOverlay } from "../canvas/overlay";
 import { paint } from "../canvas/painter";
 import { readTheme, watchTheme, type Theme } from "../canvas/theme";
 import { Scene } from "../geometry/scene";
-import { overlaps } from "../geometry/shapes";
+import { grown, overlaps } from "../geometry/shapes";
 import { firstView, fitted, toWorld, visibleRect, type Viewport } from "../geometry/viewport";
 import type { PointerInput } from "../interaction/events";
 import { IDLE, type GestureState } from "../interaction/gesture_state";
@@ -32,6 +32,8 @@ import type { Session } from "./session";
 import { Stage, type Part } from "./stage";
 
 const WHEEL_REST_MS = 140;
+/** Shadows and sockets reach over the edge of a node. */
+const SHOWN_AROUND_PX = 24;
 /** Gestures that draw nothing. */
 const QUIET: ReadonlySet<string> = new Set(["idle", "pressed", "panning", "pinching"]);
 const MOVING: ReadonlySet<string> = new Set(["panning", "pinching", "dragging"]);
@@ -261,6 +263,7 @@ export class GraphView implements Desk {
     });
     const hasChanged = plan.mounted !== this.bodies.mounted;
     this.bodies.show(plan.mounted);
+    this.desk.showIn(grown(visibleRect(view, size), SHOWN_AROUND_PX / view.zoom));
     if (plan.hasMore) this.stage.ask();
     if (asked.has("base") || hasChanged) this.paintBase();
     if (asked.has("overlay")) this.paintOverlay();

@@ -2,6 +2,8 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { GraphView } from "../../src/app/graph_view";
 import { Session } from "../../src/app/session";
+import { grown } from "../../src/geometry/shapes";
+import { visibleRect } from "../../src/geometry/viewport";
 import { Edit } from "../../src/model/edit";
 import { connect } from "../../src/model/link_edits";
 import { addNode } from "../../src/model/node_edits";
@@ -121,6 +123,19 @@ describe("the canvas", () => {
     }
     point("pointerup", 240, 40, 1);
     expect(most).toBeLessThanOrEqual(1);
+  });
+
+  it("draws no body that is out of sight, however many are kept while panning", async () => {
+    point("pointerdown", 600, 400, 1);
+    for (let i = 1; i <= 30; i++) {
+      point("pointermove", 600 - 20 * i, 400, 1);
+      await frames(1);
+    }
+    const drawn = [...host.querySelectorAll<HTMLElement>(".node")].filter((item) => item.style.contentVisibility !== "hidden");
+    const seen = new Set(view.scene.visible(grown(visibleRect(view.viewport, view.size), 24)).nodes);
+    expect(drawn.length).toBeLessThan(view.bodies.mounted.size);
+    expect(drawn.map((item) => String(item.dataset.node)).filter((id) => !seen.has(id))).toEqual([]);
+    point("pointerup", 0, 400, 1);
   });
 
   it("shows a changed widget at once and keeps the text field that has the keyboard", async () => {
