@@ -12,6 +12,7 @@ import { SidePanel, SideRail, type PanelName } from "../panels/side_rail";
 import { StatusBar } from "../panels/status_bar";
 import { TopBar } from "../panels/top_bar";
 import { addFound, NODE_DRAG } from "../search/adding";
+import { listenToClipboard } from "./clipboard_events";
 import { GraphView } from "./graph_view";
 import type { MenuRequest, SearchRequest } from "./requests";
 import type { OpenDocument } from "../model/open_document";
@@ -60,6 +61,7 @@ export function App({ session }: { session: Session }) {
   }, [session]);
   useRequests(session, setOver);
   useCatalog(session);
+  useEffect(() => listenToClipboard(session), [session]);
   return (
     <>
       {isForm ? <Suspense><FormView session={session} /></Suspense> : <Editor session={session} setOver={setOver} />}

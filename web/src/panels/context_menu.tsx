@@ -65,7 +65,7 @@ function Items({ session, request, onRename, onInterface }: Omit<MenuProps, "pla
           <div role="group" aria-label={say("properties.color")} className="flex gap-1 px-2 py-1">
             {NODE_COLORS.map(({ name, title: color, body }) => (
               <Menu.Item
-                key={name} aria-label={say(`color.${name}`)} title={say(`color.${name}`)} style={{ background: body }}
+                key={name} aria-label={say(`color.${name}`)} title={say(`color.${name}`)} style={{ background: color }}
                 className="size-5 rounded-full border-2 border-line outline-none data-highlighted:border-accent"
                 onClick={() => open.edit("Colour", (edit) => setColor(edit, graph, id, color, body))}
               />

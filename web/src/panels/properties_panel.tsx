@@ -84,7 +84,7 @@ function NodeProperties({ session, id, node }: { session: Session; id: NodeId; n
         {NODE_COLORS.map(({ name, title, body }) => (
           <button
             key={name} type="button" aria-label={say(`color.${name}`)} title={say(`color.${name}`)} aria-pressed={colorOf(node) === title}
-            className="size-6 rounded-full border-2 border-transparent aria-pressed:border-accent" style={{ background: body }}
+            className="size-6 rounded-full border-2 border-transparent aria-pressed:border-accent" style={{ background: title }}
             onClick={() => open.edit("Colour", (edit) => setColor(edit, graph, id, title, body))}
           />
         ))}
