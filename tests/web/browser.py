@@ -19,7 +19,10 @@ __all__ = ["Page", "find_chromium", "open_page"]
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _START_S = 60.0
 _WAIT_S = 90.0
-_KEYS = {"Enter": 13, "Escape": 27, "ArrowDown": 40, "ArrowUp": 38, "Tab": 9, "Backspace": 8}
+_KEYS = {
+    "Enter": 13, "Escape": 27, "Tab": 9, "Backspace": 8, "Delete": 46, "Home": 36, "End": 35,
+    "ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40,
+}  # fmt: skip
 _LOUD = frozenset({"Runtime.exceptionThrown", "Log.entryAdded"})
 
 

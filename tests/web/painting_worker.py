@@ -22,7 +22,7 @@ from engine.protocol.messages import CatalogPublished, Lease, OutputsStaged, Pac
 from tests.processes.fake_worker import FakeWorker
 from tests.reference_catalog import reference_rows, spec_of_row
 
-__all__ = ["FAILING_STEPS", "HOSTILE_ERROR", "TYPES"]
+__all__ = ["FAILING_STEPS", "HOSTILE_TEXT", "TYPES"]
 
 TYPES = (
     "CheckpointLoaderSimple",
@@ -34,13 +34,13 @@ TYPES = (
     "LoadImage",
 )
 FAILING_STEPS = 13
-HOSTILE_ERROR = "<img src=x onerror=\"localStorage.ran='error'\"><script>localStorage.ran='error'</script>"
+HOSTILE_TEXT = "<img src=x onerror=\"localStorage.ran='error'\"><script>localStorage.ran='error'</script>"
 _SIZE = 96
 _STEP_S = 0.05
 
 
-def _picture(seed: bytes) -> bytes:
-    """A PNG of two colours."""
+def _picture(seed: bytes, texts: dict[str, str]) -> bytes:
+    """A PNG of two colours with metadata."""
     one, two = seed[:3], seed[3:6]
     rows = b"".join(b"\0" + b"".join(one if (x + y) % 48 < 24 else two for x in range(_SIZE)) for y in range(_SIZE))
 
@@ -48,7 +48,9 @@ def _picture(seed: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
     head = struct.pack(">IIBBBBB", _SIZE, _SIZE, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    words = b"".join(chunk(b"tEXt", f"{key}\0{value}".encode("latin-1", "replace")) for key, value in texts.items())
+    data = chunk(b"IDAT", zlib.compress(rows))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + words + data + chunk(b"IEND", b"")
 
 
 class PaintingWorker(FakeWorker):
@@ -62,7 +64,7 @@ class PaintingWorker(FakeWorker):
 
     def _sample(self, lease: Lease, node: str, inputs: dict[str, Any], cancelled: threading.Event) -> None:
         if inputs["steps"] == FAILING_STEPS:
-            raise RuntimeError(HOSTILE_ERROR, node)
+            raise RuntimeError(HOSTILE_TEXT, node)
         for step in range(inputs["steps"]):
             if cancelled.wait(_STEP_S):
                 raise InterruptedError
@@ -70,7 +72,8 @@ class PaintingWorker(FakeWorker):
             self._report(lease, "node_progress", {**place, "value": step + 1, "max": inputs["steps"]})
 
     def _save(self, lease: Lease, node: str, cancelled: threading.Event) -> dict[str, Any]:
-        data = _picture(hashlib.sha256(json.dumps(lease.prompt, sort_keys=True).encode()).digest())
+        prompt = json.dumps(lease.prompt, sort_keys=True)
+        data = _picture(hashlib.sha256(prompt.encode()).digest(), {"prompt": prompt, "parameters": HOSTILE_TEXT})
         staged = f"{hashlib.sha256(data).hexdigest()}.{lease.job}-{lease.epoch}-{node}-0.png"
         part = self._staging / f"{staged}.part"
         part.write_bytes(data)

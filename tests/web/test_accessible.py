@@ -73,6 +73,9 @@ async def wide_screens(studio: Studio, look: Examiner) -> None:
     await page.click("aside button", "Show ")
     await page.until("!!document.querySelector('[role=dialog] img')")
     await look.look("lightbox")
+    await page.click("[role=dialog] button", "Details")
+    await page.until("document.querySelector('[role=dialog]').innerText.includes('Save')")
+    await look.look("details of a picture")
     await page.key("Escape")
     await page.click("nav button", "Gallery")
     for name in WINDOWS:
@@ -85,7 +88,25 @@ async def wide_screens(studio: Studio, look: Examiner) -> None:
         await look.look(f"window {name}")
         await page.key("Escape")
         await page.until("!document.querySelector('[role=dialog]')")
+    await open_lists(studio, look)
     await subgraph_screens(studio, look)
+
+
+async def open_lists(studio: Studio, look: Examiner) -> None:
+    """A list of choices on a node, and a page without its server."""
+    page = studio.page
+    await page.click(".node .field-combo", "sampler_name")
+    await page.until("!!document.querySelector('.choices [role=option]')")
+    await look.look("choices of a widget")
+    await page.key("Escape")
+    offline = {"latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
+    await page.send("Network.enable")
+    await page.send("Network.emulateNetworkConditions", offline=True, **offline)
+    await page.until("!!document.querySelector('[role=alert]')")
+    await look.look("without a server")
+    await page.send("Network.emulateNetworkConditions", offline=False, **offline)
+    await page.until("!document.querySelector('[role=alert]')")
+    page.complaints.clear()
 
 
 async def subgraph_screens(studio: Studio, look: Examiner) -> None:

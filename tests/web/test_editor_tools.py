@@ -67,6 +67,33 @@ async def subgraphs_and_clipboard(studio: Studio) -> None:
     await page.until(f"{TITLES}.length === {len(before)}")
 
 
+async def outline_by_keyboard(studio: Studio) -> None:
+    """To a node, into its links, along one of them, and one link away; with no pointer."""
+    page = studio.page
+    await page.value("document.querySelector('[role=treeitem][tabindex=\"0\"]').focus()")
+    await page.key("Home")
+    for letter in "samp":
+        await page.key(letter)
+    await page.until("document.activeElement.innerText.startsWith('Sampler')")
+    await page.key("Enter")
+    await page.until("document.activeElement.ariaSelected === 'true'")
+    await page.key("ArrowRight")
+    await page.until("document.activeElement.ariaExpanded === 'true'")
+    await page.key("ArrowRight")
+    await page.until("document.activeElement.innerText.startsWith('model from Checkpoint')")
+    assert await page.value("document.activeElement.ariaLevel") == "2"
+    await page.key(" ")
+    await page.until("document.activeElement.ariaSelected === 'true'")
+    await page.key("Delete")
+    await page.until(
+        "[...document.querySelectorAll('[role=treeitem]')].some((one) => one.innerText.startsWith('model, not'))"
+    )
+    await page.key("z", 2)
+    await page.until(
+        "[...document.querySelectorAll('[role=treeitem]')].some((one) => one.innerText.startsWith('model from'))"
+    )
+
+
 async def blueprint(studio: Studio) -> None:
     """The sampler as a subgraph, kept on the server and put into an empty workflow."""
     page = studio.page
@@ -155,6 +182,7 @@ async def test_the_tools_around_the_graph_do_what_they_say(tmp_path: Path) -> No
     async with open_studio(tmp_path) as studio:
         await studio.put("house", house)
         await subgraphs_and_clipboard(studio)
+        await outline_by_keyboard(studio)
         await blueprint(studio)
         await grid(studio)
         await form(studio)

@@ -84,11 +84,11 @@ def hostile_workflow() -> dict[str, Any]:
     }  # fmt: skip
 
 
-def failing_prompt() -> dict[str, Any]:
-    """A graph that can be run: its sampler raises an error with markup in it."""
+def prompt_of(num_steps: int) -> dict[str, Any]:
+    """A graph that can be run; with `FAILING_STEPS` its sampler raises an error with markup in it."""
     sampler = {
         "model": ["1", 0], "positive": ["2", 0], "negative": ["2", 0], "latent_image": ["3", 0], "seed": 1, "cfg": 1.0,
-        "steps": FAILING_STEPS, "sampler_name": "euler", "scheduler": "normal", "denoise": 1.0,
+        "steps": num_steps, "sampler_name": "euler", "scheduler": "normal", "denoise": 1.0,
     }  # fmt: skip
     title = {"_meta": {"title": text(1)}}
     return {
@@ -177,11 +177,20 @@ async def editor_screens(studio: Studio, watch: Watch) -> None:
 
 async def error_and_form_screens(studio: Studio, watch: Watch) -> None:
     page = studio.page
-    job = await studio.server.submit(failing_prompt())
+    job = await studio.server.submit(prompt_of(FAILING_STEPS))
     await studio.server.call("GET", f"/jobs/{job['id']}/wait?seconds=10")
     await page.click("nav button", "Queue")
     await page.until("document.querySelector('aside')?.innerText.includes('Failed')")
     await watch.look("queue with an error", fills=False)
+    job = await studio.server.submit(prompt_of(1))
+    await studio.server.call("GET", f"/jobs/{job['id']}/wait?seconds=10")
+    await page.click("nav button", "Gallery")
+    await page.click("aside button", "Show ")
+    await page.click("[role=dialog] button", "Details")
+    await page.until("document.querySelector('[role=dialog]').innerText.includes('onerror')")
+    await watch.look("metadata of a picture", fills=False)
+    await page.click("[role=dialog] button", "Open the graph")
+    await watch.look("graph of a picture", fills=False)
     await studio.open("/?workflow=hostile&view=form")
     await page.until("!!document.querySelector('form label')")
     await watch.look("form")

@@ -119,7 +119,7 @@ function Facts({ session, asset }: { session: Session; asset: Asset }) {
       {rows.map(([name, text], i) => (
         <div key={i}>
           {name !== "" && <h3 className="text-xs text-quiet">{name}</h3>}
-          <p className={`break-words ${name === "" ? "" : "max-h-48 overflow-auto rounded-md bg-canvas p-2 font-mono text-xs whitespace-pre-wrap"}`}>{text.slice(0, 20_000)}</p>
+          <p tabIndex={name === "" ? undefined : 0} className={`break-words ${name === "" ? "" : "max-h-48 overflow-auto rounded-md bg-canvas p-2 font-mono text-xs whitespace-pre-wrap"}`}>{text.slice(0, 20_000)}</p>
         </div>
       ))}
     </aside>

@@ -1,7 +1,7 @@
 /** The workflow as a tree of text: every node, link and problem, for the keyboard and for screen readers. */
 
 import { ChevronRight } from "lucide-react";
-import { useEffect, useMemo, useRef, useState, type KeyboardEvent } from "react";
+import { useDeferredValue, useEffect, useMemo, useRef, useState, type KeyboardEvent } from "react";
 import { useStore } from "zustand";
 import type { Session } from "../app/session";
 import { showPath } from "../app/showing";
@@ -34,7 +34,8 @@ export default function OutlinePanel({ session }: { session: Session }) {
   const [active, setActive] = useState<string | null>(null);
   const tree = useRef<HTMLDivElement>(null);
   const typed = useRef({ text: "", atMs: 0 });
-  const { document } = open;
+  // Typing goes first: the tree of a large graph may be a moment behind.
+  const document = useDeferredValue(open.document);
   const items = useMemo(() => outlineOf(document, catalog, problems.filter((item) => item.document === open).map((item) => ({
     path: item.node, message: item.message, remedy: item.remedy, input: item.input,
   }))), [document, catalog, problems, open]);
