@@ -42,6 +42,8 @@ interface Cut {
 const PANEL_GAP = 160;
 const PANEL_WIDTH = 128;
 const ROW = 20;
+/** Wide enough for a name beside its mark; taller by itself where there is more to show. */
+const INSTANCE_SIZE = [240, 46] as const;
 
 /**
  * Moves nodes into a new definition called `name`, with one input for each output outside that feeds them and one
@@ -229,7 +231,7 @@ function pointsFor(state: GraphState, links: readonly LinkRecord[]): readonly Re
 function instanceOf(id: NodeId, definition: GraphState, cut: Cut, bounds: Rect): NodeRecord {
   const label = ({ name, label: text }: Crossing) => (text === name ? {} : { label: text });
   return {
-    id: idJson(id), type: definition.id, pos: [bounds.x, bounds.y], flags: {}, order: 0, mode: 0,
+    id: idJson(id), type: definition.id, pos: [bounds.x, bounds.y], size: [...INSTANCE_SIZE], flags: {}, order: 0, mode: 0,
     inputs: cut.incoming.map((item) => ({
       name: item.name, type: item.type, ...label(item), ...(item.isWidget ? { widget: { name: item.name } } : {}), link: null,
     })),

@@ -4,6 +4,7 @@ import { Dialog } from "@base-ui/react/dialog";
 import { Command } from "cmdk";
 import { useStore } from "zustand";
 import type { Session } from "../app/session";
+import { BLUEPRINTS } from "../app/subgraph_commands";
 import { useSay, type TextKey } from "../i18n/catalogue";
 import { COMMANDS } from "../interaction/keymap";
 import { titleOf } from "../model/node_reading";
@@ -55,7 +56,7 @@ export default function Palette({ session, extras, onClose }: { session: Session
                 ))}
               </Command.Group>
               <Command.Group heading={say("palette.files")} className={group}>
-                {workflows.map((item) => (
+                {workflows.filter((item) => !item.name.startsWith(BLUEPRINTS)).map((item) => (
                   <Command.Item key={item.name} value={`workflow ${item.name}`} className={ITEM} onSelect={choose(() => void session.openSaved(item.name))}>{item.name}</Command.Item>
                 ))}
               </Command.Group>
