@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { languageOf, loadTexts, sayIn, type Texts } from "../../src/i18n/catalogue";
 import { EN } from "../../src/i18n/en";
-import { COMMANDS } from "../../src/interaction/keymap";
+import { COMMANDS, DEFAULT_KEYMAP } from "../../src/interaction/keymap";
 
 const SOURCE = new URL("../../src/", import.meta.url).pathname;
 const gaps = (text: string) => (text.match(/\{\w+\}/g) ?? []).sort();
@@ -28,6 +28,12 @@ describe("the catalogues", () => {
     // These are said by a name that is put together.
     const made = /^(command|state|control|status|properties|settings|compare|color)\./;
     expect(Object.keys(EN).filter((key) => !made.test(key) && !code.includes(`"${key}"`))).toEqual([]);
+  });
+
+  it("are not the only place of the shortcuts: the page on the editor has every default", () => {
+    const page = readFileSync(join(SOURCE, "../../docs/editor.md"), "utf-8");
+    const cells = new Set(page.split("\n").filter((line) => line.startsWith("| ")).flatMap((line) => (line.split(" | ")[0] ?? "").slice(2).split(/[,;] /)));
+    expect(Object.keys(DEFAULT_KEYMAP).filter((chord) => !cells.has(chord))).toEqual([]);
   });
 
   it("fill gaps with values as they are, and leave what nobody gave", () => {
