@@ -19,6 +19,7 @@ import { emptyWorkflow, loadWorkflow, saveWorkflow } from "../../src/model/workf
 import { conversionCases, NO_FILES, plain, referenceCatalog } from "../reference_catalog";
 
 const CATALOG = referenceCatalog();
+const RUNS = 80;
 const CASES = conversionCases().map((item) => item.workflow);
 
 function toolsOf(): SubgraphTools {
@@ -27,7 +28,7 @@ function toolsOf(): SubgraphTools {
 }
 
 /** The prompt by the last part of each id, or why there is none. */
-function compiled(document: WorkflowDocument, made: string | null = null): Json {
+function compiled(document: WorkflowDocument, ...made: readonly string[]): Json {
   const options = { catalog: CATALOG, listFiles: NO_FILES, random: () => 0, now: new Date(0) };
   let prompt: Prompt;
   try {
@@ -35,7 +36,7 @@ function compiled(document: WorkflowDocument, made: string | null = null): Json 
   } catch (error) {
     return (error as { code?: string }).code ?? String(error);
   }
-  const bare = (id: string) => id.split(":").filter((part) => part !== made).join(":");
+  const bare = (id: string) => id.split(":").filter((part) => !made.includes(part)).join(":");
   const found = Object.entries(prompt).map(([id, { class_type, inputs }]) => [
     bare(id),
     { class_type, inputs: Object.fromEntries(Object.entries(inputs).map(([name, value]) =>
@@ -111,6 +112,71 @@ describe("a subgraph made of any selection", () => {
       { numRuns: 120 },
     );
     expect(checked).toBeGreaterThan(60);
+  });
+});
+
+describe("a subgraph in a subgraph", () => {
+  it("runs the same, from the outside in and unpacked from either side", () => {
+    let checked = 0;
+    fc.assert(
+      fc.property(fc.nat(CASES.length - 1), fc.infiniteStream(fc.boolean()), fc.boolean(), (at, picks, fromInside) => {
+        const start = loadWorkflow(CASES[at] as Json);
+        const iterator = picks[Symbol.iterator]();
+        const edit = new Edit(start);
+        const tools = toolsOf();
+        const make = (more: readonly string[]) => {
+          const nodes = edit.graph(ROOT).nodes.ids.filter((id) => more.includes(id) || iterator.next().value);
+          return makeSubgraph(edit, ROOT, { nodes }, "Made", tools);
+        };
+        const first = make([]);
+        if (first === null || NAMES_OTHERS(start)) return;
+        const second = make([first]) as string;
+        checked += 1;
+        const before = compiled(start);
+        expect(compiled(edit.document(), first, second)).toEqual(before);
+        const outer = typeOf(edit.get(ROOT, "nodes", second) as NodeRecord);
+        const order = fromInside ? [[outer, first], [ROOT, second]] : [[ROOT, second], [ROOT, first]];
+        for (const [graph, id] of order as [GraphId, string][]) {
+          unpackSubgraph(edit, graph, id, tools);
+          expect(compiled(edit.document(), first, second)).toEqual(before);
+        }
+        expect([...edit.document().graphs.keys()].sort()).toEqual([...start.graphs.keys()].sort());
+      }),
+      { numRuns: RUNS },
+    );
+    expect(checked).toBeGreaterThan(RUNS / 3);
+  });
+});
+
+describe("the interface in any order, with any of its widgets shown", () => {
+  it("changes nothing about what runs", () => {
+    const step = fc.record({ does: fc.constantFrom("promote", "output", "move", "label"), a: fc.nat(50), b: fc.nat(50), isInput: fc.boolean() });
+    fc.assert(
+      fc.property(fc.nat(CASES.length - 1), fc.infiniteStream(fc.boolean()), fc.array(step, { minLength: 2, maxLength: 8 }), (at, picks, steps) => {
+        const start = loadWorkflow(CASES[at] as Json);
+        const iterator = picks[Symbol.iterator]();
+        const edit = new Edit(start);
+        const tools = toolsOf();
+        const id = makeSubgraph(edit, ROOT, { nodes: edit.graph(ROOT).nodes.ids.filter(() => iterator.next().value) }, "Made", tools);
+        if (id === null || NAMES_OTHERS(start)) return;
+        const type = typeOf(edit.get(ROOT, "nodes", id) as NodeRecord);
+        for (const { does, a, b, isInput } of steps) {
+          const inner = edit.graph(type);
+          const node = inner.nodes.ids[a % inner.nodes.ids.length] as string;
+          const views = widgetsOf({ document: edit.document(), catalog: CATALOG, listFiles: NO_FILES }, inner, inner.nodes.byId.get(node) as NodeRecord);
+          const view = views[b % Math.max(1, views.length)];
+          const side = isInput ? "inputs" : "outputs";
+          if (does === "promote" && view !== undefined) promoteWidget(edit, type, node, view.name, tools);
+          else if (does === "output") promoteOutput(edit, type, node, b % 3, tools);
+          else if (does === "move") moveSocket(edit, type, side, a % 5, b % 5, tools);
+          else labelSocket(edit, type, side, a % 5, `name ${b}`);
+        }
+        expect(compiled(edit.document(), id)).toEqual(compiled(start));
+        unpackSubgraph(edit, ROOT, id, tools);
+        expect(compiled(edit.document())).toEqual(compiled(start));
+      }),
+      { numRuns: RUNS },
+    );
   });
 });
 
