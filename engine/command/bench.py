@@ -11,5 +11,5 @@ __all__ = ["main"]
 
 def main(root: Path, arguments: list[str]) -> int:
     """Run them one after the other, nothing else beside them; returns pytest's exit code."""
-    command = [sys.executable, "-m", "pytest", "-q", "--no-header", "tests/benchmarks", *arguments]
+    command = [sys.executable, "-m", "pytest", "-q", "--no-header", "-m", "", "tests/benchmarks", *arguments]
     return subprocess.call(command, cwd=root)

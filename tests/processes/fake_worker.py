@@ -4,7 +4,8 @@ Node types: `Sleep` (seconds), `Hold` (never returns, deaf to cancel), `Spin` (h
 `Crash` (kills the process), `CrashOnce` (kills it unless its marker file exists), `Fail` (raises), `Write` (stages
 `count` files under `prefix`), `Echo` (passes text on), `Expand` (many progress reports), `Preview` (sends a picture),
 `Paint` (`steps` with progress and a picture each, `seconds` in all, then a file). All take an optional `after` link.
-Outputs of finished jobs are remembered by content, so an equal job of Echo, Show and Paint is cached.
+Names of reference node types as arguments put those into the catalog too; they do nothing. Outputs of finished jobs are
+remembered by content, so an equal job of Echo, Show and Paint is cached.
 """
 
 from __future__ import annotations
@@ -105,11 +106,21 @@ def specs() -> list[NodeSpec]:
         _spec(
             "Paint",
             InputSpec("text", "STRING", options={"default": ""}),
-            InputSpec("steps", "INT", options={"default": 4, "min": 1, "max": 100}),
+            InputSpec("steps", "INT", options={"default": 4, "min": 1, "max": 1000}),
             seconds,
         ),
         _spec("Picky", text, validates=("text",)),
     ]
+
+
+def _shown_types(names: list[str]) -> list[NodeSpec]:
+    """Node types of the reference, to be looked at."""
+    if not names:
+        return []
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+    from tests.reference_catalog import reference_catalog
+
+    return [reference_catalog()[name] for name in names]
 
 
 class FakeWorker:
@@ -223,7 +234,9 @@ class FakeWorker:
 
     def _call(self, lease: Lease, node: str, cancelled: threading.Event) -> dict[str, Any] | None:
         record = lease.prompt[node]
-        call: Callable[..., dict[str, Any] | None] = getattr(self, f"_node_{record['class_type'].lower()}")
+        call: Callable[..., dict[str, Any] | None] = getattr(
+            self, f"_node_{record['class_type'].lower()}", self._node_echo
+        )
         return call(lease, node, record["inputs"], cancelled)
 
     def _node_sleep(self, lease: Lease, node: str, inputs: dict[str, Any], cancelled: threading.Event) -> None:
@@ -335,9 +348,10 @@ def main() -> None:
     reader = FrameReader(os.fdopen(os.dup(0), "rb"), TO_WORKER)
     start = reader.read()
     assert isinstance(start, Start)
-    records = [spec_to_json(spec) for spec in specs()]
+    known_types = [*specs(), *_shown_types(sys.argv[1:])]
+    records = [spec_to_json(spec) for spec in known_types]
     digest = hashlib.sha256(json.dumps(records).encode()).hexdigest()
-    packs = [PackReport("toys", "toys", [spec.name for spec in specs()], 0.0)]
+    packs = [PackReport("toys", "toys", [spec.name for spec in known_types], 0.0)]
     known = start.known_catalog == digest
     writer.write(CatalogPublished(digest, [] if known else records, packs))
     device = {"name": "toy", "type": "cpu", "index": None, "vram_total": 0, "vram_free": 0}
