@@ -1,7 +1,7 @@
 /** The workflow as a tree of text: every node, link and problem, for the keyboard and for screen readers. */
 
 import { ChevronRight } from "lucide-react";
-import { useDeferredValue, useEffect, useMemo, useRef, useState, type KeyboardEvent } from "react";
+import { memo, useCallback, useDeferredValue, useEffect, useMemo, useRef, useState, type KeyboardEvent } from "react";
 import { useStore } from "zustand";
 import type { Session } from "../app/session";
 import { showPath } from "../app/showing";
@@ -33,6 +33,9 @@ export default function OutlinePanel({ session }: { session: Session }) {
   const [opened, setOpened] = useState<ReadonlySet<string>>(new Set(["faults"]));
   const [active, setActive] = useState<string | null>(null);
   const tree = useRef<HTMLDivElement>(null);
+  // Rows that did not change are not made anew: what they call stays the same, what it does is the newest.
+  const pressed = useRef<Press>(() => undefined);
+  const press = useCallback<Press>((name, part) => pressed.current(name, part), []);
   const typed = useRef({ text: "", atMs: 0 });
   // Typing goes first: the tree of a large graph may be a moment behind.
   const document = useDeferredValue(open.document);
@@ -106,46 +109,64 @@ export default function OutlinePanel({ session }: { session: Session }) {
     focus(order.find((row) => textOf(row.item, say).toLowerCase().startsWith(text)));
     return true;
   };
+  pressed.current = (name, part) => {
+    const row = rows.find((each) => each.item.key === name);
+    if (row === undefined) return;
+    if (part === "sign") return setOpen(name, row.isOpen === false);
+    setActive(name);
+    choose(row);
+  };
   return (
     <div ref={tree} role="tree" tabIndex={-1} aria-label={say("outline.title")} aria-multiselectable className="p-1 outline-none" onKeyDown={key}>
       {rows.map((row, i) => (
         <RowView
-          key={row.item.key} row={row} say={say} isActive={i === at} isSelected={isSelected(open, row.item)}
-          onChoose={() => { setActive(row.item.key); choose(row); }} onOpen={() => setOpen(row.item.key, row.isOpen === false)}
+          key={row.item.key} name={row.item.key} kind={row.item.kind} text={textOf(row.item, say)} detail={detailOf(row.item, say)}
+          level={row.level} at={row.at} of={row.of} isOpen={row.isOpen} isWrong={isWrong(row.item)} isActive={i === at}
+          isSelected={isSelected(open, row.item)} onPress={press}
         />
       ))}
     </div>
   );
 }
 
+type Press = (name: string, part: "row" | "sign") => void;
+
 interface RowProps {
-  readonly row: Row;
-  readonly say: Say;
+  readonly name: string;
+  readonly kind: OutlineItem["kind"];
+  readonly text: string;
+  readonly detail: string;
+  readonly level: number;
+  readonly at: number;
+  readonly of: number;
+  readonly isOpen: boolean | null;
+  readonly isWrong: boolean;
   readonly isActive: boolean;
   readonly isSelected: boolean;
-  readonly onChoose: () => void;
-  readonly onOpen: () => void;
+  readonly onPress: Press;
 }
 
-function RowView({ row, say, isActive, isSelected: isChosen, onChoose, onOpen }: RowProps) {
-  const { item } = row;
-  const detail = detailOf(item, say);
+const RowView = memo(function RowView(row: RowProps) {
+  const { name, kind, level, isOpen, onPress } = row;
   return (
     <div
-      role="treeitem" data-key={item.key} tabIndex={isActive ? 0 : -1} aria-level={row.level} aria-posinset={row.at} aria-setsize={row.of}
-      aria-expanded={row.isOpen ?? undefined} aria-selected={isChosen} onClick={onChoose}
-      style={{ paddingLeft: `${(row.level - 1) * 14 + 4}px`, contentVisibility: "auto", containIntrinsicSize: "auto 1.75rem" }}
+      role="treeitem" data-key={name} tabIndex={row.isActive ? 0 : -1} aria-level={level} aria-posinset={row.at} aria-setsize={row.of}
+      aria-expanded={isOpen ?? undefined} aria-selected={row.isSelected} onClick={() => onPress(name, "row")}
+      style={{ paddingLeft: `${(level - 1) * 14 + 4}px`, contentVisibility: "auto", containIntrinsicSize: "auto 1.75rem" }}
       className="flex min-h-7 cursor-default items-center gap-1 rounded-md pr-2 hover:bg-raised focus-visible:outline-offset-[-2px] aria-selected:bg-raised aria-selected:text-accent"
     >
-      <span aria-hidden className="flex size-4 shrink-0 items-center justify-center text-quiet" onClick={(event) => { event.stopPropagation(); onOpen(); }}>
-        {row.isOpen !== null && <ChevronRight size={13} className={row.isOpen ? "rotate-90" : ""} />}
+      <span
+        aria-hidden className="flex size-4 shrink-0 items-center justify-center text-quiet"
+        onClick={(event) => { event.stopPropagation(); onPress(name, "sign"); }}
+      >
+        {isOpen !== null && <ChevronRight size={13} className={isOpen ? "rotate-90" : ""} />}
       </span>
-      <span className={`min-w-0 flex-1 ${item.kind === "fault" ? "py-1 break-words" : "truncate"} ${isWrong(item) ? "text-danger" : ""}`}>
-        {textOf(item, say)}{detail !== "" && <span className="ml-1.5 text-xs text-quiet">{detail}</span>}
+      <span className={`min-w-0 flex-1 ${kind === "fault" ? "py-1 break-words" : "truncate"} ${row.isWrong ? "text-danger" : ""}`}>
+        {row.text}{row.detail !== "" && <span className="ml-1.5 text-xs text-quiet">{row.detail}</span>}
       </span>
     </div>
   );
-}
+});
 
 function rowsOf(items: readonly OutlineItem[], opened: ReadonlySet<string>): readonly Row[] {
   const rows: Row[] = [];
