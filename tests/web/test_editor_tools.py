@@ -11,8 +11,9 @@ import pytest
 
 from tests.web.studio import Studio, open_studio, text_to_image
 
-TITLES = """[...document.querySelectorAll("[role=treeitem]")].map((row) =>
-  row.innerText.split("\\n")[0].replace(/#.*/, "").trim())"""
+TITLES = (
+    """[...document.querySelectorAll("[role=treeitem]")].map((row) => row.textContent.replace(/#.*/s, "").trim())"""
+)
 EVENT = """((kind, text) => {
   const data = new DataTransfer();
   if (text !== "") data.setData("text/plain", text);
@@ -86,11 +87,11 @@ async def outline_by_keyboard(studio: Studio) -> None:
     await page.until("document.activeElement.ariaSelected === 'true'")
     await page.key("Delete")
     await page.until(
-        "[...document.querySelectorAll('[role=treeitem]')].some((one) => one.innerText.startsWith('model, not'))"
+        "[...document.querySelectorAll('[role=treeitem]')].some((one) => one.textContent.startsWith('model, not'))"
     )
     await page.key("z", 2)
     await page.until(
-        "[...document.querySelectorAll('[role=treeitem]')].some((one) => one.innerText.startsWith('model from'))"
+        "[...document.querySelectorAll('[role=treeitem]')].some((one) => one.textContent.startsWith('model from'))"
     )
 
 
