@@ -40,7 +40,7 @@ export class Autosave {
     try {
       await this.restore();
     } catch (error) {
-      this.session.say(error instanceof Error ? error.message : String(error), true);
+      this.session.tell(error);
     }
     this.session.store.subscribe((state, before) => {
       if (state.active !== before.active) sessionStorage.setItem(ACTIVE_KEY, state.active);
@@ -133,7 +133,7 @@ export class Autosave {
         if (draft.isChanged) await this.drafts.snapshot({ title: draft.saved?.name ?? draft.title, text: draft.text, at_ms: now });
       }
     } catch (error) {
-      this.session.say(error instanceof Error ? error.message : String(error), true);
+      this.session.tell(error);
     } finally {
       this.isWriting = false;
     }

@@ -216,7 +216,7 @@ export class BodyDesk implements NodeDesk {
 
   readonly upload = (id: NodeId, widget: string, file: File): void => {
     void this.send(id, widget, file).catch((error: unknown) =>
-      this.session.say(error instanceof Error ? error.message : String(error), true));
+      this.session.tell(error));
   };
 
   private async send(id: NodeId, widget: string, file: File): Promise<void> {

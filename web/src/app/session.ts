@@ -18,6 +18,7 @@ import type { Workflow } from "../server/api_types";
 import { ServerError, Unreachable, type Client } from "../server/client";
 import type { Foreseen } from "./foreseen";
 import type { Comparison } from "./comparison";
+import { faultText } from "./fault_text";
 import type { GraphDesk } from "./graph_desk";
 import { newId } from "./new_id";
 import { problemsOf, type Problem } from "./problems";
@@ -316,6 +317,11 @@ export class Session {
     this.store.setState({ notice: { text, isError } });
   }
 
+  /** Says what went wrong. */
+  tell(error: unknown): void {
+    this.say(faultText(error), true);
+  }
+
   /** Do something and tell people when it fails. */
   private async told(work: () => Promise<void>): Promise<void> {
     try {
@@ -323,8 +329,7 @@ export class Session {
     } catch (error) {
       if (error instanceof Unreachable) this.store.setState({ connection: "away" });
       if (error instanceof ServerError && error.status === 401) this.store.setState({ connection: "locked" });
-      const hint = isObject(error) && typeof error.hint === "string" ? ` ${error.hint}` : "";
-      this.say(error instanceof Error ? `${error.message}${hint}` : String(error), true);
+      this.tell(error);
     }
   }
 }

@@ -49,7 +49,7 @@ export default function GridWindow({ session, onClose }: { session: Session; onC
   const [across, down] = [axisOf(x), axisOf(y)];
   const count = (across.axis?.values.length ?? 0) * (down.axis?.values.length ?? 1);
   const canRun = across.axis !== null && across.wrong.length + down.wrong.length === 0 && count > 0 && count <= MAX_CELLS;
-  const tell = (error: unknown) => session.say(error instanceof Error ? error.message : String(error), true);
+  const tell = (error: unknown) => session.tell(error);
   return (
     <Window title={say("grid.title")} onClose={onClose} className="h-[90dvh] w-[70rem]">
       <form

@@ -36,7 +36,7 @@ export default function Lightbox({ session, assets, first, onClose }: LightboxPr
       await session.loadFiles(session.store.getState().open.document);
       session.say(say("gallery.sent", { name: sent.name }));
     } catch (error) {
-      session.say(error instanceof Error ? error.message : String(error), true);
+      session.tell(error);
     }
   };
   return (

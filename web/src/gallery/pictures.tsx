@@ -20,7 +20,7 @@ export default function Pictures({ session, ids, at, onClose }: PicturesProps) {
     const ask = (asset: string) => session.client.call("GET /assets/{asset}/facts", { path: { asset }, signal: stop.signal });
     Promise.all(ids.map(ask)).then(setAssets).catch((error: unknown) => {
       if (stop.signal.aborted) return;
-      session.say(error instanceof Error ? error.message : String(error), true);
+      session.tell(error);
       onClose();
     });
     return () => stop.abort();

@@ -11,7 +11,7 @@ export function Blueprints({ session, onInserted }: { session: Session; onInsert
   const found = workflows.filter((item) => item.name.startsWith(BLUEPRINTS));
   if (found.length === 0) return null;
   const insert = (path: string) => void insertBlueprint(session, path).then(onInserted).catch((error: unknown) =>
-    session.say(error instanceof Error ? error.message : String(error), true));
+    session.tell(error));
   return (
     <details open>
       <summary className="cursor-default rounded-md px-2 py-1 hover:bg-raised">{say("blueprint.title")}</summary>

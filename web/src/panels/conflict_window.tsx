@@ -14,7 +14,7 @@ export default function ConflictWindow({ session, name, etag }: { session: Sessi
       const { document } = await readWorkflow(session.client, name);
       await session.openValue(document, name);
     } catch (error) {
-      session.say(error instanceof Error ? error.message : String(error), true);
+      session.tell(error);
     }
   };
   return (

@@ -46,7 +46,7 @@ function Items({ session, request, onRename, onInterface }: Omit<MenuProps, "pla
   const say = useSay();
   const { open, catalog } = session.store.getState();
   const keep = (id: NodeId, name: string) => saveBlueprint(session, id, name).catch((error: unknown) =>
-    session.say(error instanceof Error ? error.message : String(error), true));
+    session.tell(error));
   const { hit, at, screen } = request;
   const graph = open.graph.id;
   const chords = new Map(Object.entries(keymapOf(preferences.getState().keys)).map(([chord, name]) => [name, chord]));

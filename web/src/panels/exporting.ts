@@ -17,7 +17,7 @@ export function exportFile(session: Session, kind: "workflow" | "api"): void {
     const text = writeJson(value as unknown as Json, 2);
     giveFile(`${name || "workflow"}${kind === "api" ? "_api" : ""}.json`, new Blob([text], { type: "application/json" }));
   } catch (error) {
-    session.say(error instanceof Error ? error.message : String(error), true);
+    session.tell(error);
   }
 }
 

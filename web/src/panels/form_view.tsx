@@ -60,7 +60,7 @@ export default function FormView({ session }: { session: Session }) {
                 {isBusy && (
                   <IconButton
                     label={say("bar.cancel")} className="text-danger max-md:size-11"
-                    onClick={() => void cancelJob(session.client, own.job).catch((error: unknown) => session.say(String(error), true))}
+                    onClick={() => void cancelJob(session.client, own.job).catch((error: unknown) => session.tell(error))}
                   >
                     <Square size={16} />
                   </IconButton>
@@ -136,7 +136,7 @@ function FormFieldView({ session, shown }: { session: Session; shown: ShownField
           type="file" accept="image/*" aria-label={say("form.upload", { name: label })} className="text-sm text-quiet"
           onChange={(event) => {
             const file = event.target.files?.[0];
-            if (file !== undefined) void send(file).catch((error: unknown) => session.say(error instanceof Error ? error.message : String(error), true));
+            if (file !== undefined) void send(file).catch((error: unknown) => session.tell(error));
           }}
         />
       )}

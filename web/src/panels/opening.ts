@@ -3,7 +3,6 @@
 import type { Session } from "../app/session";
 import { UnreadableFile, workflowIn } from "../files/reading";
 import { sayNow } from "../i18n/catalogue";
-import { ServerError } from "../server/client";
 
 export async function openFiles(session: Session, files: readonly File[]): Promise<void> {
   for (const file of files) await openData(session, new Uint8Array(await file.arrayBuffer()), file.name);
@@ -24,6 +23,6 @@ export async function openGraphOf(session: Session, asset: string, name: string)
     const blob = await session.client.call("GET /assets/{asset}", { path: { asset } });
     await openData(session, new Uint8Array(await blob.arrayBuffer()), name);
   } catch (error) {
-    session.say(error instanceof ServerError ? `${error.message} ${error.hint}` : String(error), true);
+    session.tell(error);
   }
 }

@@ -32,7 +32,7 @@ export default function QueuePanel({ session }: { session: Session }) {
     return { page, waiting, queue };
   }, EVERY_MS, `${limit} ${run}`);
   const act = (work: Promise<unknown>) => void work
-    .catch((error: unknown) => session.say(error instanceof Error ? error.message : String(error), true))
+    .catch((error: unknown) => session.tell(error))
     .finally(again);
   if (value === null) return <p className="p-3 text-quiet">{say("app.loading")}</p>;
   const { page, waiting, queue } = value;

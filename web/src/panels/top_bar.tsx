@@ -172,7 +172,7 @@ function RunButtons({ session }: { session: Session }) {
       {isBusy && (
         <IconButton
           label={say("bar.cancel")} className="text-danger"
-          onClick={() => void cancelJob(session.client, run.job).catch((error: unknown) => session.say(String(error), true))}
+          onClick={() => void cancelJob(session.client, run.job).catch((error: unknown) => session.tell(error))}
         >
           <Square size={15} />
         </IconButton>

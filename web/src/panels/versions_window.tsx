@@ -18,7 +18,7 @@ export default function VersionsWindow({ session, onClose }: { session: Session;
   const [versions, setVersions] = useState<readonly Workflow[]>([]);
   const [drafts, setDrafts] = useState<readonly Snapshot[]>([]);
   useEffect(() => {
-    const tell = (error: unknown) => session.say(error instanceof Error ? error.message : String(error), true);
+    const tell = (error: unknown) => session.tell(error);
     new Drafts().history(title).then(setDrafts).catch(tell);
     if (saved === null) return;
     session.client.call("GET /workflows/{name}/versions", { path: { name: saved.name } })
@@ -29,7 +29,7 @@ export default function VersionsWindow({ session, onClose }: { session: Session;
       await session.openValue(await read(), name);
       onClose();
     } catch (error) {
-      session.say(error instanceof Error ? error.message : String(error), true);
+      session.tell(error);
     }
   };
   const compare = async (read: () => Promise<Json>, name: string) => {
@@ -38,7 +38,7 @@ export default function VersionsWindow({ session, onClose }: { session: Session;
       session.comparison.setState(new Comparison(current, loadWorkflow(await read()), name), true);
       onClose();
     } catch (error) {
-      session.say(error instanceof Error ? error.message : String(error), true);
+      session.tell(error);
     }
   };
   const row = (key: number, text: string, time: number, name: string, read: () => Promise<Json>) => (

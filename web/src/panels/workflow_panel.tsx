@@ -22,7 +22,7 @@ export default function WorkflowPanel({ session, onClose }: { session: Session; 
       await session.openValue(await readTemplate(session.client, template), template.title);
       shown();
     } catch (error) {
-      session.say(error instanceof Error ? error.message : String(error), true);
+      session.tell(error);
     }
   };
   const remove = async (name: string, etag: string) => {
@@ -30,7 +30,7 @@ export default function WorkflowPanel({ session, onClose }: { session: Session; 
       await session.client.call("DELETE /workflows/{name}", { path: { name }, headers: { "If-Match": `"${etag}"` } });
       session.store.setState({ workflows: await listWorkflows(session.client) });
     } catch (error) {
-      session.say(error instanceof Error ? error.message : String(error), true);
+      session.tell(error);
     }
   };
   return (

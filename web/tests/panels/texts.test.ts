@@ -1,8 +1,11 @@
 import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { faultText } from "../../src/app/fault_text";
 import { languageOf, loadTexts, sayIn, type Texts } from "../../src/i18n/catalogue";
 import { EN } from "../../src/i18n/en";
+import { CompileError } from "../../src/model/compile/scopes";
+import { ServerError, Unreachable } from "../../src/server/client";
 import { COMMANDS, DEFAULT_KEYMAP } from "../../src/interaction/keymap";
 
 const SOURCE = new URL("../../src/", import.meta.url).pathname;
@@ -34,6 +37,16 @@ describe("the catalogues", () => {
     const page = readFileSync(join(SOURCE, "../../docs/editor.md"), "utf-8");
     const cells = new Set(page.split("\n").filter((line) => line.startsWith("| ")).flatMap((line) => (line.split(" | ")[0] ?? "").slice(2).split(/[,;] /)));
     expect(Object.keys(DEFAULT_KEYMAP).filter((chord) => !cells.has(chord))).toEqual([]);
+  });
+
+  it("have a text for every fault of this page, in place of the sentence of the core", () => {
+    const code = readdirSync(SOURCE, { recursive: true, encoding: "utf-8" }).filter((name) => name.endsWith(".ts"))
+      .map((name) => readFileSync(join(SOURCE, name), "utf-8")).join("\n");
+    const codes = [...code.matchAll(/new CompileError\("(\w+)"/g)].map((match) => match[1] as string);
+    expect(codes.length).toBeGreaterThan(5);
+    for (const each of codes) expect(faultText(new CompileError(each, "raw", "7")), each).not.toBe("raw");
+    expect(faultText(new Unreachable("raw"))).not.toBe("raw");
+    expect(faultText(new ServerError(409, { message: "It is taken.", hint: "Choose another name." }))).toBe("It is taken. Choose another name.");
   });
 
   it("fill gaps with values as they are, and leave what nobody gave", () => {
