@@ -283,6 +283,7 @@ async def test_an_unfinished_picture_is_read_after_the_event_that_tells_of_it_un
 
 async def test_a_forecast_says_what_would_run_and_what_is_cached_and_starts_nothing(server):
     paint = toy("Paint", text="x", steps=1, seconds=0.0)
+    assert await server.engine.services.workers.wait_ready(20)
     status, before = await server.call("POST", "/forecast", json={"prompt": paint})
     run = {"node": "1", "reason": {"reason": "first_run"}, "seconds": 0.0}
     assert (status, before) == (200, {"can_run": True, "cached": [], "runs": [run], "seconds": 0.0})
