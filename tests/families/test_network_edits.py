@@ -103,6 +103,7 @@ def test_a_compiled_model_is_another_function_of_equal_weights(model: Any) -> No
 
 
 @pytest.mark.thorough
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("backend", ["eager", "inductor"])
 def test_a_compiled_network_computes_what_the_plain_one_computes(model: Any, backend: str) -> None:
     compiled = model.with_edit(Compiled(backend))
