@@ -7,7 +7,7 @@ subscribes again. Progress is coalesced per listener: an unread progress entry o
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 
@@ -20,6 +20,8 @@ __all__ = ["Feed", "FeedItem", "LogEntry", "PreviewPicture", "PreviewShelf", "Su
 PROGRESS = "node_progress"
 PREVIEW = "node_preview"
 _MAX_SHELVED = 16
+_MAX_ENDED = 2
+_BEGINNINGS = frozenset(("job_queued", "job_leased", "job_started", "job_requeued"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,24 +114,34 @@ class Subscription:
 
 
 class PreviewShelf:
-    """The newest picture of each node of the running jobs, for whoever asks after the event that tells of it."""
+    """The newest picture of each node of the running jobs, for whoever asks after the event that tells of it.
+
+    The pictures of the last jobs to end stay until others end: somebody may just be asking.
+    """
 
     def __init__(self) -> None:
         self._pictures: dict[JobId, OrderedDict[str, PreviewPicture]] = {}
+        self._ended: deque[JobId] = deque()
 
     def note(self, item: FeedItem) -> None:
-        """Keep a picture, the newest few of each job; news of the job itself (its start, its end) clear its shelf."""
+        """Keep a picture, the newest few of each job; a job that starts anew begins with an empty shelf."""
         if isinstance(item, PreviewPicture):
             shelf = self._pictures.setdefault(item.job, OrderedDict())
             shelf.pop(item.node, None)
             shelf[item.node] = item
             if len(shelf) > _MAX_SHELVED:
                 shelf.popitem(last=False)
-        elif isinstance(item, EventRecord) and item.kind.startswith("job_"):
+        elif isinstance(item, EventRecord) and item.kind in _BEGINNINGS:
             self._pictures.pop(item.job, None)
+            if item.job in self._ended:
+                self._ended.remove(item.job)
+        elif isinstance(item, EventRecord) and item.kind.startswith("job_") and item.job in self._pictures:
+            self._ended.append(item.job)
+            if len(self._ended) > _MAX_ENDED:
+                self._pictures.pop(self._ended.popleft(), None)
 
     def get(self, job: JobId, node: str) -> PreviewPicture:
-        """The newest picture. Raises NotFoundError when the node has shown none, or its job has ended."""
+        """The newest picture. Raises NotFoundError when the node has shown none, or its job ended a while ago."""
         picture = self._pictures.get(job, {}).get(node)
         if picture is None:
             raise NotFoundError(

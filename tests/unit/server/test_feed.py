@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
+from engine.core.errors import NotFoundError
 from engine.core.ids import JobId
-from engine.server.feed import Feed, LogEntry
+from engine.server.feed import Feed, LogEntry, PreviewPicture, PreviewShelf
 from engine.server.records import EventRecord
 
 
@@ -47,3 +50,15 @@ async def test_log_lines_reach_only_listeners_that_want_them():
     assert not wanting.has_items
     feed.close()
     assert await plain.get() is None
+
+
+def test_pictures_of_ended_jobs_stay_until_others_end_and_a_new_start_clears_them():
+    shelf = PreviewShelf()
+    for name in ("a", "b", "c"):
+        shelf.note(PreviewPicture(JobId(name), None, "3", "3", None, "3", "image/png", name.encode()))
+        shelf.note(EventRecord(JobId(name), 9, "job_succeeded", {}, 0.0))
+    assert [shelf.get(JobId(name), "3").data for name in ("b", "c")] == [b"b", b"c"]
+    shelf.note(EventRecord(JobId("c"), 10, "job_requeued", {}, 0.0))
+    for name in ("a", "c"):
+        with pytest.raises(NotFoundError):
+            shelf.get(JobId(name), "3")

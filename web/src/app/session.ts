@@ -296,6 +296,8 @@ export class Session {
     const options = { signal: new AbortController().signal, onConnection };
     for await (const event of followJob(this.client, own.job, options)) {
       const now = this.environment.nowMs();
+      // Nobody looks: the picture is not fetched, so that an open page never slows the job.
+      if (event.kind === "node_preview" && typeof document !== "undefined" && document.hidden) continue;
       const every = EVERY_MS.get(event.kind);
       if (every !== undefined) {
         if (now - (takenAt.get(event.kind) ?? -Infinity) < every) continue;

@@ -1,6 +1,6 @@
 /** By the button that runs: what is cached, what will run and why, and how long that took before. */
 
-import { useEffect, useState, type ReactNode } from "react";
+import { useEffect, useState, type ReactNode, type SyntheticEvent } from "react";
 import { useStore } from "zustand";
 import type { ForeseenRun } from "../app/foreseen";
 import { foresee } from "../app/foresight";
@@ -30,14 +30,19 @@ export function WithForecast({ session, children }: { session: Session; children
   }, [session, isWanted]);
   return (
     <div
-      className="relative" onPointerEnter={(event) => event.pointerType === "mouse" && setWanted(true)}
+      className="relative" onPointerOver={(event) => event.pointerType === "mouse" && setWanted(isOwn(event))}
       onPointerLeave={() => setWanted(false)} onClick={() => setWanted(false)}
-      onFocus={(event) => event.target.matches(":focus-visible") && setWanted(true)} onBlur={() => setWanted(false)}
+      onFocus={(event) => isOwn(event) && event.target.matches(":focus-visible") && setWanted(true)} onBlur={() => setWanted(false)}
     >
       {children}
       <Forecast session={session} />
     </div>
   );
+}
+
+/** Events of the menu come here too: it is a part of this one for React, but lies elsewhere in the page. */
+function isOwn(event: SyntheticEvent): boolean {
+  return event.currentTarget.contains(event.target as Node);
 }
 
 function Forecast({ session }: { session: Session }) {
