@@ -10,6 +10,13 @@ from tests.web.toys import open_workflow, run_card, toy_node, toy_page, toy_work
 CARD_PICTURE = "document.querySelector('section[aria-label=\"Last run\"] img')"
 NODE_PICTURE = "document.querySelector('.outputs img')"
 FORECAST = "document.querySelector('[aria-label=\"What a run would do\"]')"
+FAR_PIXELS = """(() => {
+  const canvas = document.querySelector('#graph canvas');
+  const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+  let count = 0;
+  for (let i = 0; i < data.length; i += 4) count += data[i] > 90 && data[i] < 160 && data[i] === data[i + 2];
+  return count;
+})()"""
 PREVIEW = "document.querySelector('.node-preview img')"
 
 
@@ -48,4 +55,11 @@ async def test_a_run_shows_unfinished_pictures_then_the_picture_and_the_same_pic
         await run_card(page, "Done")
         await page.until(f"{CARD_PICTURE}?.src === {shown!r} && {CARD_PICTURE}.naturalWidth === 64")
         await page.until(f"{NODE_PICTURE}?.src === {shown!r}")
+
+        assert await page.value(FAR_PIXELS) == 0
+        await page.value("document.getElementById('graph').focus()")
+        for _ in range(4):
+            await page.key("-", 1)
+        await page.until("document.querySelectorAll('.node').length === 0")
+        await page.until(f"{FAR_PIXELS} > 200")
         assert page.complaints == []

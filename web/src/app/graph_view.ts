@@ -9,6 +9,7 @@ import { nextMounts } from "../canvas/mounting";
 import { paintOverlay } from "../canvas/overlay";
 import { paint } from "../canvas/painter";
 import { readTheme, watchTheme, type Theme } from "../canvas/theme";
+import { Thumbnails } from "../canvas/thumbnails";
 import { Scene } from "../geometry/scene";
 import { grown, overlaps } from "../geometry/shapes";
 import { firstView, fitted, toWorld, visibleRect, type Viewport } from "../geometry/viewport";
@@ -23,6 +24,7 @@ import { ROOT, type NodeId } from "../model/records";
 import type { RunFacts } from "../model/run_facts";
 import { isEmptySelection, selectionOf } from "../model/selection";
 import { NodeLayer } from "../nodes/node_layer";
+import { urlOf } from "../server/client";
 import { BodyDesk } from "./body_desk";
 import { promptPlace } from "./prompt_place";
 import { perform, type Desk } from "./commands";
@@ -34,6 +36,7 @@ import { Stage, type Part } from "./stage";
 const WHEEL_REST_MS = 140;
 /** Shadows and sockets reach over the edge of a node. */
 const SHOWN_AROUND_PX = 24;
+const THUMBNAIL_PX = 256;
 /** Gestures that draw nothing. */
 const QUIET: ReadonlySet<string> = new Set(["idle", "pressed", "panning", "pinching"]);
 const MOVING: ReadonlySet<string> = new Set(["panning", "pinching", "dragging"]);
@@ -50,6 +53,7 @@ export class GraphView implements Desk {
   private readonly desk: BodyDesk;
   private readonly effects: GestureEffects;
   private readonly ends: (() => void)[] = [];
+  private readonly thumbnails = new Thumbnails(() => this.stage.ask("base"));
   private theme: Theme;
   private open: OpenDocument;
   private view: Viewport = { x: 0, y: 0, zoom: 1 };
@@ -199,6 +203,7 @@ export class GraphView implements Desk {
     else if (kind !== "node_progress") {
       this.desk.bump(all);
       this.stage.ask("overlay");
+      if (changed.some((path) => before.nodes.get(path)?.pictures !== after.nodes.get(path)?.pictures)) this.stage.ask("base");
     } else if (ids.some((id) => this.isSeen(id))) this.stage.ask("overlay");
   }
 
@@ -274,7 +279,13 @@ export class GraphView implements Desk {
     paint(this.stage.base, {
       scene: this.scene, context: this.session.contextOf(this.open.document), viewport: this.view, size: this.size,
       pixelRatio: devicePixelRatio, mounted: this.bodies.mounted,
+      imageOf: (id) => this.imageOf(id),
     }, this.theme);
+  }
+
+  private imageOf(id: NodeId): HTMLImageElement | null {
+    const asset = this.desk.runOf(id)?.pictures.at(-1);
+    return asset === undefined ? null : this.thumbnails.get(urlOf("/assets/{asset}/thumbnail", { asset }, { size: THUMBNAIL_PX }));
   }
 
   /** An empty layer is taken out: blending it over the page would cost more than drawing it. */

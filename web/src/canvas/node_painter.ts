@@ -60,6 +60,8 @@ export function paintNode(canvas: CanvasRenderingContext2D, picture: Picture, id
   canvas.font = `${textSize(viewport.zoom)}px system-ui, sans-serif`;
   paintSockets(canvas, shape, viewport.zoom < ROWS_FROM ? 0 : textSize(viewport.zoom), text);
   if (record !== undefined && viewport.zoom >= ROWS_FROM) paintRows(canvas, picture, record, shape, text, theme);
+  const image = shape.kind === "node" ? picture.imageOf(id) : null;
+  if (image !== null) paintImage(canvas, image, shape);
   canvas.restore();
 }
 
@@ -138,6 +140,18 @@ function paintRows(
     const value = editorText(view.value).split("\n", 1)[0] ?? "";
     canvas.fillText(fittedText(value, letters * 0.5), shape.width - 16, middle);
   });
+}
+
+/** As large as it fits below the rows. */
+function paintImage(canvas: CanvasRenderingContext2D, image: HTMLImageElement, shape: NodeShape): void {
+  const last = shape.rows.at(-1);
+  const sockets = [...shape.inputs, ...shape.outputs].map((spot) => spot.y + METRICS.socketRow / 2);
+  const top = (last === undefined ? Math.max(0, ...sockets) : last.y + last.height) + METRICS.gap;
+  const room = { width: shape.width - 2 * METRICS.padding, height: shape.height - top - METRICS.padding };
+  if (room.height < METRICS.textMin) return;
+  const scale = Math.min(room.width / image.naturalWidth, room.height / image.naturalHeight);
+  const [width, height] = [image.naturalWidth * scale, image.naturalHeight * scale];
+  canvas.drawImage(image, (shape.width - width) / 2, top + (room.height - height) / 2, width, height);
 }
 
 /** The first lines of a text, as many as its field has room for. */

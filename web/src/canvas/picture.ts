@@ -13,4 +13,6 @@ export interface Picture {
   readonly pixelRatio: number;
   /** Nodes that have a DOM body and are not drawn. */
   readonly mounted: ReadonlySet<NodeId>;
+  /** What a node has to show, as far as it can be drawn now. */
+  readonly imageOf: (node: NodeId) => HTMLImageElement | null;
 }
