@@ -40,12 +40,18 @@ class Painter:
         self._model, self._clip, self._vae = model, clip, vae
 
     def paint(
-        self, prompts: Sequence[str], settings: PaintSettings, seed: int = 0, pictures: Sequence[np.ndarray] = ()
+        self,
+        prompts: Sequence[str],
+        settings: PaintSettings,
+        seed: int = 0,
+        pictures: Sequence[np.ndarray] = (),
+        masks: Sequence[np.ndarray] = (),
     ) -> Iterator[np.ndarray]:
         """A picture for each prompt, uint8 [h w 3], in order; picture n has seed `seed + n`.
 
         Args:
             pictures: pictures to begin from, one a prompt, uint8 [h w 3]; they set the size.
+            masks: beside pictures, where each may change: 1 there and 0 where it stays, float32 [h w].
         """
         negative = self._entries(settings.negative)
         for start in range(0, len(prompts), settings.together):
@@ -53,7 +59,8 @@ class Painter:
             batcher, done = Batcher(), {}
             for number in numbers:
                 begin = pictures[number] if pictures else None
-                flow = self._flow(prompts[number], negative, settings, seed + number, begin)
+                mask = masks[number] if masks else None
+                flow = self._flow(prompts[number], negative, settings, seed + number, begin, mask)
                 batcher.submit(number, flow, _keeper(done, number), _raiser)
             while batcher.step():
                 pass
@@ -64,7 +71,13 @@ class Painter:
         return diffusion.parse_conditioning([[self._clip.encode(text).context, {}]])
 
     def _flow(
-        self, prompt: str, negative: Any, settings: PaintSettings, seed: int, begin: np.ndarray | None
+        self,
+        prompt: str,
+        negative: Any,
+        settings: PaintSettings,
+        seed: int,
+        begin: np.ndarray | None,
+        mask: np.ndarray | None,
     ) -> diffusion.Flow[torch.Tensor]:
         sampler = diffusion.find_sampler(settings.sampler)
         sigmas = diffusion.discretize(
@@ -81,7 +94,10 @@ class Painter:
             samples = self._vae.encode(torch.from_numpy(begin).float()[None] / 255.0)
         positive = self._entries(prompt)
         guider: diffusion.Guider = diffusion.Cfg(self._model, positive, negative, settings.guidance)
-        return diffusion.sample(guider, sampler, sigmas, diffusion.parse_latent({"samples": samples}), seed=seed)
+        latent: dict[str, Any] = {"samples": samples}
+        if mask is not None:
+            latent["noise_mask"] = torch.from_numpy(mask)
+        return diffusion.sample(guider, sampler, sigmas, diffusion.parse_latent(latent), seed=seed)
 
 
 def _keeper(done: dict[int, torch.Tensor], number: int) -> Callable[[torch.Tensor], None]:

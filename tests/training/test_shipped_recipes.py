@@ -116,3 +116,26 @@ def test_a_recipe_builds_and_takes_two_steps(name: str, tmp_path: Path) -> None:
     assert all(torch.isfinite(weight).all() for weight in state.weights.values())
     assert (state.ema is None) == (wanted.ema is None)
     assert result.exported == (None if wanted.export is None else tmp_path / "run" / wanted.export.file)
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in RECIPES.glob("starter_[le]*_*.yaml")))
+def test_a_recipe_of_what_the_starter_is_taught_builds_takes_two_steps_and_writes_its_file(
+    name: str, tmp_path: Path
+) -> None:
+    small = merge(
+        merge(read_config([RECIPES / f"{name}.yaml"]), EVERYDAY),
+        {
+            "model": {"base": {"checkpoint": str(tiny_checkpoint(tmp_path))}},
+            "trainer": {"precision": "fp32"},
+            "data": {
+                "batch_size": 2,
+                "num_workers": 0,
+                "source": {"size": 64},
+                "latent_cache": {"path": "latents", "num_items": 4},
+            },
+        },
+    )
+    wanted = resolve(TrainingRecipe, small)
+    result = run(tmp_path / "run", wanted)
+    assert (result.step, result.is_finished) == (2, True)
+    assert result.exported == tmp_path / "run" / f"{name.replace('embedding_', '')}.safetensors"

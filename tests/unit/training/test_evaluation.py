@@ -89,4 +89,5 @@ def test_no_prompts_are_nothing_to_judge(tmp_path: Path) -> None:
 def test_an_unknown_sampler_is_refused_with_those_that_exist_before_anything_is_painted(tmp_path: Path) -> None:
     with pytest.raises(AtelierError) as caught:
         evaluate.main(tmp_path, ["starter", "--sampler", "euler,oiler", "--base-directory", str(tmp_path), "--cpu"])
-    assert "'oiler'" in str(caught.value) and "heun" in str(caught.value.hint)
+    assert "'oiler'" in str(caught.value)
+    assert "heun" in str(caught.value.hint)
