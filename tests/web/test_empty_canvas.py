@@ -53,6 +53,8 @@ WHERE = """(() => {
   const box = document.querySelector(%s)?.getBoundingClientRect();
   return box === undefined || box.width === 0 ? null : [box.x + box.width / 2, box.y + box.height / 2];
 })()"""
+OPENED = """[...document.querySelectorAll("details[open]:has(button) > summary")]
+  .some((one) => one.innerText === %s)"""
 PICTURE = "document.querySelector('section[aria-label=\"Last run\"] img')?.naturalWidth > 0"
 SHOWN = "document.activeElement.selectedOptions[0].text"
 MAX_TABS, MAX_CHOICES = 60, 12
@@ -130,6 +132,8 @@ async def test_a_graph_is_built_and_run_by_mouse_alone(tmp_path: Path) -> None:
         await page.click("nav button", "Nodes")
         for branch in dict.fromkeys(branch for branch, _, _ in PLACES):
             await page.click("aside summary", branch)
+            # What opens pushes what is below it: the next press waits until it is there.
+            await page.until(OPENED % json.dumps(branch))
         for number, (_, name, place) in enumerate(PLACES, 1):
             await page.click("aside button", name)
             await drag(page, await where(page, f'[data-node="{number}"] .node-title'), place)
