@@ -10,7 +10,7 @@ import { typeOf } from "../model/node_reading";
 import { OpenDocument } from "../model/open_document";
 import type { NodeId, WorkflowDocument } from "../model/records";
 import { rootOf } from "../model/records";
-import { assetsOf, type RunPreview } from "../model/run_facts";
+import { picturesOf, type RunPreview } from "../model/run_facts";
 import { advanceSeeds } from "../model/seeds";
 import type { WidgetContext } from "../model/widgets";
 import { emptyWorkflow, loadWorkflow, saveWorkflow } from "../model/workflow_file";
@@ -354,7 +354,7 @@ function afterEvent(run: RunState, event: JobEvent): RunState {
       return { ...run, node, progress: max > 0 ? value / max : null };
     }
     case "outputs_placed": case "node_finished":
-      return { ...run, pictures: [...new Set([...run.pictures, ...assetsOf(data.files)])] };
+      return { ...run, pictures: [...new Set([...run.pictures, ...picturesOf(data.files)])] };
     case "node_preview":
       return { ...run, preview: { job: run.job, node: String(data.node), atS: event.time_s } };
     case "job_requeued":

@@ -67,9 +67,10 @@ export function afterEvent(facts: RunFacts, kind: string, data: JsonObject, time
     case "node_text":
       return changed(facts, [path], () => ({ texts: [String(data.text ?? "")] }));
     case "outputs_placed":
-      return changed(facts, [path], (old) => ({
-        pictures: [...(old.state === "running" ? [] : old.pictures), ...assetsOf(data.files)],
-      }));
+      return changed(facts, [path], (old) => {
+        const [kept, names] = [old.state === "running" ? [] : old.pictures, otherFilesOf(data.files)];
+        return { pictures: [...kept, ...picturesOf(data.files)], ...(names.length > 0 ? { texts: names } : {}) };
+      });
     case "job_failed": case "job_cancelled": case "job_quarantined":
       return failed(withoutPreviews(facts), isObject(data.error) ? data.error : {});
     case "job_succeeded":
@@ -124,8 +125,8 @@ function withoutPreviews(facts: RunFacts): RunFacts {
 }
 
 function finished(facts: RunFacts, path: string | null, data: JsonObject, timeS: number): RunFacts {
-  const texts = textsOf(data.ui);
-  const pictures = assetsOf(data.files);
+  const texts = [...textsOf(data.ui), ...otherFilesOf(data.files)];
+  const pictures = picturesOf(data.files);
   return changed(facts, [path], (old) => ({
     state: data.cached === true ? "cached" : "ran",
     durationS: data.cached === true || old.startedS === null ? null : Math.max(0, timeS - old.startedS),
@@ -148,7 +149,22 @@ function textsOf(ui: Json | undefined): string[] {
   return isArray(list) ? list.filter((item): item is string => typeof item === "string") : [];
 }
 
-/** The assets an event names in `files`: `outputs_placed`, and `node_finished` of a cached node. */
-export function assetsOf(files: Json | undefined): string[] {
-  return isArray(files) ? files.flatMap((file) => (isObject(file) && typeof file.asset === "string" ? [file.asset] : [])) : [];
+const PICTURE_NAME = /\.(?:png|jpe?g|webp|gif|avif|svg|bmp)$/i;
+
+/** The pictures among the files an event names: `outputs_placed`, and `node_finished` of a cached node. */
+export function picturesOf(files: Json | undefined): string[] {
+  return listed(files).flatMap(({ asset, filename }) =>
+    typeof asset === "string" && (typeof filename !== "string" || PICTURE_NAME.test(filename)) ? [asset] : []);
+}
+
+/** The names of the files that a page cannot draw: latents, sound, weights. */
+export function otherFilesOf(files: Json | undefined): string[] {
+  return listed(files).flatMap(({ filename, subfolder }) =>
+    typeof filename === "string" && !PICTURE_NAME.test(filename)
+      ? [typeof subfolder === "string" && subfolder !== "" ? `${subfolder}/${filename}` : filename]
+      : []);
+}
+
+function listed(files: Json | undefined): JsonObject[] {
+  return isArray(files) ? files.filter(isObject) : [];
 }

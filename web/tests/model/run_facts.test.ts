@@ -36,6 +36,11 @@ describe("what a run shows about nodes", () => {
     const ran = after([["node_started", { node: "9" }, 3], ["outputs_placed", { node: "9", files: [{ asset: "b" }] }, 4]], next);
     expect(ran.nodes.get("9")?.pictures).toEqual(["b"]);
   });
+  it("says files by name that a page cannot draw", () => {
+    const files = [{ asset: "a", filename: "one_00001_.PNG" }, { asset: "b", filename: "x_00001_.latent", subfolder: "latents" }];
+    const facts = after([["outputs_placed", { node: "9", files }, 2]]);
+    expect([facts.nodes.get("9")?.pictures, facts.nodes.get("9")?.texts]).toEqual([["a"], ["latents/x_00001_.latent"]]);
+  });
   it("shows the pictures of a node that was cached, which places none", () => {
     const facts = after([["node_finished", { node: "9", cached: true, files: [{ asset: "a" }] }, 3]]);
     expect([facts.nodes.get("9")?.state, facts.nodes.get("9")?.pictures]).toEqual(["cached", ["a"]]);
