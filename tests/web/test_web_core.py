@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import shutil
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from engine.command.editor import NodeTools, find_tools, install_packages
 from engine.command.environment import SetupError
+from engine.graph.compile import compile_workflow
+from engine.graph.prompt import to_prompt
+from engine.graph.workflow import Workflow
+from tests.published_templates import published_templates, templates_folder
+from tests.reference_catalog import reference_catalog
 from tools.describe_api import api_text
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,9 +36,25 @@ def npm() -> NodeTools:
     return tools
 
 
+@pytest.fixture
+def compiled_templates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tell the editor's tests where published templates are and what the server's compiler makes of each."""
+    folder = templates_folder()
+    if folder is None:
+        return
+    prompts = {}
+    for name, document in published_templates().items():
+        graph = compile_workflow(Workflow.load(document), reference_catalog(), rng=Random(0))
+        plain = {key: {k: v for k, v in node.items() if k != "_meta"} for key, node in to_prompt(graph).items()}
+        prompts[name] = plain
+    (tmp_path / "prompts.json").write_text(json.dumps(prompts), encoding="utf-8")
+    monkeypatch.setenv("ATELIER_TEMPLATES", str(folder))
+    monkeypatch.setenv("ATELIER_TEMPLATE_PROMPTS", str(tmp_path / "prompts.json"))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("script", ["check", "test"])
-def test_the_editors_own_checks_pass(npm: NodeTools, script: str) -> None:
+def test_the_editors_own_checks_pass(npm: NodeTools, script: str, compiled_templates: None) -> None:
     result = npm.run(("run", script), WEB)
     assert result.returncode == 0, result.stdout[-6000:]
 

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-from functools import cache
-from pathlib import Path
 from random import Random
-from typing import Any
 
 import pytest
 
@@ -16,12 +12,14 @@ from engine.graph.graph import Graph
 from engine.graph.prompt import parse_prompt, to_prompt
 from engine.graph.schema import FileChoices
 from engine.graph.validate import validate
-from engine.graph.workflow import Workflow, is_workflow
+from engine.graph.workflow import Workflow
 from tests.built_in_nodes import built_in_catalog
+from tests.published_templates import published_templates, templates_folder
 from tests.reference_catalog import reference_catalog
 
-_found = importlib.util.find_spec("comfyui_workflow_templates_json")
-pytestmark = pytest.mark.skipif(_found is None, reason="the package comfyui-workflow-templates is not installed")
+pytestmark = pytest.mark.skipif(
+    templates_folder() is None, reason="the package comfyui-workflow-templates is not installed"
+)
 
 OF_THESE_FAMILIES = {
     "basic_mask_operations_and_compositing": set(),
@@ -40,35 +38,23 @@ OF_THESE_FAMILIES = {
 """Templates of the package that need Stable Diffusion 1, 2, XL or no model → the weight files they name."""
 
 
-@cache
-def templates() -> dict[str, dict[str, Any]]:
-    assert _found is not None
-    assert _found.origin is not None
-    found = {}
-    for path in sorted((Path(_found.origin).parent / "templates").glob("*.json")):
-        value = json.loads(path.read_text(encoding="utf-8"))
-        if is_workflow(value):
-            found[path.name] = value
-    return found
-
-
 def compiled(workflow: Workflow) -> Graph:
     return compile_workflow(workflow, reference_catalog(), rng=Random(0))
 
 
 def test_there_are_hundreds_of_templates() -> None:
-    assert len(templates()) > 600
+    assert len(published_templates()) > 600
 
 
 def test_no_template_loses_a_value_in_either_schema() -> None:
-    for name, document in templates().items():
+    for name, document in published_templates().items():
         workflow = Workflow.load(document)
         assert workflow.save(version=0.4) == document, name
         assert Workflow.load(json.dumps(workflow.save(version=1))) == workflow, name
 
 
 def test_every_template_compiles_to_the_same_graph_from_both_schemas() -> None:
-    for name, document in templates().items():
+    for name, document in published_templates().items():
         workflow = Workflow.load(document)
         graph = compiled(workflow)
         assert compiled(Workflow.load(workflow.save())) == graph, name
@@ -80,7 +66,7 @@ def test_templates_of_known_nodes_are_valid_but_for_files_and_newer_choices() ->
         return []
 
     num_known = 0
-    for name, document in templates().items():
+    for name, document in published_templates().items():
         graph = compiled(Workflow.load(document))
         if not all(node.type in reference_catalog() for node in graph.nodes.values()):
             continue
@@ -93,7 +79,7 @@ def test_templates_of_known_nodes_are_valid_but_for_files_and_newer_choices() ->
 
 @pytest.mark.parametrize("name", OF_THESE_FAMILIES)
 def test_a_template_for_a_model_of_ours_lacks_nothing_but_weight_files_and_says_where_they_belong(name: str) -> None:
-    graph = compile_workflow(Workflow.load(templates()[f"{name}.json"]), built_in_catalog(), rng=Random(0))
+    graph = compile_workflow(Workflow.load(published_templates()[f"{name}.json"]), built_in_catalog(), rng=Random(0))
     found = validate(graph, built_in_catalog(), list_files=lambda choices: [], file_exists=lambda folder, file: True)
     assert {complaint.code for complaint in found.complaints} <= {"value_not_in_list"}
     assert {complaint.got for complaint in found.complaints} == {file for _, file in OF_THESE_FAMILIES[name]}
