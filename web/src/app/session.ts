@@ -8,6 +8,7 @@ import type { GridRun } from "../model/grid";
 import { isObject, type Json } from "../model/json";
 import { typeOf } from "../model/node_reading";
 import { OpenDocument } from "../model/open_document";
+import { partOf, type Part } from "../model/part_run";
 import type { NodeId, WorkflowDocument } from "../model/records";
 import { rootOf } from "../model/records";
 import { picturesOf, type RunPreview } from "../model/run_facts";
@@ -18,6 +19,7 @@ import type { Workflow } from "../server/api_types";
 import { ServerError, Unreachable, type Client } from "../server/client";
 import type { Foreseen } from "./foreseen";
 import type { Comparison } from "./comparison";
+import { sayNow } from "../i18n/catalogue";
 import { faultText } from "./fault_text";
 import type { GraphDesk } from "./graph_desk";
 import { newId } from "./new_id";
@@ -250,14 +252,17 @@ export class Session {
   // -------------------------------------------------------------- running
 
   /** Compile, move seeds on, queue, and follow the job to its end. */
-  run(front = false): Promise<void> {
+  run(front = false, part: Part | null = null): Promise<void> {
     return this.told(async () => {
-      const { open } = this.store.getState();
+      const { open, catalog } = this.store.getState();
       const { random } = this.environment;
-      const prompt = this.promptOf(open);
+      const whole = this.promptOf(open);
+      const found = part === null ? { prompt: whole, targets: null } : partOf(whole, part, catalog);
+      if (found === null) return this.say(sayNow()("run.noPart"), true);
+      const { prompt, targets } = found;
       const workflow = saveWorkflow(open.document);
       this.store.setState({ problems: this.store.getState().problems.filter((item) => item.document !== open) });
-      const { job, complaints } = await submitPrompt(this.client, prompt, workflow, { front, id: newId() })
+      const { job, complaints } = await submitPrompt(this.client, prompt, workflow, { front, targets, id: newId() })
         .catch((error: unknown) => this.refused(open, error));
       this.addProblems(problemsOf(open, complaints));
       this.board.submitted(open, prompt);

@@ -12,7 +12,7 @@ import { addReroute, removeLink, removeReroute } from "../model/link_edits";
 import { actionsFor, NODE_COLORS } from "../model/node_actions";
 import { setColor, setTitle } from "../model/node_edits";
 import { isInstance, titleOf, typeOf } from "../model/node_reading";
-import type { GraphId, NodeId } from "../model/records";
+import { ROOT, type GraphId, type NodeId } from "../model/records";
 import { keymapOf, preferences } from "../settings/preferences";
 import { MENU_ITEM, MENU_POPUP } from "./top_bar";
 
@@ -84,6 +84,8 @@ function Items({ session, request, onRename, onInterface }: Omit<MenuProps, "pla
               {item(say("blueprint.save"), () => onRename(titleOf(node, catalog, open.document), (name) => void (name !== "" && keep(id, name))))}
             </>
           )}
+          {item(say("context.runTo"), () => void session.run(false, { way: "to", node: id, isRoot: graph === ROOT }))}
+          {item(say("context.runFrom"), () => void session.run(false, { way: "after", node: id, isRoot: graph === ROOT }))}
           {NODE_COMMANDS.map(command)}
           {node !== undefined && actionsFor(session.contextOf(open.document), open.graph, node).map((action) => {
             const [kind, name = ""] = action.id.split(/:(.*)/s);

@@ -45,15 +45,21 @@ export function previewAddress({ job, node, atS }: RunPreview): string {
   return urlOf("/jobs/{job}/previews/{node}", { job, node }, { at: atS });
 }
 
+export interface SubmitOptions {
+  readonly front?: boolean;
+  /** The outputs that are asked for; all of them by default. */
+  readonly targets?: readonly string[] | null;
+  readonly id: string;
+}
+
 /** Queues a prompt, whose unfinished pictures are wanted; the workflow goes into the files it makes. */
-export function submitPrompt(
-  client: Client, prompt: Prompt, workflow: JsonObject, options: { readonly front?: boolean; readonly id: string },
-): Promise<Submitted> {
+export function submitPrompt(client: Client, prompt: Prompt, workflow: JsonObject, options: SubmitOptions): Promise<Submitted> {
   const body = {
     prompt: prompt as unknown as JsonObject,
     extra: { extra_pnginfo: { workflow }, preview_method: "auto" },
     id: options.id,
     front: options.front ?? false,
+    ...(options.targets ? { targets: options.targets } : {}),
   };
   return client.call("POST /jobs", { body });
 }
