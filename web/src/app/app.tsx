@@ -14,7 +14,7 @@ import { TopBar } from "../panels/top_bar";
 import { addFound, NODE_DRAG } from "../search/adding";
 import { listenToClipboard } from "./clipboard_events";
 import { GraphView } from "./graph_view";
-import type { MenuRequest, SearchRequest } from "./requests";
+import type { MaskRequest, MenuRequest, SearchRequest } from "./requests";
 import type { OpenDocument } from "../model/open_document";
 import type { NodeId } from "../model/records";
 import type { Session } from "./session";
@@ -31,6 +31,7 @@ const FormView = lazy(() => import("../panels/form_view"));
 const InterfaceWindow = lazy(() => import("../panels/interface_window"));
 const GridWindow = lazy(() => import("../gallery/grid_window"));
 const Pictures = lazy(() => import("../gallery/pictures"));
+const MaskWindow = lazy(() => import("../gallery/mask_window"));
 const LiveWindow = lazy(() => import("../gallery/live_window"));
 const SettingsWindow = lazy(() => import("../settings/settings_window"));
 
@@ -40,6 +41,7 @@ type Over =
   | { readonly is: "search"; readonly request: SearchRequest }
   | { readonly is: "pictures"; readonly assets: readonly string[]; readonly at: number }
   | { readonly is: "live"; readonly document: OpenDocument; readonly node: NodeId }
+  | { readonly is: "mask"; readonly request: MaskRequest }
   | { readonly is: "menu"; readonly request: MenuRequest }
   | { readonly is: "interface"; readonly graph: GraphId }
   | { readonly is: "rename"; readonly first: string; readonly done: (name: string) => void };
@@ -133,6 +135,7 @@ function useRequests(session: Session, setOver: (over: Over) => void): void {
     session.openMenu = (request) => setOver({ is: "menu", request });
     session.openPictures = (assets, at) => setOver({ is: "pictures", assets, at });
     session.openPreview = (document, node) => setOver({ is: "live", document, node });
+    session.openMask = (request) => setOver({ is: "mask", request });
     session.openPalette = () => setOver({ is: "palette" });
     session.askName = () => setOver({ is: "save" });
     const end = new AbortController();
@@ -152,6 +155,7 @@ function useRequests(session: Session, setOver: (over: Over) => void): void {
       session.openMenu = null;
       session.openPictures = null;
       session.openPreview = null;
+      session.openMask = null;
     };
   }, [session, setOver]);
 }
@@ -184,6 +188,7 @@ function Windows({ session, over, setOver }: { session: Session; over: Over | nu
     case "settings": return <SettingsWindow onClose={close} />;
     case "live": return <LiveWindow session={session} document={over.document} node={over.node} onClose={close} />;
     case "pictures": return <Pictures session={session} ids={over.assets} at={over.at} onClose={close} />;
+    case "mask": return <MaskWindow session={session} request={over.request} onClose={close} />;
     case "grid": return <GridWindow session={session} onClose={close} />;
     case "versions": return <VersionsWindow session={session} onClose={close} />;
     case "save": {

@@ -20,3 +20,12 @@ export interface MenuRequest {
   readonly at: Point;
   readonly screen: Point;
 }
+
+/** A picture of the input folder to paint a mask on. */
+export interface MaskRequest {
+  /** As the widget has it. */
+  readonly name: string;
+  readonly addressOf: (name: string) => string;
+  /** Takes the picture with its mask. */
+  readonly done: (file: File) => void;
+}

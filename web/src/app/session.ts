@@ -24,7 +24,7 @@ import { faultText } from "./fault_text";
 import type { GraphDesk } from "./graph_desk";
 import { newId } from "./new_id";
 import { problemsOf, type Problem } from "./problems";
-import type { MenuRequest, SearchRequest } from "./requests";
+import type { MaskRequest, MenuRequest, SearchRequest } from "./requests";
 import { RunBoard } from "./run_board";
 import { followJob, type JobEvent } from "../server/job_events";
 import {
@@ -102,6 +102,8 @@ export class Session {
   showForm: (isForm: boolean) => void = () => undefined;
   /** Shows pictures of the server large, from the one at `at`; null while no page does. */
   openPictures: ((assets: readonly string[], at: number) => void) | null = null;
+  /** Opens the painting of a mask; null while no page offers that. */
+  openMask: ((request: MaskRequest) => void) | null = null;
   /** Shows the unfinished picture of a node large, as it changes; null while no page does. */
   openPreview: ((document: OpenDocument, node: NodeId) => void) | null = null;
   /** What runs showed about the nodes of each document. */
