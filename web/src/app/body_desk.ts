@@ -13,7 +13,7 @@ import { nextValue } from "../model/seeds";
 import { widgetsOf, type WidgetContext } from "../model/widgets";
 import type { NodeDesk, Trouble } from "../nodes/node_desk";
 import { urlOf } from "../server/client";
-import { previewAddress, upload } from "../server/workflows";
+import { embeddingNames, previewAddress, upload } from "../server/workflows";
 import type { Session } from "./session";
 
 /** How far things hang below a body, in world units. */
@@ -218,6 +218,8 @@ export class BodyDesk implements NodeDesk {
     void this.send(id, widget, file).catch((error: unknown) =>
       this.session.tell(error));
   };
+
+  readonly embeddings = (): Promise<readonly string[]> => embeddingNames(this.session.client);
 
   readonly paintMask = (id: NodeId, widget: string, name: string): void =>
     this.session.openMask?.({ name, addressOf: this.inputPicture, done: (file) => this.upload(id, widget, file) });

@@ -288,6 +288,7 @@ export const EN = {
   "node.after": "{name} after each run",
   "node.afterIs": "After each run: {control}",
   "node.picture": "Picture {name}",
+  "node.completions": "Embeddings that fit",
   "node.drop": "Drop, paste or upload a picture.",
   "node.pictureOf": "Picture {at} of {count}, show large",
   "node.groupTitle": "Title of the group",

@@ -290,6 +290,7 @@ export const RU: Texts = {
   "node.after": "{name} после запуска",
   "node.afterIs": "После запуска: {control}",
   "node.picture": "Картинка {name}",
+  "node.completions": "Подходящие эмбеддинги",
   "node.drop": "Перетащите, вставьте или загрузите картинку.",
   "node.pictureOf": "Картинка {at} из {count}, показать крупно",
   "node.groupTitle": "Название группы",

@@ -290,6 +290,7 @@ export const ZH: Texts = {
   "node.after": "每次运行后的 {name}",
   "node.afterIs": "每次运行后：{control}",
   "node.picture": "图片 {name}",
+  "node.completions": "匹配的嵌入",
   "node.drop": "拖放、粘贴或上传图片。",
   "node.pictureOf": "第 {at}/{count} 张图片，放大显示",
   "node.groupTitle": "分组标题",

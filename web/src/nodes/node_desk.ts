@@ -46,6 +46,8 @@ export interface NodeDesk {
   readonly randomSeed: (id: NodeId, name: string) => void;
   /** Send a file to the server's input folder and choose it in a widget. */
   readonly upload: (id: NodeId, widget: string, file: File) => void;
+  /** Names of the embeddings prompts may use; none while the server does not say. */
+  readonly embeddings: () => Promise<readonly string[]>;
   /** Paint a mask on the picture a widget names. */
   readonly paintMask: (id: NodeId, widget: string, name: string) => void;
   /** The address of a picture of the input folder, by the value of a widget. */

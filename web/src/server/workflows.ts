@@ -1,6 +1,7 @@
 /** Saved workflows, the catalog, jobs and uploads, in the terms of the editor's model. */
 
 import { Catalog, type FileChoices, type FileLister, type NodeSpec } from "../model/catalog";
+import { embeddingName } from "../model/completion";
 import type { Prompt } from "../model/compile/compile";
 import { isArray, type Json, type JsonObject } from "../model/json";
 import type { Job, Submitted, Uploaded, Workflow } from "./api_types";
@@ -66,6 +67,16 @@ export function submitPrompt(client: Client, prompt: Prompt, workflow: JsonObjec
 
 export function cancelJob(client: Client, job: string): Promise<Job> {
   return client.call("POST /jobs/{job}/cancel", { path: { job } });
+}
+
+/** As prompts write them; none where the server has no such folder. */
+export async function embeddingNames(client: Client): Promise<readonly string[]> {
+  try {
+    const files = await client.call("GET /models/{folder}", { path: { folder: "embeddings" } });
+    return files.map((file) => embeddingName(file.name));
+  } catch {
+    return [];
+  }
 }
 
 /** Sends a file into the input folder. */
