@@ -2,7 +2,7 @@
 
 import { durationText } from "../canvas/overlay";
 import type { OpenDocument } from "../model/open_document";
-import { shortWhy, type Why } from "../model/reasons";
+import { shortWhy, type BadgeWords, type Why } from "../model/reasons";
 import type { NodeId } from "../model/records";
 
 export interface ForeseenRun {
@@ -21,11 +21,11 @@ export interface Foreseen {
 }
 
 /** What is foreseen for a node of the shown graph, in a word; null for nothing. */
-export function foreseenText({ cached, runs }: Foreseen, id: NodeId, isRoot: boolean): string | null {
+export function foreseenText({ cached, runs }: Foreseen, id: NodeId, isRoot: boolean, words: BadgeWords): string | null {
   const isIts = (path: string) => path === id || (isRoot ? path.startsWith(`${id}:`) : path.endsWith(`:${id}`));
   const own = [...runs].filter(([path]) => isIts(path)).map(([, run]) => run);
-  if (own.length === 0) return [...cached].some(isIts) ? "cached" : null;
+  if (own.length === 0) return [...cached].some(isIts) ? words.cached : null;
   const seconds = own.reduce<number | null>((sum, run) => (sum === null || run.seconds === null ? null : sum + run.seconds), 0);
-  const why = [...new Set(own.map((run) => shortWhy(run.why)).filter((text) => text !== ""))].slice(0, 3).join(", ");
-  return ["runs", why, seconds === null ? "" : durationText(seconds)].filter((text) => text !== "").join(" · ");
+  const why = [...new Set(own.map((run) => shortWhy(run.why, words)).filter((text) => text !== ""))].slice(0, 3).join(", ");
+  return [words.runs, why, seconds === null ? "" : durationText(seconds)].filter((text) => text !== "").join(" · ");
 }

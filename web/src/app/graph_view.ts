@@ -25,6 +25,8 @@ import type { RunFacts } from "../model/run_facts";
 import { isEmptySelection, selectionOf } from "../model/selection";
 import { NodeLayer } from "../nodes/node_layer";
 import { urlOf } from "../server/client";
+import { sayNow, watchLanguage } from "../i18n/catalogue";
+import { badgeWords } from "./badge_words";
 import { BodyDesk } from "./body_desk";
 import { promptPlace } from "./prompt_place";
 import { perform, type Desk } from "./commands";
@@ -93,6 +95,7 @@ export class GraphView implements Desk {
         this.theme = readTheme(this.element);
         this.stage.ask("base", "overlay");
       }),
+      watchLanguage(() => this.stage.ask("overlay")),
       this.session.comparison.subscribe(() => this.stage.ask("overlay")),
       this.session.board.subscribe((document, before, after, kind) => {
         if (document === this.open) this.ran(before, after, kind);
@@ -302,11 +305,13 @@ export class GraphView implements Desk {
       && facts.nodes.size + faulty.size === 0;
     if (!this.stage.showOverlay(!isEmpty)) return;
     this.numOverlayDraws += 1;
+    const words = badgeWords(sayNow());
     paintOverlay(this.stage.overlay, {
       scene: this.scene, viewport: this.view, size: this.size, pixelRatio: devicePixelRatio,
       selection: this.open.selection, gesture: this.gestures.gesture, guides: this.effects.guides,
       insertion: this.effects.insertion, runOf: this.desk.runOf, faulty,
-      foreseen: isForeseen ? (id) => foreseenText(forecast, id, isRoot) : null,
+      foreseen: isForeseen ? (id) => foreseenText(forecast, id, isRoot, words) : null,
+      words,
     }, this.theme);
     if (!isCompared) return;
     const changes = comparison.changes(this.session.contextOf(this.open.document)).filter((change) => change.graph === this.open.graph.id);

@@ -8,6 +8,7 @@ import { visibleRect, type Size, type Viewport } from "../geometry/viewport";
 import type { LinkEnd } from "../interaction/effects";
 import type { Gesture } from "../interaction/gesture_state";
 import type { LinkId, NodeId } from "../model/records";
+import { shortWhy, type BadgeWords } from "../model/reasons";
 import type { NodeRun } from "../model/run_facts";
 import type { Selection } from "../model/selection";
 import { typesFit } from "../model/socket_types";
@@ -28,6 +29,7 @@ export interface Overlay {
   /** What a node would do in the next run, while that is shown instead of what it did. */
   readonly foreseen: ((node: NodeId) => string | null) | null;
   readonly faulty: ReadonlySet<NodeId>;
+  readonly words: BadgeWords;
 }
 
 const BADGES_FROM = 0.4;
@@ -76,9 +78,9 @@ function paintState(canvas: CanvasRenderingContext2D, overlay: Overlay, id: Node
   if (run?.state === "running") paintProgress(canvas, box, placed.shape, run.progress, theme);
   if (viewport.zoom < BADGES_FROM) return;
   const foreseen = overlay.foreseen?.(id) ?? null;
-  if (foreseen !== null) paintBadge(canvas, box, foreseen, foreseen === "cached" ? theme.quiet : theme.accent);
+  if (foreseen !== null) paintBadge(canvas, box, foreseen, foreseen === overlay.words.cached ? theme.quiet : theme.accent);
   else if (run !== undefined && overlay.foreseen === null) {
-    paintBadge(canvas, box, badgeOf(run), run.state === "failed" ? theme.danger : run.state === "running" ? theme.accent : theme.quiet);
+    paintBadge(canvas, box, badgeOf(run, overlay.words), run.state === "failed" ? theme.danger : run.state === "running" ? theme.accent : theme.quiet);
   }
 }
 
@@ -104,15 +106,16 @@ function paintBadge(canvas: CanvasRenderingContext2D, box: Rect, text: string | 
 }
 
 /** What the run says about a node in a word; null for nothing. */
-export function badgeOf(run: NodeRun): string | null {
+export function badgeOf(run: NodeRun, words: BadgeWords): string | null {
   switch (run.state) {
-    case "cached": return "cached";
+    case "cached": return words.cached;
     case "ran": {
-      const time = run.durationS === null ? "ran" : durationText(run.durationS);
-      return run.why === "" ? time : `${run.why} · ${time}`;
+      const time = run.durationS === null ? words.ran : durationText(run.durationS);
+      const why = run.why === null ? "" : shortWhy(run.why, words);
+      return why === "" ? time : `${why} · ${time}`;
     }
-    case "running": return run.progress === null ? "running" : `${Math.round(run.progress * 100)} %`;
-    case "failed": return "error";
+    case "running": return run.progress === null ? words.running : `${Math.round(run.progress * 100)} %`;
+    case "failed": return words.failed;
     case null: return null;
   }
 }

@@ -49,3 +49,8 @@ export function useSay(): Say {
 export function sayNow(): Say {
   return store.getState().say;
 }
+
+/** Calls back when the page speaks another language. */
+export function watchLanguage(changed: () => void): () => void {
+  return store.subscribe(changed);
+}

@@ -9,10 +9,17 @@ export interface Why {
   readonly inputs: readonly string[];
 }
 
-const SHORT: Readonly<Record<string, string>> = {
-  first_run: "new", outside_changed: "file", always_runs: "always", not_kept: "not kept", version_changed: "update",
-  type_changed: "update", cache_off: "no cache",
-};
+/** What badges say, given by those who know the language. */
+export interface BadgeWords {
+  readonly cached: string;
+  readonly ran: string;
+  readonly running: string;
+  readonly failed: string;
+  /** That a node would run. */
+  readonly runs: string;
+  /** By the server's word. */
+  readonly reasons: Readonly<Record<string, string>>;
+}
 
 export function whyOf(reason: JsonObject): Why {
   const changed = isArray(reason.inputs) ? reason.inputs.filter(isObject) : [];
@@ -21,6 +28,6 @@ export function whyOf(reason: JsonObject): Why {
 }
 
 /** A word or two for a badge; "" for what only follows from the nodes before it. */
-export function shortWhy({ code, inputs }: Why): string {
-  return inputs.length > 0 ? inputs.join(", ") : (SHORT[code] ?? "");
+export function shortWhy({ code, inputs }: Why, { reasons }: BadgeWords): string {
+  return inputs.length > 0 ? inputs.join(", ") : (reasons[code] ?? "");
 }

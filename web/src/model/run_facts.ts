@@ -1,7 +1,7 @@
 /** What a run showed about each node, from the events of its job: state, progress, time, texts, pictures. */
 
 import { idText, isArray, isObject, type Json, type JsonObject } from "./json";
-import { shortWhy, whyOf } from "./reasons";
+import { whyOf, type Why } from "./reasons";
 import type { NodeId } from "./records";
 
 export type NodeRunState = "running" | "ran" | "cached" | "failed";
@@ -16,8 +16,8 @@ export interface NodeRun {
   /** Ids of pictures of the server. */
   readonly pictures: readonly string[];
   readonly texts: readonly string[];
-  /** Why it ran, in a word; "" while nobody has said, and for what only follows from the nodes before it. */
-  readonly why: string;
+  /** Why it ran; null while nobody has said. */
+  readonly why: Why | null;
   /** The newest unfinished picture, while the job runs. */
   readonly preview: RunPreview | null;
 }
@@ -37,7 +37,7 @@ export interface RunFacts {
 
 export const NO_FACTS: RunFacts = { nodes: new Map(), running: null };
 const FRESH: NodeRun = {
-  state: null, startedS: null, durationS: null, progress: null, pictures: [], texts: [], why: "", preview: null,
+  state: null, startedS: null, durationS: null, progress: null, pictures: [], texts: [], why: null, preview: null,
 };
 
 /** At the start of a run: states and errors are gone, what the last one showed stays until there is something new. */
@@ -87,7 +87,7 @@ export function explained(facts: RunFacts, reasons: JsonObject): RunFacts {
   const nodes = new Map(facts.nodes);
   for (const [path, reason] of Object.entries(reasons)) {
     const run = nodes.get(path);
-    if (run !== undefined && isObject(reason)) nodes.set(path, { ...run, why: shortWhy(whyOf(reason)) });
+    if (run !== undefined && isObject(reason)) nodes.set(path, { ...run, why: whyOf(reason) });
   }
   return { ...facts, nodes };
 }

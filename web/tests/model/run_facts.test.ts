@@ -52,7 +52,7 @@ describe("what a run shows about nodes", () => {
       4: { reason: "inputs_changed", inputs: [{ input: "samples", upstream: true }] },
       5: { reason: "first_run" },
     });
-    expect([facts.nodes.get("3")?.why, facts.nodes.get("4")?.why, facts.nodes.has("5")]).toEqual(["seed", "", false]);
+    expect([facts.nodes.get("3")?.why?.inputs, facts.nodes.get("4")?.why?.inputs, facts.nodes.has("5")]).toEqual([["seed"], [], false]);
   });
   it("shows an instance as running while a node inside of it runs", () => {
     const facts = after([["node_started", { node: "5:2" }, 1]]);
