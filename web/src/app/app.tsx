@@ -2,11 +2,12 @@
 
 import { lazy, Suspense, useEffect, useRef, useState, type DragEvent } from "react";
 import { useStore } from "zustand";
+import { ownLink } from "../files/dropped_link";
 import { useSay } from "../i18n/catalogue";
 import type { GraphId } from "../model/records";
 import { Banners } from "../panels/banner";
 import { Breadcrumb } from "../panels/breadcrumb";
-import { openFiles } from "../panels/opening";
+import { openFiles, openLink } from "../panels/opening";
 import { RunCard } from "../panels/run_card";
 import { SidePanel, SideRail, type PanelName } from "../panels/side_rail";
 import { StatusBar } from "../panels/status_bar";
@@ -46,6 +47,7 @@ type Over =
   | { readonly is: "interface"; readonly graph: GraphId }
   | { readonly is: "rename"; readonly first: string; readonly done: (name: string) => void };
 
+const DROPPED: ReadonlySet<string> = new Set(["Files", "text/uri-list", NODE_DRAG]);
 const isWide = () => matchMedia("(min-width: 64rem)").matches;
 
 /** The page as the address says: the form of a workflow, or its graph with everything around it. */
@@ -87,6 +89,13 @@ function Editor({ session, setOver }: { session: Session; setOver: (over: Over |
       void addFound(session, type, { at: session.desk.placeAt(place), screen: place });
       return;
     }
+    // A picture dragged from the page comes as a file too, but only as large as it is shown.
+    const link = ownLink(event.dataTransfer.getData("text/uri-list"), location.origin);
+    if (link !== null) {
+      event.preventDefault();
+      void openLink(session, link);
+      return;
+    }
     const files = Array.from(event.dataTransfer.files);
     if (files.length === 0) return;
     event.preventDefault();
@@ -97,7 +106,7 @@ function Editor({ session, setOver }: { session: Session; setOver: (over: Over |
       className="flex h-full flex-col" onDrop={drop} onDragLeave={(event) => event.relatedTarget === null && setDropping(false)}
       onDragOver={(event) => {
         const { types } = event.dataTransfer;
-        if (types.includes("Files") || types.includes(NODE_DRAG)) event.preventDefault();
+        if (types.some((type) => DROPPED.has(type))) event.preventDefault();
         if (types.includes("Files")) setDropping(true);
       }}
     >

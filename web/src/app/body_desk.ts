@@ -1,5 +1,6 @@
 /** The desk of the nodes' bodies: reads the session, changes the document, and says which bodies have to be made anew. */
 
+import { fileBehind, ownLink } from "../files/dropped_link";
 import type { PlacedNode, Scene } from "../geometry/scene";
 import { overlaps, type Rect } from "../geometry/shapes";
 import { setControl, setTitle, setWidget } from "../model/node_edits";
@@ -217,6 +218,13 @@ export class BodyDesk implements NodeDesk {
   readonly upload = (id: NodeId, widget: string, file: File): void => {
     void this.send(id, widget, file).catch((error: unknown) =>
       this.session.tell(error));
+  };
+
+  readonly takeLink = (id: NodeId, widget: string, list: string): boolean => {
+    const link = ownLink(list, location.origin);
+    if (link === null) return false;
+    void fileBehind(this.session.client, link).then((file) => this.upload(id, widget, file), (error: unknown) => this.session.tell(error));
+    return true;
   };
 
   readonly embeddings = (): Promise<readonly string[]> => embeddingNames(this.session.client);

@@ -156,7 +156,7 @@ function lowestSocket(shape: NodeShape): number {
   return Math.max(METRICS.gap, ...[...shape.inputs, ...shape.outputs].map((spot) => spot.y + METRICS.socketRow / 2));
 }
 
-/** Files dropped on a node with a picture widget go there. */
+/** Files and links to pictures of this server that are dropped on a node with a picture widget go there. */
 function dropProps(desk: NodeDesk, id: NodeId, views: readonly WidgetView[]) {
   const target = views.find((view) => view.spec?.options.image_upload === true);
   if (target === undefined) return {};
@@ -167,6 +167,11 @@ function dropProps(desk: NodeDesk, id: NodeId, views: readonly WidgetView[]) {
     },
     onDrop: (event: DragEvent) => {
       const [file] = event.dataTransfer.files;
+      if (desk.takeLink(id, target.name, event.dataTransfer.getData("text/uri-list"))) {
+        event.preventDefault();
+        event.stopPropagation();
+        return;
+      }
       if (file === undefined || !file.type.startsWith("image/")) return;
       event.preventDefault();
       event.stopPropagation();

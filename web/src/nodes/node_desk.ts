@@ -46,6 +46,8 @@ export interface NodeDesk {
   readonly randomSeed: (id: NodeId, name: string) => void;
   /** Send a file to the server's input folder and choose it in a widget. */
   readonly upload: (id: NodeId, widget: string, file: File) => void;
+  /** The same with what a dropped list of addresses names; returns whether it is one of this server. */
+  readonly takeLink: (id: NodeId, widget: string, list: string) => boolean;
   /** Names of the embeddings prompts may use; none while the server does not say. */
   readonly embeddings: () => Promise<readonly string[]>;
   /** Paint a mask on the picture a widget names. */

@@ -1,6 +1,7 @@
 /** Opens what people drop on the page or pick: workflow files, and pictures and latents that carry one. */
 
 import type { Session } from "../app/session";
+import { fileBehind } from "../files/dropped_link";
 import { UnreadableFile, workflowIn } from "../files/reading";
 import { sayNow } from "../i18n/catalogue";
 
@@ -14,6 +15,15 @@ export async function openData(session: Session, data: Uint8Array, name: string)
   } catch (error) {
     if (!(error instanceof UnreadableFile)) throw error;
     session.say(sayNow()(error.reason, { name }), true);
+  }
+}
+
+/** Opens the workflow behind a link of this server. */
+export async function openLink(session: Session, link: string): Promise<void> {
+  try {
+    await openFiles(session, [await fileBehind(session.client, link)]);
+  } catch (error) {
+    session.tell(error);
   }
 }
 
