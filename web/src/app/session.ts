@@ -26,6 +26,7 @@ import { newId } from "./new_id";
 import { problemsOf, type Problem } from "./problems";
 import type { MaskRequest, MenuRequest, SearchRequest } from "./requests";
 import { RunBoard } from "./run_board";
+import { showPath } from "./showing";
 import { followJob, type JobEvent } from "../server/job_events";
 import {
   FileNames, isConflict, listWorkflows, loadCatalog, readWorkflow, saveWorkflowAs, submitPrompt,
@@ -287,7 +288,10 @@ export class Session {
   }
 
   private refused(open: OpenDocument, error: unknown): never {
-    if (error instanceof ServerError) this.addProblems(problemsOf(open, error.details.complaints));
+    const found = error instanceof ServerError ? problemsOf(open, error.details.complaints) : [];
+    this.addProblems(found);
+    const first = found.find((item) => item.node !== null)?.node ?? null;
+    if (first !== null && this.store.getState().open === open) showPath(this, first.split(":"));
     throw error;
   }
 

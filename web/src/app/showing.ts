@@ -2,10 +2,17 @@
 
 import { typeOf } from "../model/node_reading";
 import type { NodeId } from "../model/records";
-import type { Session } from "./session";
+import type { OpenDocument } from "../model/open_document";
+import type { GraphDesk } from "./graph_desk";
+
+/** What is asked of a session. */
+interface Shown {
+  readonly store: { readonly getState: () => { readonly open: OpenDocument } };
+  readonly desk: GraphDesk | null;
+}
 
 /** `path` are the instances from the outside in, the node last. */
-export function showPath(session: Session, path: readonly NodeId[]): void {
+export function showPath(session: Shown, path: readonly NodeId[]): void {
   const { open } = session.store.getState();
   const way = path.slice(0, -1);
   const ids = open.path.slice(1);
