@@ -6,12 +6,14 @@ import asyncio
 import json
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from engine.command.editor import find_tools, install_packages
 from engine.server.login_page import login_page
 from tests.web.browser import Page
 from tests.web.studio import ROOT, Studio, open_studio, text_to_image
+from tests.web.toys import toy_node, toy_workflow
 
 AXE = ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js"
 FINDINGS = """axe.run(document, %s).then(({ violations }) => violations
@@ -136,6 +138,22 @@ async def subgraph_screens(studio: Studio, look: Examiner) -> None:
     await look.look("comparison")
 
 
+async def mask_screen(studio: Studio, look: Examiner) -> None:
+    """Painting a mask over a picture of the input folder."""
+    form = aiohttp.FormData()
+    form.add_field("file", (ROOT / "input" / "example_lake.png").read_bytes(), filename="lake.png")
+    sent = await studio.server.session.post(f"{studio.server.url}/api/v1/assets", data=form)
+    assert sent.status == 201
+    node = toy_node(1, "LoadImage", ["lake.png", "image"])
+    await studio.put("masked", toy_workflow(node))
+    await studio.open("/?workflow=masked")
+    button = "button[aria-label='Paint a mask']"
+    await studio.page.until(f'!!document.querySelector("{button}")')
+    await studio.page.click(button)
+    await studio.page.until("document.querySelectorAll('[role=dialog] canvas').length === 2")
+    await look.look("painting a mask")
+
+
 async def form_screens(studio: Studio, look: Examiner) -> None:
     page = studio.page
     await studio.open("/?workflow=house&view=form")
@@ -173,6 +191,7 @@ async def test_axe_finds_nothing_serious_on_any_screen(tmp_path: Path) -> None:
     async with open_studio(tmp_path, *WIDE) as studio:
         await studio.put("house", text_to_image())
         look = Examiner(studio.page)
+        await mask_screen(studio, look)
         await wide_screens(studio, look)
         await form_screens(studio, look)
         size = {"width": PHONE[0], "height": PHONE[1], "deviceScaleFactor": 1, "mobile": True}
