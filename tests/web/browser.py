@@ -88,8 +88,15 @@ class Page:
         await self.press_at(*await self.place(selector, text))
 
     async def place(self, selector: str, text: str = "") -> tuple[float, float]:
-        """The middle of the first seen element of a selector whose name or text holds `text`, in pixels."""
-        found = await self.until(_FIND % (json.dumps(selector), json.dumps(text)))
+        """The middle of the first seen element of a selector whose name or text holds `text`, in pixels, at rest.
+
+        A graph that is still being fitted into the window moves under the pointer.
+        """
+        script = _FIND % (json.dumps(selector), json.dumps(text))
+        before: Any = None
+        while (found := await self.until(script)) != before:
+            before = found
+            await asyncio.sleep(0.2)
         return found["x"], found["y"]
 
     async def press_at(self, x: float, y: float, button: str = "left", count: int = 1) -> None:
