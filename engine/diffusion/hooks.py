@@ -98,15 +98,15 @@ class HookedModel:
         self._made: dict[Any, Denoiser] = {}
 
     def at(self, denoiser: Denoiser, sigma: float) -> Denoiser:
-        """The model with every hook at the strength it has at this level."""
-        if not self._hooks:
-            return denoiser
+        """The model with every hook at the strength it has at this level; the model itself where all are 0."""
         table = denoiser.parameterization.sigma_table
         strengths = tuple(hook.strength_model * hook.factor_at_sigma(sigma, table) for hook in self._hooks)
         key = (denoiser.identity, strengths)
         if key not in self._made:
             changed: Any = denoiser
             for hook, strength in zip(self._hooks, strengths, strict=True):
+                if strength == 0:
+                    continue
                 changed = hook.change.apply(changed, None, strength, 0.0)[0]
             self._made[key] = changed
         return self._made[key]

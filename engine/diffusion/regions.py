@@ -28,9 +28,6 @@ MAX_FADE_CELLS = 8
 MIN_BOX_CELLS = 8
 """Smallest edge of the box around a mask."""
 
-UNCHANGED = HookedModel(())
-"""For regions without hooks."""
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Region:
@@ -40,7 +37,7 @@ class Region:
     window: part of the latent to predict, None for all of it.
     weight: against other regions; a number, or per place of the window [1|b 1 h w].
     sigma_start, sigma_end: noise levels it applies to, both included.
-    model: changes the denoiser it is asked of.
+    model: changes the denoiser it is asked of, None for the denoiser itself.
     is_default: it counts where no other region of its side does.
     """
 
@@ -49,7 +46,7 @@ class Region:
     weight: float | Tensor
     sigma_start: float
     sigma_end: float
-    model: HookedModel = UNCHANGED
+    model: HookedModel | None = None
     is_default: bool = False
 
     def covers(self, sigma: float) -> bool:
@@ -69,7 +66,8 @@ class Region:
         inputs = self.inputs.at(sigma)
         if self.window is not None:
             inputs = inputs.crop(self.window.top, self.window.left, self.window.height, self.window.width)
-        return DenoiseRequest(self.model.at(denoiser, sigma), self.crop(x), sigma, inputs)
+        asked = denoiser if self.model is None else self.model.at(denoiser, sigma)
+        return DenoiseRequest(asked, self.crop(x), sigma, inputs)
 
 
 def bind_regions(
@@ -87,7 +85,7 @@ def bind_regions(
                 weight=weight,
                 sigma_start=table.sigma_at_fraction(entry.start_fraction),
                 sigma_end=table.sigma_at_fraction(entry.end_fraction),
-                model=HookedModel(entry.hooks) if entry.hooks else UNCHANGED,
+                model=HookedModel(entry.hooks) if entry.hooks else None,
                 is_default=entry.is_default,
             )
         )

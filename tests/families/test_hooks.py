@@ -130,7 +130,7 @@ def test_a_strength_follows_its_keyframes(ctx: Loading, parts: tuple[Any, Any]) 
     conditioning = hooked(words, set_keyframes(hooks, keyframe(0.0, 0.8, frames)))
     for fraction, strength in ((0.0, 0.8), (0.39, 0.8), (0.41, 0.2), (0.9, 0.0)):
         (request,) = requests(model, conditioning, table.sigma_at_fraction(fraction))
-        wanted = hooks[0].change.apply(model, None, strength, 0.0)[0]
+        wanted = hooks[0].change.apply(model, None, strength, 0.0)[0] if strength else model
         assert request.denoiser.identity == wanted.identity
     assert set_keyframes(hooks) is hooks
     late = WeightHook(hooks[0].change, keyframes=(Keyframe(0.5, 0.3), Keyframe(0.9, 0.6)))
