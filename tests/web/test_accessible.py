@@ -119,7 +119,7 @@ async def subgraph_screens(studio: Studio, look: Examiner) -> None:
     await page.until("document.querySelectorAll('[role=option], [cmdk-item]').length > 1")
     await look.look("search")
     await page.key("Escape")
-    await page.press_at(400, 740, button="right")
+    await page.press_at(650, 740, button="right")
     await page.until("!!document.querySelector('[role=menuitem]')")
     await look.look("context menu")
     await page.key("Escape")

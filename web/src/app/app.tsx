@@ -15,6 +15,7 @@ import { TopBar } from "../panels/top_bar";
 import { addFound, NODE_DRAG } from "../search/adding";
 import { listenToClipboard } from "./clipboard_events";
 import { GraphView } from "./graph_view";
+import { Minimap } from "./minimap";
 import type { MaskRequest, MenuRequest, SearchRequest } from "./requests";
 import type { OpenDocument } from "../model/open_document";
 import type { NodeId } from "../model/records";
@@ -124,6 +125,7 @@ function Editor({ session, setOver }: { session: Session; setOver: (over: Over |
             <Graph session={session} />
             {comparison !== null && <Suspense><ComparisonBar session={session} comparison={comparison} /></Suspense>}
             <Breadcrumb session={session} onInterface={(graph) => setOver({ is: "interface", graph })} />
+            <Minimap session={session} />
             <RunCard session={session} />
             {isDropping && (
               <p className="pointer-events-none absolute inset-3 z-30 flex items-center justify-center rounded-xl border-2 border-dashed border-accent bg-canvas/80 text-lg">{say("file.drop")}</p>

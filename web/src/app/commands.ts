@@ -11,6 +11,7 @@ import { dissolveNodes, moveNodes, removeNodes, toggleFlag, toggleMode } from ".
 import { positionOf } from "../model/node_reading";
 import { MODE } from "../model/records";
 import { isEmptySelection, selectionOf } from "../model/selection";
+import { preferences } from "../settings/preferences";
 import { enterSelected, makeSubgraphHere, unpackSelected } from "./subgraph_commands";
 import type { Session } from "./session";
 
@@ -65,6 +66,7 @@ export function perform(name: CommandName, desk: Desk): void {
     }
     case "zoomIn": return void (desk.viewport = zoomedAt(desk.viewport, middle, 1.25));
     case "zoomOut": return void (desk.viewport = zoomedAt(desk.viewport, middle, 0.8));
+    case "map": return preferences.setState({ showsMap: !preferences.getState().showsMap });
     case "run": return void session.run();
     case "runFirst": return void session.run(true);
     case "save": return saved === null ? session.askName() : void session.save(saved.name);

@@ -12,4 +12,6 @@ export interface GraphDesk {
   readonly placeAt: (screen: Point) => Point;
   /** The middle of what is seen, in the space of the graph. */
   readonly middle: () => Point;
+  /** Shows the map of the graph in an element; returns the function that ends it. */
+  readonly showMap: (element: HTMLElement) => () => void;
 }

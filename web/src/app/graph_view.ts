@@ -10,6 +10,7 @@ import { paintOverlay } from "../canvas/overlay";
 import { paint } from "../canvas/painter";
 import { readTheme, watchTheme, type Theme } from "../canvas/theme";
 import { Thumbnails } from "../canvas/thumbnails";
+import { changesMap } from "../geometry/minimap";
 import { Scene } from "../geometry/scene";
 import { grown, overlaps } from "../geometry/shapes";
 import { firstView, fitted, toWorld, visibleRect, type Viewport } from "../geometry/viewport";
@@ -32,6 +33,7 @@ import { promptPlace } from "./prompt_place";
 import { perform, type Desk } from "./commands";
 import { foreseenText } from "./foreseen";
 import { GestureEffects } from "./gesture_effects";
+import { MapView, type Mapped } from "./map_view";
 import type { Session } from "./session";
 import { Stage, type Part } from "./stage";
 
@@ -43,7 +45,7 @@ const THUMBNAIL_PX = 256;
 const QUIET: ReadonlySet<string> = new Set(["idle", "pressed", "panning", "pinching"]);
 const MOVING: ReadonlySet<string> = new Set(["panning", "pinching", "dragging"]);
 
-export class GraphView implements Desk {
+export class GraphView implements Desk, Mapped {
   readonly session: Session;
   readonly scene: Scene;
   readonly bodies: NodeLayer;
@@ -56,7 +58,9 @@ export class GraphView implements Desk {
   private readonly effects: GestureEffects;
   private readonly ends: (() => void)[] = [];
   private readonly thumbnails = new Thumbnails(() => this.stage.ask("base"));
-  private theme: Theme;
+  theme: Theme;
+  /** The map in the corner, while it is shown. */
+  map: MapView | null = null;
   private open: OpenDocument;
   private view: Viewport = { x: 0, y: 0, zoom: 1 };
   /** Nobody has moved the picture since it was fitted: it follows the size of the canvas. */
@@ -81,6 +85,7 @@ export class GraphView implements Desk {
       showNode: (id) => this.showNode(id),
       placeAt: (screen) => toWorld(this.view, screen),
       middle: () => toWorld(this.view, { x: this.size.width / 2, y: this.size.height / 2 }),
+      showMap: (element) => this.showMap(element),
     };
     this.ends.push(listen(element, (input) => this.take(input)), ...this.listeners(), () => void (session.desk = null));
   }
@@ -94,6 +99,7 @@ export class GraphView implements Desk {
       watchTheme(() => {
         this.theme = readTheme(this.element);
         this.stage.ask("base", "overlay");
+        this.map?.ask();
       }),
       watchLanguage(() => this.stage.ask("overlay")),
       this.session.comparison.subscribe(() => this.stage.ask("overlay")),
@@ -110,6 +116,7 @@ export class GraphView implements Desk {
         else if (state.problems !== before.problems) {
           this.desk.bumpAll();
           this.stage.ask("overlay");
+          this.map?.ask();
         }
       }),
     ];
@@ -143,8 +150,33 @@ export class GraphView implements Desk {
     this.element.focus();
   }
 
+  private showMap(element: HTMLElement): () => void {
+    const map = new MapView(element, this);
+    this.map = map;
+    return () => {
+      map.close();
+      if (this.map === map) this.map = null;
+    };
+  }
+
+  /** Moves the picture as the map wants it: as people move it. */
+  readonly look = (viewport: Viewport): void => {
+    this.viewport = viewport;
+    this.restLater();
+  };
+
+  readonly faulty = (): ReadonlySet<NodeId> => this.desk.faulty();
+
+  /** Nodes of the shown graph that are at work, or hold one that is. */
+  readonly running = (): ReadonlySet<NodeId> => {
+    const { nodes } = this.session.board.of(this.open);
+    const paths = [...nodes].filter(([, run]) => run.state === "running").map(([path]) => path.split(":"));
+    return new Set(paths.map((path) => (this.open.graph.id === ROOT ? path[0] : path.at(-1)) as NodeId));
+  };
+
   /** Ends every subscription and listener. */
   close(): void {
+    this.map?.close();
     this.endOfDocument();
     for (const end of this.ends.splice(0)) end();
     if (this.rest !== null) clearTimeout(this.rest);
@@ -181,20 +213,22 @@ export class GraphView implements Desk {
     this.desk.bump(changed);
     if (event.ops.some((op) => op.on === "nodes" && (op.before === undefined || op.after === undefined))) this.desk.placeAll();
     this.stage.ask("base", "overlay");
+    if (event.ops.some(changesMap)) this.map?.ask();
   }
 
   private relayout(): void {
     this.scene.show(this.session.contextOf(this.open.document), this.open.graph.id);
     this.desk.bumpAll();
     this.stage.ask("base", "overlay");
+    this.map?.ask();
   }
 
-  private fit(): void {
+  readonly fit = (): void => {
     const bounds = this.scene.bounds();
     if (bounds === null || this.size.width === 0) return;
     this.viewport = firstView(bounds, this.size, promptPlace(this.scene));
     this.isFirstView = true;
-  }
+  };
 
   /** Progress is drawn on its own layer, and only when its node is seen. */
   private ran(before: RunFacts, after: RunFacts, kind: string): void {
@@ -206,6 +240,7 @@ export class GraphView implements Desk {
     else if (kind !== "node_progress") {
       this.desk.bump(all);
       this.stage.ask("overlay");
+      if (changed.some((path) => before.nodes.get(path)?.state !== after.nodes.get(path)?.state)) this.map?.ask();
       if (changed.some((path) => before.nodes.get(path)?.pictures !== after.nodes.get(path)?.pictures)) this.stage.ask("base");
     } else if (ids.some((id) => this.isSeen(id))) this.stage.ask("overlay");
   }
@@ -266,6 +301,7 @@ export class GraphView implements Desk {
   private frame(asked: ReadonlySet<Part>): void {
     const { scene, size, view, isMoving } = this;
     this.stage.moveLayer(view, isMoving);
+    this.map?.follow();
     const plan = nextMounts(scene, this.bodies.mounted, {
       viewport: view, size, isMoving, isHeld: (id) => this.desk.isHeld(id),
     });

@@ -1,6 +1,9 @@
 /** English texts: the list of keys every other catalogue has to have. */
 
+import { CANVAS_EN } from "./canvas_en";
+
 export const EN = {
+  ...CANVAS_EN,
   "app.name": "Atelier",
   "app.close": "Close",
   "app.cancel": "Cancel",

@@ -1,8 +1,10 @@
 /** Russian texts. */
 
+import { CANVAS_RU } from "./canvas_ru";
 import type { Texts } from "./en";
 
 export const RU: Texts = {
+  ...CANVAS_RU,
   "app.name": "Atelier",
   "app.close": "Закрыть",
   "app.cancel": "Отмена",

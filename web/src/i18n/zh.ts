@@ -1,8 +1,10 @@
 /** Chinese texts (simplified). */
 
+import { CANVAS_ZH } from "./canvas_zh";
 import type { Texts } from "./en";
 
 export const ZH: Texts = {
+  ...CANVAS_ZH,
   "app.name": "Atelier",
   "app.close": "关闭",
   "app.cancel": "取消",

@@ -4,7 +4,7 @@ import type { KeyInput } from "./events";
 
 export const COMMANDS = [
   "undo", "redo", "selectAll", "delete", "dissolve", "bypass", "mute", "collapse", "pin", "group", "subgraph", "unpack", "enter", "arrange", "fit", "zoomIn",
-  "zoomOut", "run", "runFirst", "save", "leave", "nudgeLeft", "nudgeRight", "nudgeUp", "nudgeDown",
+  "zoomOut", "map", "run", "runFirst", "save", "leave", "nudgeLeft", "nudgeRight", "nudgeUp", "nudgeDown",
 ] as const;
 export type CommandName = (typeof COMMANDS)[number];
 
@@ -30,6 +30,7 @@ export const DEFAULT_KEYMAP: Keymap = {
   ".": "fit",
   "alt+=": "zoomIn",
   "alt+-": "zoomOut",
+  "alt+m": "map",
   "ctrl+enter": "run",
   "ctrl+shift+enter": "runFirst",
   "ctrl+s": "save",

@@ -16,6 +16,7 @@ export interface Preferences {
   readonly language: Language;
   /** Chords of one's own; null takes a default away. */
   readonly keys: Readonly<Record<string, CommandName | null>>;
+  readonly showsMap: boolean;
 }
 
 const KEY = "atelier-preferences";
@@ -37,6 +38,7 @@ export function readPreferences(text: string | null, languages: readonly string[
     hasLessMotion: found.hasLessMotion === true,
     language: oneOf(Object.keys(LANGUAGES) as Language[], found.language, languageOf(languages)),
     keys: Object.fromEntries(keys),
+    showsMap: found.showsMap !== false,
   };
 }
 

@@ -149,6 +149,41 @@ describe("the canvas", () => {
     expect([field?.isConnected, field?.value]).toEqual([true, "768"]);
   });
 
+  it("draws the map when the graph has changed; while the picture moves only the frame follows", async () => {
+    const corner = document.createElement("div");
+    const end = session.desk?.showMap(corner);
+    await frames(2);
+    const frame = corner.querySelector(".map-frame") as HTMLElement;
+    const [draws, place] = [view.map?.numDraws, frame.style.transform];
+    expect(draws).toBe(1);
+    view.viewport = { ...view.viewport, x: 500 };
+    await frames(2);
+    expect([view.map?.numDraws, frame.style.transform === place]).toEqual([1, false]);
+    const setValue = (key: string, value: unknown) => open().edit("x", (edit) => edit.put(ROOT, "nodes", "1", { ...edit.get(ROOT, "nodes", "1"), [key]: value } as never));
+    setValue("title", "Another");
+    await frames(2);
+    expect(view.map?.numDraws).toBe(1);
+    setValue("pos", [-300, 40]);
+    await frames(2);
+    expect(view.map?.numDraws).toBe(2);
+    await frames(10);
+    expect(view.map?.numDraws).toBe(2);
+    end?.();
+    expect([view.map, corner.childElementCount]).toEqual([null, 0]);
+  });
+
+  it("moves with the keys of the map", async () => {
+    const corner = document.createElement("div");
+    session.desk?.showMap(corner);
+    const { x } = view.viewport;
+    corner.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowRight" }));
+    corner.dispatchEvent(new KeyboardEvent("keydown", { key: "+" }));
+    expect(view.viewport.x).toBeGreaterThan(x);
+    expect(view.viewport.zoom).toBe(1.25);
+    corner.dispatchEvent(new KeyboardEvent("keydown", { key: "Home" }));
+    expect(view.viewport.zoom).toBeLessThan(1);
+  });
+
   it("leaves no listener behind", () => {
     view.close();
     expect(open().numListeners).toBe(0);

@@ -16,7 +16,7 @@ it("a run that is refused leads to the first node that is wrong", async () => {
   await session.openValue({ version: 0.4, nodes, links: [] });
   const shown: string[] = [];
   const middle = () => ({ x: 0, y: 0 });
-  session.desk = { perform: () => undefined, showNode: (id) => shown.push(id), placeAt: middle, middle };
+  session.desk = { perform: () => undefined, showNode: (id) => shown.push(id), placeAt: middle, middle, showMap: () => () => undefined };
   await session.run();
   expect(shown).toEqual(["2"]);
   expect(session.store.getState().problems.map((item) => item.node)).toEqual([null, "2", "1"]);

@@ -1,0 +1,11 @@
+/** Russian texts of the tools on the canvas and of the widgets. */
+
+import type { CanvasTexts } from "./canvas_en";
+
+export const CANVAS_RU: CanvasTexts = {
+  "map.label": "Карта",
+  "map.about": "Карта графа: стрелки двигают вид, плюс и минус меняют масштаб, Home показывает всё",
+  "map.show": "Показать карту",
+  "map.hide": "Скрыть карту",
+  "command.map": "Показать или скрыть карту",
+};
