@@ -11,6 +11,7 @@ from engine.core.errors import NotFoundError
 from engine.core.folders import Folders
 from engine.core.ids import AssetId, JobId, NodeId
 from engine.server.jobs import JobStore
+from engine.server.origins import OriginNames, Wanted, matching, read_names
 from engine.server.records import AssetRecord
 from engine.server.tables import ASSETS
 
@@ -37,10 +38,17 @@ class AssetStore:
             raise NotFoundError(f"There is no asset {asset[:100]!r}.", hint="List the assets of the job.")
         return found[0]
 
-    async def list(self, job: JobId | None = None, limit: int = 100, offset: int = 0) -> list[AssetRecord]:
-        """Placed assets of a job in order, or the newest of all jobs first."""
-        condition = ASSETS.c.is_placed if job is None else sa.and_(ASSETS.c.is_placed, ASSETS.c.job == job)
+    async def list(
+        self, job: JobId | None = None, limit: int = 100, offset: int = 0, wanted: Wanted | None = None
+    ) -> list[AssetRecord]:
+        """Placed assets of a job in order, or the newest of all jobs first; only those that are wanted."""
+        of_job = () if job is None else (ASSETS.c.job == job,)
+        condition = sa.and_(ASSETS.c.is_placed, *of_job, *matching(wanted or Wanted()))
         return await self._select(condition, limit, offset, newest_first=job is None)
+
+    async def origins(self) -> OriginNames:
+        """The workflows and weight files that assets can be asked for by."""
+        return await self._store.read(read_names)
 
     async def find(self, folder: str, subfolder: str, filename: str) -> AssetRecord | None:
         """The asset that a visible file is, or None for files no job is known to have made."""

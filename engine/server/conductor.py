@@ -230,7 +230,10 @@ class Conductor:
                 self._has_letters.clear()
             self._has_room.set()
             try:
-                outcomes = await self._store.change(lambda change: apply(change, batch, self._placer))  # noqa: B023
+                known = self._catalog.current
+                outcomes = await self._store.change(
+                    lambda change: apply(change, batch, self._placer, known)  # noqa: B023
+                )
             except Exception:  # noqa: BLE001 - the store failed (full disk): keep the news and try again
                 _log.exception("Messages of workers could not be stored; trying again.")
                 self._letters = batch + self._letters

@@ -13,10 +13,12 @@ from typing import Any
 
 from engine.core.errors import AtelierError
 from engine.core.ids import ClientId, JobId
+from engine.graph.schema import Catalog
 from engine.protocol.messages import JobDone, JobReport, OutputsStaged, PackEvent, Preview
 from engine.server import leases
 from engine.server.change import Change
 from engine.server.feed import PREVIEW, PROGRESS, PreviewPicture
+from engine.server.origins import note_origin
 from engine.server.outputs import OutputPlacer, Placement
 from engine.server.records import EventRecord
 from engine.server.shown_files import with_files
@@ -68,8 +70,8 @@ class Outcome:
     refused: AtelierError | None = None
 
 
-def apply(change: Change, letters: Sequence[Letter], placer: OutputPlacer) -> list[Outcome]:
-    """Apply a batch in order. Letters whose lease is over are dropped."""
+def apply(change: Change, letters: Sequence[Letter], placer: OutputPlacer, catalog: Catalog) -> list[Outcome]:
+    """Apply a batch in order. Letters whose lease is over are dropped. The catalog says what in a prompt is what."""
     outcomes = []
     for letter in letters:
         message = letter.message
@@ -89,7 +91,7 @@ def apply(change: Change, letters: Sequence[Letter], placer: OutputPlacer) -> li
             leases.finish(change, head, message, held.nodes)
             outcomes.append(Outcome(letter, ended=(held.job,)))
         elif isinstance(message, OutputsStaged):
-            outcomes.append(_apply_staged(change, letter, message, placer))
+            outcomes.append(_apply_staged(change, letter, message, placer, catalog))
         elif isinstance(message, Preview):
             change.show(_picture(message, held))
             place = {"node": message.node, "display": message.display, "parent": message.parent, "real": message.real}
@@ -109,15 +111,19 @@ def _apply_end(change: Change, letter: Letter, message: Ended) -> Outcome:
     return Outcome(letter, ended=tuple(held.job for held in letter.held))
 
 
-def _apply_staged(change: Change, letter: Letter, message: OutputsStaged, placer: OutputPlacer) -> Outcome:
+def _apply_staged(
+    change: Change, letter: Letter, message: OutputsStaged, placer: OutputPlacer, catalog: Catalog
+) -> Outcome:
     try:
-        return Outcome(letter, placements=tuple(placer.name(change, message)))
+        placements = tuple(placer.name(change, message))
     except AtelierError as error:
         head = change.head(message.job)
         error.node = error.node or message.node
         done = JobDone(job=message.job, epoch=message.epoch, outcome="failed", error=error.to_json())
         leases.finish(change, head, done, {})
         return Outcome(letter, ended=(message.job,), refused=error)
+    note_origin(change, message.job, catalog)
+    return Outcome(letter, placements=placements)
 
 
 def _pack_event(message: PackEvent, now_s: float) -> EventRecord:

@@ -27,6 +27,7 @@ from engine.core.ids import new_asset_id
 from engine.protocol.messages import OutputsStaged, StagedFile
 from engine.server.change import Change
 from engine.server.durable_files import make_folder, sync_folder
+from engine.server.origins import drop_unused
 from engine.server.tables import ASSETS
 
 __all__ = ["OutputPlacer", "Placement", "copy_over", "link_exclusively"]
@@ -193,6 +194,7 @@ class OutputPlacer:
                 self.mark(change, [placement])
             else:
                 change.connection.execute(sa.delete(ASSETS).where(ASSETS.c.id == row["id"]))
+        drop_unused(change)
         shutil.rmtree(self.staging, ignore_errors=True)
         self.staging.mkdir(parents=True, exist_ok=True)
         return len(rows)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-__all__ = ["ASSETS", "EVENTS", "JOBS", "METADATA", "STATE"]
+__all__ = ["ASSETS", "EVENTS", "JOBS", "METADATA", "ORIGINS", "ORIGIN_MODELS", "STATE"]
 
 METADATA = sa.MetaData()
 
@@ -78,6 +78,24 @@ ASSETS = sa.Table(
     sa.Index("assets_by_prefix", "folder", "subfolder", "prefix", "counter"),
     sa.Index("assets_by_place", "is_placed"),
     sa.Index("assets_by_age", "created_s"),
+)
+
+ORIGINS = sa.Table(
+    "origins",
+    METADATA,
+    sa.Column("job", sa.String(200), primary_key=True),
+    sa.Column("workflow", sa.String(300), nullable=False),
+    sa.Column("words", sa.Text, nullable=False),
+    sa.Index("origins_by_workflow", "workflow", "job"),
+)
+"""Where files come from: of each job that made some, for as long as they are listed. `words`: its prompts, folded."""
+
+ORIGIN_MODELS = sa.Table(
+    "origin_models",
+    METADATA,
+    sa.Column("job", sa.String(200), primary_key=True),
+    sa.Column("model", sa.String(300), primary_key=True),
+    sa.Index("origins_by_model", "model", "job"),
 )
 
 STATE = sa.Table(

@@ -31,6 +31,17 @@ async def test_a_submit_can_wait_for_the_outputs(server):
     assert names == [("deep", "toy_00001_.png"), ("deep", "toy_00002_.png")]
 
 
+async def test_files_are_listed_by_the_workflow_they_came_from_after_their_job_is_forgotten(server):
+    for name in ("boats", "trees"):
+        await server.submit(write(name, prefix=name), extra={"workflow_name": name}, wait=20)
+    assert (await server.call("DELETE", "/history"))[0] == 200
+    assert await server.call("GET", "/assets/origins") == (200, {"workflows": ["boats", "trees"], "models": []})
+    for query in ("workflow=trees", "text=TREES+trees"):
+        status, found = await server.call("GET", f"/assets?{query}")
+        assert (status, [item["filename"] for item in found]) == (200, ["trees_00001_.png"])
+    assert await server.call("GET", "/assets?model=trees") == (200, [])
+
+
 async def test_equal_graphs_are_cached_and_the_server_says_so(server):
     first = await server.submit(chain(5), wait=20)
     second = await server.submit(chain(5), wait=20)

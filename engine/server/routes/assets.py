@@ -12,6 +12,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from engine.core.errors import UploadRefused
 from engine.server.file_replies import data_reply, file_reply
 from engine.server.operations import Call, Operation, Parameter, Reply
+from engine.server.origins import Wanted
 from engine.server.records import AssetRecord
 from engine.server.replies import json_reply
 from engine.server.routes.schemas import array_of, ref
@@ -26,6 +27,7 @@ _SHOWN = (
     "id", "job", "node", "folder", "subfolder", "filename", "media_type", "size_bytes", "width_px", "height_px",
     "created_s",
 )  # fmt: skip
+_NAME = {"type": "string", "maxLength": 300}
 _ASSET = Parameter("asset", {"type": "string", "maxLength": 100}, "The asset's id.", "path")
 
 
@@ -36,8 +38,16 @@ def asset_json(asset: AssetRecord) -> dict[str, Any]:
 
 async def list_assets(call: Call) -> web.StreamResponse:
     """Assets of a job, or the newest."""
-    found = await call.services.assets.list(call.params["job"], call.params["limit"], call.params["offset"])
+    params = call.params
+    wanted = Wanted(params["workflow"], params["model"], params["text"])
+    found = await call.services.assets.list(params["job"], params["limit"], params["offset"], wanted)
     return json_reply([asset_json(asset) for asset in found])
+
+
+async def list_origins(call: Call) -> web.StreamResponse:
+    """What assets can be asked for by."""
+    names = await call.services.assets.origins()
+    return json_reply({"workflows": names.workflows, "models": names.models})
 
 
 async def get_asset(call: Call) -> web.StreamResponse:
@@ -123,10 +133,17 @@ OPERATIONS = (
         "GET", "/assets", list_assets, "List files that jobs made", tags=_TAGS,
         parameters=(
             Parameter("job", {"type": "string", "maxLength": 200}, "Only this job's."),
+            Parameter("workflow", _NAME, "Only of jobs whose extra.workflow_name was this."),
+            Parameter("model", _NAME, "Only of jobs that named this weight file."),
+            Parameter("text", _NAME, "Only where every word is in the prompts or in the file's name."),
             Parameter("limit", {"type": "integer", "minimum": 1, "maximum": 1000}, "Page size.", default=100),
             Parameter("offset", {"type": "integer", "minimum": 0, "maximum": 10**9}, "Assets to skip.", default=0),
         ),
         replies={200: Reply("Assets.", array_of(ref("Asset")))},
+    ),
+    Operation(
+        "GET", "/assets/origins", list_origins, "The workflows and weight files that files were made with", tags=_TAGS,
+        replies={200: Reply("Names to ask /assets for.", ref("Origins"))},
     ),
     Operation(
         "POST", "/assets", upload_asset, "Send a file into the input folder", multipart=True, tags=_TAGS,

@@ -33,7 +33,10 @@ _SUBMIT_BODY = {
         "targets": {"type": "array", "items": _MAX_NAME, "maxItems": 10_000, "description": "Output nodes to run."},
         "id": {**_MAX_NAME, "description": "The job's id, chosen by the client; makes the request repeatable."},
         "client_id": _MAX_NAME,
-        "extra": {"type": "object", "description": "Kept with the job; extra_pnginfo goes into files."},
+        "extra": {
+            "type": "object",
+            "description": "Kept with the job; extra_pnginfo goes into files, by workflow_name /assets finds them.",
+        },
         "priority": {"type": "integer", "minimum": -1000, "maximum": 1000, "description": "High runs first."},
         "front": {"type": "boolean", "description": "Before everything that waits."},
         "alone": {"type": "boolean", "description": "Share no forward with other jobs."},

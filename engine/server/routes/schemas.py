@@ -100,6 +100,7 @@ SCHEMAS: Mapping[str, Any] = {
             "url": _TEXT,
         }
     ),
+    "Origins": _object({"workflows": array_of(_TEXT), "models": array_of(_TEXT)}),
     "Uploaded": _object({"name": _TEXT, "subfolder": _TEXT, "type": _TEXT, "sha256": _TEXT, "size_bytes": _COUNT}),
     "Validation": _object(
         {

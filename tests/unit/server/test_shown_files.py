@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from engine.core.ids import JobId
+from engine.graph.schema import Catalog
 from engine.protocol.messages import JobReport, OutputsStaged, StagedFile
 from engine.server.inbox import Held, Letter, apply
 from engine.server.outputs import OutputPlacer
@@ -34,6 +35,6 @@ async def test_a_cached_node_names_the_assets_of_the_files_it_shows(tmp_path):
             report(cached=True, ui=None),
             report(cached=False, ui={"images": [NAME]}),
         ]
-        await store.change(lambda change: apply(change, letters, placer))
+        await store.change(lambda change: apply(change, letters, placer, Catalog({})))
         shown = [event.data.get("files") for event in await store.events(JobId("second"), 0, 100)]
     assert shown[-3:] == [[{**NAME, "asset": placements[0].asset}], None, None]
