@@ -21,6 +21,7 @@ from engine.training.config.resolve import to_plain
 from engine.training.context import BuildContext
 from engine.training.data.batches import Batches
 from engine.training.data.collate import Batch
+from engine.training.data.companion import Companion
 from engine.training.data.latent_encoder import AutoencoderEncoder
 from engine.training.data.recipe import Data
 from engine.training.data.source import OpenContext
@@ -218,20 +219,28 @@ def _open_validation(recipe: TrainingRecipe, data: Data | None) -> Validation | 
 
 
 def _open_data(recipe: TrainingRecipe, module: Module, root: Path, device: torch.device, hooks: RunHooks) -> Data:
-    """The opened data; a cache of latents is encoded with the module's first stage on the device."""
+    """The opened data; a cache of latents is encoded with the module's first stage on the device.
+
+    With it is kept what the module's embedders make of pictures.
+    """
     stage = module.first_stage if isinstance(module, DiffusionModule) else None
-    encoder = None
+    encoder: AutoencoderEncoder | None = None
+    companions: tuple[Companion, ...] = ()
     if isinstance(stage, AutoencoderStage):
         stage.to(device)
         form = stage.latent_format
         dtype = _dtype(recipe, device)
         digest = digest_value([stage.digest, str(dtype)])
         encoder = AutoencoderEncoder(stage.autoencoder, digest, form.scale, form.shift, stage.recipe.samples, dtype)
+        assert isinstance(module, DiffusionModule)
+        made = (embedder.companion(encoder) for embedder in module.conditioner.parts)
+        companions = tuple(companion for companion in made if companion is not None)
 
     def progress(title: str, num_done: int, num_total: int) -> None:
         hooks.show(f"{title}  {num_done}/{num_total}")
 
-    return recipe.data.open(OpenContext(root, recipe.seed, encoder=encoder, progress=progress), device)
+    context = OpenContext(root, recipe.seed, encoder=encoder, companions=companions, progress=progress)
+    return recipe.data.open(context, device)
 
 
 def _batches(recipe: TrainingRecipe, module: Module, data: Data, step: int, trainer: pl.Trainer) -> Prefetched:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
@@ -15,6 +16,7 @@ from torch.utils.data import DataLoader
 
 from engine.core.digest import digest_value
 from engine.training.data.collate import Batch, Example, collate
+from engine.training.data.companion import Companion
 from engine.training.data.latent_encoder import LatentEncoder
 from engine.training.data.latent_store import (
     StoreHeader,
@@ -33,6 +35,7 @@ from engine.training.data.worker_process import GuardedItems, raise_first, start
 __all__ = ["HeldLatents", "LatentCacheRecipe", "StoredLatents"]
 
 _FLUSH_S = 30.0
+_DIGEST_LETTERS = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +65,7 @@ class LatentCacheRecipe:
             raise ValueError("num_captions and encode_batch_size must be at least 1")
 
     def open(self, source: MapSource, context: OpenContext, *, num_workers: int = 0) -> StoredLatents:
-        """The latents of a source, computed first where they are missing.
+        """The latents of a source and what the context's companions make of its pictures, computed first where missing.
 
         The source must have been opened with seed 0, so that runs with other seeds find the same cache.
         Raises DataError for a stale cache that may not be replaced, or when the recipe does not go with the source.
@@ -83,9 +86,14 @@ class LatentCacheRecipe:
             if found is not None and found.digest != digest:
                 self._replace(folder)
                 found = None
+            builder = _Builder(self, source, encoder, context, num_items)
             if found is None or not is_complete(folder):
-                _Builder(self, folder, source, encoder, context, digest, num_items).build(num_workers)
-        return StoredLatents(folder, context.seed)
+                builder.build_latents(folder, digest, num_workers)
+            companions = {
+                companion.key: builder.build_companion(companion, folder, digest, num_workers)
+                for companion in context.companions
+            }
+        return StoredLatents(folder, context.seed, companions)
 
     def _replace(self, folder: Path) -> None:
         if self.when_stale == "refuse":
@@ -97,48 +105,76 @@ class LatentCacheRecipe:
         remove_store(folder)
 
 
+_Keep = Callable[[Tensor, list[dict[str, Any]], list[Place]], None]
+"""Takes pictures of a batch, what is stored beside each, and their places."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Builder:
     """The building of one cache: items rendered by worker processes, encoded here in batches."""
 
     recipe: LatentCacheRecipe
-    folder: Path
     source: MapSource
     encoder: LatentEncoder
     context: OpenContext
-    digest: str
     num_items: int
 
-    def build(self, num_workers: int) -> None:
+    def build_latents(self, folder: Path, digest: str, num_workers: int) -> None:
         """Encode what is not on disk yet; told to the context's progress."""
-        writer = StoreWriter(self.folder, self._header())
+        channels, height, width = self.encoder.encode(self._first_image()).shape[1:]
+        header = StoreHeader(digest, self.num_items, (channels, height, width), self.encoder.keeps_variance)
+        writer = StoreWriter(folder, header)
+
+        def keep(images: Tensor, records: list[dict[str, Any]], places: list[Place]) -> None:
+            latents = self.encoder.encode(images).to("cpu", torch.float16)
+            if not torch.isfinite(latents).all():
+                raise DataError(
+                    f"The autoencoder gives latents that are not finite (items from {writer.num_done} on).",
+                    hint="Check its weights and its latent scale.",
+                )
+            writer.append(latents.numpy(), records)
+
+        self._fill(writer, keep, "encoding pictures", num_workers)
+
+    def build_companion(self, companion: Companion, folder: Path, digest: str, num_workers: int) -> Path:
+        """Make what is not on disk yet; returns the companion's folder. The latents of `digest` lie in `folder`."""
+        digest = digest_value([digest, companion.digest])
+        inner = folder / f"{companion.key}-{digest[:_DIGEST_LETTERS]}"
+        if is_complete(inner):
+            return inner
+        inner.mkdir(exist_ok=True)
+        first = companion.packed(self._first_image(), [Place(0, 0)])
+        channels, height, width = first.shape[1:]
+        header = StoreHeader(digest, self.num_items, (channels, height, width), False, first.dtype.str)
+        writer = StoreWriter(inner, header)
+
+        def keep(images: Tensor, records: list[dict[str, Any]], places: list[Place]) -> None:
+            writer.append(companion.packed(images, places), [{}] * len(places))
+
+        self._fill(writer, keep, companion.title, num_workers)
+        return inner
+
+    def _fill(self, writer: StoreWriter, keep: _Keep, title: str, num_workers: int) -> None:
         try:
             flushed_s = time.monotonic()
-            for images, records in self._rendered(writer.num_done, num_workers):
-                latents = self.encoder.encode(images).to("cpu", torch.float16)
-                if not torch.isfinite(latents).all():
-                    raise DataError(
-                        f"The autoencoder gives latents that are not finite (items from {writer.num_done} on).",
-                        hint="Check its weights and its latent scale.",
-                    )
-                writer.append(latents.numpy(), records)
+            for images, records, places in self._rendered(writer.num_done, num_workers):
+                keep(images, records, places)
                 if time.monotonic() - flushed_s >= _FLUSH_S:
                     writer.flush()
                     flushed_s = time.monotonic()
-                self.context.progress("encoding pictures", writer.num_done, self.num_items)
+                self.context.progress(title, writer.num_done, self.num_items)
             writer.finish()
         finally:
             writer.close()
 
-    def _header(self) -> StoreHeader:
-        """Sizes, learnt from the first item."""
+    def _first_image(self) -> Tensor:
+        """The first picture as a batch, from which sizes are learnt."""
         image = self.source[Place(0, 0)].get("image")
         if not isinstance(image, Tensor):
             raise DataError("Only sources of pictures can be encoded.", hint="Leave out latent_cache.")
-        channels, height, width = self.encoder.encode(image[None]).shape[1:]
-        return StoreHeader(self.digest, self.num_items, (channels, height, width), self.encoder.keeps_variance)
+        return image[None]
 
-    def _rendered(self, start: int, num_workers: int) -> Iterator[tuple[Tensor, list[dict[str, Any]]]]:
+    def _rendered(self, start: int, num_workers: int) -> Iterator[tuple[Tensor, list[dict[str, Any]], list[Place]]]:
         size = self.recipe.encode_batch_size
         length = len(self.source)
         places = [
@@ -153,7 +189,7 @@ class _Builder:
             collate_fn=list,
             worker_init_fn=start_quietly,
         )
-        for batch in loader:
+        for batch, batch_places in zip(loader, places, strict=True):
             raise_first(batch)
             shapes = {tuple(image.shape) for image, _, _ in batch}
             if len(shapes) > 1:
@@ -162,7 +198,7 @@ class _Builder:
                 )
             for _, _, problems in batch:
                 self.context.reports.extend(problems)
-            yield torch.stack([image for image, _, _ in batch]), [record for _, record, _ in batch]
+            yield torch.stack([image for image, _, _ in batch]), [record for _, record, _ in batch], batch_places
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,10 +221,14 @@ class _RecordedItems:
 
 
 class StoredLatents:
-    """A complete cache as a source: `latent` float32 [c h w] drawn from each item's distribution, and its captions."""
+    """A complete cache as a source: `latent` float32 [c h w] drawn from each item's distribution, and its captions.
 
-    def __init__(self, folder: Path, seed: int) -> None:
+    companions: folders of what lies beside the latents, by the key examples hold it under.
+    """
+
+    def __init__(self, folder: Path, seed: int, companions: Mapping[str, Path] = MappingProxyType({})) -> None:
         self._store = StoreReader(folder)
+        self._companions = {key: StoreReader(inner) for key, inner in companions.items()}
         self._seed = seed
         self.digest = self._store.header.digest
 
@@ -209,7 +249,8 @@ class StoredLatents:
         values = {key: torch.tensor(v) if isinstance(v, list) else v for key, v in record["values"].items()}
         if record["texts"]:
             values["text"] = item_chance(self._seed, "latent caption", place).pick(record["texts"])
-        return values
+        beside = {key: np.array(store.latents[place.index]) for key, store in self._companions.items()}
+        return {**values, **{key: torch.from_numpy(array) for key, array in beside.items()}}
 
     def sampled(self, moments: Tensor, places: Sequence[Place]) -> Tensor:
         """Stored values [b c h w] → latents float32 on the same device; the noise depends on the draws alone."""

@@ -1,7 +1,7 @@
 """A folder of precomputed latents: the file format, written in steps that a killed process can go on from.
 
-header.json    format, digest of what is stored, number of items, shape of one [c h w], whether c holds variances
-latents.f16    float16, [items c h w], native little-endian, allocated at once
+header.json    format, digest of what is stored, number of items, shape of one [c h w], whether c holds variances, dtype
+latents.f16    [items c h w], float16, little-endian, allocated at once; companions of latents may be uint8
 items.jsonl    one line an item: {"texts": [...], "values": {key: number or list}}
 progress.json  how many items, and bytes of items.jsonl, are complete on disk
 offsets.npy    int64 [items + 1]: where each line starts; there once everything is
@@ -31,17 +31,21 @@ _FILES = ("offsets.npy", "progress.json", "header.json", "items.jsonl", "latents
 
 @dataclass(frozen=True, slots=True)
 class StoreHeader:
-    """What a store holds. `shape` is [c h w] of one item; with a variance, c is twice the latent's channels."""
+    """What a store holds. `shape` is [c h w] of one item; with a variance, c is twice the latent's channels.
+
+    dtype: numpy's name of the values' type.
+    """
 
     digest: str
     num_items: int
     shape: tuple[int, int, int]
     has_variance: bool
+    dtype: str = "<f2"
 
     @property
     def num_bytes(self) -> int:
         """Size of all latents."""
-        return 2 * self.num_items * int(np.prod(self.shape))
+        return np.dtype(self.dtype).itemsize * self.num_items * int(np.prod(self.shape))
 
 
 def read_header(folder: Path) -> StoreHeader | None:
@@ -99,7 +103,7 @@ class StoreWriter:
             _write_atomically(folder / "header.json", json.dumps({"format": FORMAT, **asdict(header)}).encode())
             _allocate(folder / "latents.f16", header.num_bytes)
         self._latents = np.memmap(
-            folder / "latents.f16", dtype="<f2", mode="r+", shape=(header.num_items, *header.shape)
+            folder / "latents.f16", dtype=header.dtype, mode="r+", shape=(header.num_items, *header.shape)
         )
         self._items: BinaryIO = (folder / "items.jsonl").open("ab")
         # What was appended after the last flush may be torn.
@@ -107,7 +111,7 @@ class StoreWriter:
         self._items.seek(0, os.SEEK_END)
 
     def append(self, latents: np.ndarray, records: Sequence[dict[str, Any]]) -> None:
-        """The next items: latents float16 [n c h w] and a record each. They count once `flush` has returned."""
+        """The next items, [n c h w] of the store's dtype and a record each. They count once `flush` has returned."""
         self._latents[self.num_done : self.num_done + len(records)] = latents
         for record in records:
             self._items.write(json.dumps(record, separators=(",", ":")).encode() + b"\n")
@@ -159,7 +163,7 @@ class StoreReader:
 
     @property
     def latents(self) -> np.ndarray:
-        """All latents, float16 [items c h w], read from disk as they are used."""
+        """All latents [items c h w] of the store's dtype, read from disk as they are used."""
         return self._mapped()[0]
 
     def record(self, index: int) -> dict[str, Any]:
@@ -171,7 +175,7 @@ class StoreReader:
         if self._maps is None:
             shape = (self.header.num_items, *self.header.shape)
             try:
-                latents = np.memmap(self._folder / "latents.f16", dtype="<f2", mode="r", shape=shape)
+                latents = np.memmap(self._folder / "latents.f16", dtype=self.header.dtype, mode="r", shape=shape)
                 lines = np.memmap(self._folder / "items.jsonl", dtype=np.uint8, mode="r")
                 offsets = np.load(self._folder / "offsets.npy")
                 if len(offsets) != self.header.num_items + 1 or offsets[-1] != len(lines):

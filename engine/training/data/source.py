@@ -13,6 +13,7 @@ from engine.training.data.reports import DataReports, NothingReadable, Problem, 
 from engine.training.postcards.chance import Chance
 
 if TYPE_CHECKING:
+    from engine.training.data.companion import Companion
     from engine.training.data.latent_encoder import LatentEncoder
 
 __all__ = [
@@ -56,6 +57,7 @@ class OpenContext:
     seed: the run's; crops, flips, caption choices and order depend on it.
     reports: where problems go.
     encoder: the model's frozen first stage, for a cache of latents.
+    companions: what the model is shown beside its latents, for a cache of latents.
     progress: shows long preparations.
     allows_download: whether sources may fetch files from the network.
     """
@@ -64,6 +66,7 @@ class OpenContext:
     seed: int
     reports: DataReports = field(default_factory=DataReports)
     encoder: LatentEncoder | None = None
+    companions: tuple[Companion, ...] = ()
     progress: Progress = _silent
     allows_download: bool = True
 

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from engine.training.config.error import ConfigError
+from engine.training.data.companion import Companion
+from engine.training.data.latent_encoder import LatentEncoder
 
 __all__ = ["Embedder", "read_key", "without_dropped"]
 
@@ -37,6 +39,13 @@ class Embedder(nn.Module):
             device: where the network is.
         """
         raise NotImplementedError
+
+    def companion(self, encoder: LatentEncoder) -> Companion | None:
+        """What a cache of latents keeps of each picture for this embedder; None when it reads no pictures.
+
+        encoder: the first stage the cache is made with.
+        """
+        return None
 
 
 def without_dropped(embedding: Tensor, dropped: Tensor | None) -> Tensor:

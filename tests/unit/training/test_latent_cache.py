@@ -8,7 +8,7 @@ import pickle
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -52,6 +52,24 @@ class MeanEncoder:
         return torch.cat([mean, torch.full_like(mean, -4.0)], dim=1) if self.keeps_variance else mean
 
 
+@dataclass
+class Brightness:
+    """Keeps whether pixels are bright, and the number of the item."""
+
+    key: str = "bright"
+    title: str = "measuring"
+    digest: str = "bright"
+    seen: list[int] = field(default_factory=list)
+    fails_after: int = 1 << 30
+
+    def packed(self, images: Tensor, places: Sequence[Place]) -> np.ndarray:
+        if len(self.seen) > self.fails_after:
+            raise KeyboardInterrupt
+        self.seen += [place.draw for place in places]
+        numbers = np.array([place.draw for place in places], np.uint8).reshape(-1, 1, 1, 1)
+        return np.concatenate([(images[:, :1] > 0).numpy().astype(np.uint8), numbers.repeat(16, 2).repeat(16, 3)], 1)
+
+
 SOURCE = SyntheticRecipe(
     fields=(
         SyntheticField(key="image", values="pixels", shape=(3, 16, 16)),
@@ -71,11 +89,12 @@ def opened(
     seed: int = 0,
     num_workers: int = 0,
     progress: Callable[[str, int, int], None] | None = None,
+    companions: tuple[Any, ...] = (),
     **fields: Any,
 ) -> Data:
     cache = LatentCacheRecipe(**{"path": Path("cache"), "encode_batch_size": 3, **fields})
     options = {} if progress is None else {"progress": progress}
-    context = OpenContext(folder, seed, DataReports(), encoder, **options)
+    context = OpenContext(folder, seed, DataReports(), encoder, companions, **options)
     recipe = DataRecipe(source=source, batch_size=4, num_workers=num_workers, latent_cache=cache)
     return recipe.open(context)
 
@@ -289,3 +308,36 @@ def test_the_header_of_another_format_is_a_stale_one(tmp_path: Path) -> None:
     encoder = MeanEncoder()
     opened(tmp_path, encoder)
     assert sum(encoder.seen) == 21
+
+
+# ------------------------------------------------------------------ companions
+
+
+def test_a_companion_lies_beside_the_latent_it_was_made_with(tmp_path: Path) -> None:
+    opened(tmp_path, MeanEncoder())
+    encoder, plain = MeanEncoder(), SOURCE.open(OpenContext(tmp_path, 0))
+    for hold in ("disk", "device"):
+        data = opened(tmp_path, encoder, companions=(Brightness(),), hold=hold)
+        batch = next(iter(data.batches()))
+        assert (batch["bright"].dtype, tuple(batch["bright"].shape)) == (torch.uint8, (4, 2, 16, 16))
+        for row in range(4):
+            image = plain[Place(item := int(batch["bright"][row, 1, 0, 0]), item)]["image"]
+            assert torch.equal(batch["bright"][row, 0], (image[0] > 0).to(torch.uint8))
+            expected = torch.nn.functional.avg_pool2d(image, 8).half().float()
+            assert torch.equal(batch["latent"][row], expected)
+    assert sum(encoder.seen) == 0
+
+
+def test_a_companion_is_made_once_goes_on_after_a_stop_and_anew_when_it_is_another(tmp_path: Path) -> None:
+    stopped = Brightness(fails_after=8)
+    with pytest.raises(KeyboardInterrupt):
+        opened(tmp_path, MeanEncoder(), companions=(stopped,))
+    first = Brightness()
+    whole = opened(tmp_path, MeanEncoder(), companions=(first,))
+    again, other = Brightness(), Brightness(digest="darker")
+    opened(tmp_path, MeanEncoder(), companions=(again,))
+    opened(tmp_path, MeanEncoder(), companions=(other,))
+    assert set(first.seen) | set(stopped.seen) == set(range(20))
+    assert again.seen == []
+    assert other.seen[1:] == list(range(20))
+    assert [int(whole.source[Place(item, 3)]["bright"][1, 0, 0]) for item in range(20)] == list(range(20))
