@@ -137,7 +137,8 @@ def draw_samples(
     was_training = module.training
     module.eval()
     device = module.device
-    rows: Batch = {key: batch[key][: recipe.num] for key in recipe.missing(module)} | recipe.given()
+    wanted = recipe.missing(module) | {part.companion_key for part in module.conditioner.parts}
+    rows: Batch = {key: batch[key][: recipe.num] for key in wanted if key in batch} | recipe.given()
     try:
         with _eagerly(module), torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
             positive = module.conditioner.conditional(rows, device)

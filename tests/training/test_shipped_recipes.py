@@ -41,7 +41,20 @@ def shrunk(name: str, checkpoint: str) -> dict[str, Any]:
     """What a test changes in each recipe: the data, and sizes that cost time."""
     stage = {"kind": "autoencoder", "checkpoint": checkpoint, "scale": 0.13025}
     latent_samples = {"num": 2, "steps": 2, "size": [32, 32]}
+    cached = {
+        "model": {"base": {"checkpoint": checkpoint}},
+        "trainer": {"precision": "fp32"},
+        "data": {
+            "batch_size": 2,
+            "num_workers": 0,
+            "source": {"size": 64},
+            "latent_cache": {"path": "latents", "num_items": 4},
+        },
+        "samples": {"num": 1, "steps": 1, "size": [64, 64], "guidance": 1.0},
+    }
     return {
+        "starter_controlnet_edges_small": cached,
+        "starter_controlnet_colours": cached,
         "mnist": {"data": DIGITS, "samples": PIXEL_SAMPLES},
         "mnist_cond": {"data": DIGITS, "samples": PIXEL_SAMPLES},
         "mnist_cond_discrete_eps": {"data": DIGITS, "samples": PIXEL_SAMPLES},

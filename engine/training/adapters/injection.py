@@ -64,6 +64,14 @@ class InjectedAdapter(nn.Module):
                 tensors[f"{name}.{FILE_ENDS.get(role, role)}"] = tensor
         return tensors
 
+    def halves(self) -> dict[str, Tensor]:
+        """The two factors of each low-rank change, by the keys of a control-LoRA; their scale is 1."""
+        tensors: dict[str, Tensor] = {}
+        for name, module in zip(self._names, self.modules_in_order, strict=True):
+            assert isinstance(module, TrainedModule)
+            tensors |= {f"{name}.{half}": module.tensors[f"lora_{half}"] for half in ("up", "down")}
+        return tensors
+
 
 def inject(
     network: nn.Module,

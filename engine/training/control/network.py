@@ -10,10 +10,15 @@ from torch import Tensor, nn
 from engine.diffusion.condition_inputs import ConditionInputs
 from engine.families.unet.form import UNetForm
 from engine.nn.control_net import ControlNet, ControlNetConfig
+from engine.training.adapters.injection import AdapterForm, InjectedAdapter, inject
 from engine.training.config.error import ConfigError
 from engine.training.networks.initialisation import initialise
 
-__all__ = ["ControlledCall", "ControlledNetwork", "copied_control"]
+__all__ = ["ControlledCall", "ControlledNetwork", "copied_control", "learns_at_rank"]
+
+_OWN_PARTS = ("input_hint_block", "zero_convs", "middle_block_out")
+"""What a control network has beside the copy."""
+_MATRICES = (nn.Linear, nn.Conv2d)
 
 
 class ControlledNetwork(nn.Module):
@@ -51,7 +56,7 @@ def copied_control(base: nn.Module, config: ControlNetConfig, seed: int) -> Cont
     initialise(control, seed, "control")
     # Frozen matrices may be held in a narrower dtype than is learned in, behind a parametrization.
     for path, layer in control.named_modules():
-        if path.startswith(("input_hint_block", "zero_convs", "middle_block_out")):
+        if path.startswith(_OWN_PARTS):
             continue
         for name, weight in layer.named_parameters(recurse=False):
             weight.copy_(getattr(base.get_submodule(path), name))
@@ -62,3 +67,21 @@ def copied_control(base: nn.Module, config: ControlNetConfig, seed: int) -> Cont
     for weight in control.input_hint_block[-1].parameters():
         weight.zero_()
     return control
+
+
+def learns_at_rank(control: ControlNet, rank: int, seed: int) -> InjectedAdapter:
+    """Fix the copied matrices and let changes of this rank be learned in their place, by the names of the modules.
+
+    Matrices that such a change would make no smaller than half stay whole, and so do norms and biases.
+    """
+    names = {path: path for path, layer in control.named_modules() if _is_shrunk(path, layer, rank)}
+    for path in names:
+        control.get_submodule(path).get_parameter("weight").requires_grad_(False)
+    return inject(control, names, AdapterForm("lora", rank), compute=torch.float32, seed=seed)
+
+
+def _is_shrunk(path: str, layer: nn.Module, rank: int) -> bool:
+    if path.startswith(_OWN_PARTS) or not isinstance(layer, _MATRICES):
+        return False
+    rows, columns = layer.weight.shape[0], layer.weight[0].numel()
+    return 2 * rank * (rows + columns) < rows * columns

@@ -20,7 +20,10 @@ class Embedder(nn.Module):
 
     input_key: what it reads. ucg_rate: part of the examples, in [0, 1), that are trained without it, for guidance.
     is_trainable: whether its weights are learned with the network's.
+    companion_key: where it looks before `input_key`, for what a cache of latents kept for it.
     """
+
+    companion_key: str | None = None
 
     def __init__(self, input_key: str, ucg_rate: float, is_trainable: bool) -> None:
         super().__init__()
