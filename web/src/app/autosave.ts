@@ -6,18 +6,13 @@ import type { OpenDocument } from "../model/open_document";
 import { rootOf } from "../model/records";
 import { saveWorkflow } from "../model/workflow_file";
 import { newId } from "./new_id";
-import type { Session, Tab } from "./session";
+import { nameOfTab, type Session, type Tab } from "./session";
 
 const QUIET_MS = 800;
 const WINDOW_KEY = "atelier-window";
 const ACTIVE_KEY = "atelier-tab";
 const LOCK = "atelier-window-";
 const CHANNEL = "atelier-open-files";
-
-/** What a document is called in the history. */
-function titleOfTab(tab: Tab): string {
-  return tab.saved?.name ?? tab.title;
-}
 
 export class Autosave {
   private readonly session: Session;
@@ -76,7 +71,7 @@ export class Autosave {
       end();
       this.ends.delete(document);
       // A closed tab takes its draft along; what was not saved stays in the history.
-      const last = { title: titleOfTab(tab), text: this.textOf(document), at_ms: Date.now() };
+      const last = { title: nameOfTab(tab), text: this.textOf(document), at_ms: Date.now() };
       if (document.isChanged) void this.drafts.snapshot(last, 0).catch(() => undefined);
     }
     for (const tab of tabs) {

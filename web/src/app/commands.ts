@@ -2,6 +2,7 @@
 
 import { fitted, zoomedAt, type Viewport } from "../geometry/viewport";
 import { arranged } from "../geometry/arrange";
+import { sayNow } from "../i18n/catalogue";
 import { grown } from "../geometry/shapes";
 import type { Scene } from "../geometry/scene";
 import type { CommandName } from "../interaction/keymap";
@@ -53,7 +54,7 @@ export function perform(name: CommandName, desk: Desk): void {
       if (around === null) return undefined;
       const box = grown(around, GROUP_MARGIN);
       const rect = { ...box, y: box.y - GROUP_MARGIN, height: box.height + GROUP_MARGIN };
-      return void open.edit("Group", (edit) => addGroup(edit, graph, "Group", rect));
+      return void open.edit("Group", (edit) => addGroup(edit, graph, sayNow()("group.new"), rect));
     }
     case "subgraph": return makeSubgraphHere(session);
     case "unpack": return unpackSelected(session);

@@ -1,6 +1,5 @@
 /** What the open workflow would do if it ran now. */
 
-import { durationText } from "../canvas/overlay";
 import type { OpenDocument } from "../model/open_document";
 import { shortWhy, type BadgeWords, type Why } from "../model/reasons";
 import type { NodeId } from "../model/records";
@@ -27,5 +26,5 @@ export function foreseenText({ cached, runs }: Foreseen, id: NodeId, isRoot: boo
   if (own.length === 0) return [...cached].some(isIts) ? words.cached : null;
   const seconds = own.reduce<number | null>((sum, run) => (sum === null || run.seconds === null ? null : sum + run.seconds), 0);
   const why = [...new Set(own.map((run) => shortWhy(run.why, words)).filter((text) => text !== ""))].slice(0, 3).join(", ");
-  return [words.runs, why, seconds === null ? "" : durationText(seconds)].filter((text) => text !== "").join(" · ");
+  return [words.runs, why, seconds === null ? "" : words.time(seconds)].filter((text) => text !== "").join(" · ");
 }

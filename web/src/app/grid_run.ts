@@ -3,9 +3,9 @@
 import { gridCells, type GridAxis, type GridJob, type GridRun } from "../model/grid";
 import { isArray, isObject, type JsonObject } from "../model/json";
 import type { Job } from "../server/api_types";
-import { cancelJob } from "../server/workflows";
+import { cancelJob, nameFor } from "../server/workflows";
 import { newId } from "./new_id";
-import type { Session } from "./session";
+import { nameOfTab, type Session } from "./session";
 
 const ASK_EVERY_MS = 700;
 const ENDED: ReadonlySet<string> = new Set(["succeeded", "failed", "cancelled", "quarantined"]);
@@ -16,14 +16,15 @@ export function isRunning(run: GridRun | null): boolean {
 
 /** Queue every cell, then follow them. Raises CompileError, ServerError and Unreachable. */
 export async function runGrid(session: Session, x: GridAxis, y: GridAxis | null): Promise<void> {
-  const { open, catalog } = session.store.getState();
+  const { open, catalog, tabs } = session.store.getState();
+  const name = nameFor(nameOfTab(tabs.find((tab) => tab.open === open)));
   const options = { catalog, listFiles: session.files.list, random: session.random, now: new Date() };
   const cells = gridCells(open.document, x, y, options);
   const batch = newId();
   session.grid.setState({ batch, x, y, jobs: [] }, true);
   for (const { column, row, prompt, workflow } of cells) {
     const { job } = await session.client.call("POST /jobs", {
-      body: { prompt: prompt as unknown as JsonObject, extra: { extra_pnginfo: { workflow } }, id: newId(), client_id: batch },
+      body: { prompt: prompt as unknown as JsonObject, extra: { extra_pnginfo: { workflow }, ...name }, id: newId(), client_id: batch },
     });
     if (session.grid.getState()?.batch !== batch) return;
     put(session, (run) => ({ ...run, jobs: [...run.jobs, { column, row, job: job.id, state: job.state, picture: null, message: "" }] }));

@@ -5,13 +5,12 @@ import { DEFAULT_KEYMAP, type Keymap } from "../interaction/keymap";
 import { Catalog } from "../model/catalog";
 import { compileWorkflow, type Prompt } from "../model/compile/compile";
 import type { GridRun } from "../model/grid";
-import { isObject, type Json } from "../model/json";
+import type { Json } from "../model/json";
 import { typeOf } from "../model/node_reading";
 import { OpenDocument } from "../model/open_document";
 import { partOf, type Part } from "../model/part_run";
 import type { NodeId, WorkflowDocument } from "../model/records";
 import { rootOf } from "../model/records";
-import { picturesOf, type RunPreview } from "../model/run_facts";
 import { advanceSeeds } from "../model/seeds";
 import type { WidgetContext } from "../model/widgets";
 import { emptyWorkflow, loadWorkflow, saveWorkflow } from "../model/workflow_file";
@@ -26,24 +25,12 @@ import { newId } from "./new_id";
 import { problemsOf, type Problem } from "./problems";
 import type { MaskRequest, MenuRequest, SearchRequest } from "./requests";
 import { RunBoard } from "./run_board";
+import { afterEvent, newRun, type RunState } from "./run_state";
 import { showPath } from "./showing";
-import { followJob, type JobEvent } from "../server/job_events";
+import { followJob } from "../server/job_events";
 import {
   FileNames, isConflict, listWorkflows, loadCatalog, readWorkflow, saveWorkflowAs, submitPrompt,
 } from "../server/workflows";
-
-/** A job of this session and the document it came from. */
-export interface RunState {
-  readonly job: string;
-  readonly document: OpenDocument;
-  readonly state: "waiting" | "running" | "ended";
-  readonly node: NodeId | null;
-  readonly progress: number | null;
-  readonly message: string;
-  readonly pictures: readonly string[];
-  /** The newest unfinished picture; null once the job has ended. */
-  readonly preview: RunPreview | null;
-}
 
 /** A document's name on the server, and the ETag it was read under. */
 export interface Saved {
@@ -58,6 +45,11 @@ export interface Tab {
   readonly saved: Saved | null;
   /** What it is called while it is not saved. */
   readonly title: string;
+}
+
+/** "" for one nobody has named. */
+export function nameOfTab(tab: Tab | undefined): string {
+  return tab?.saved?.name ?? tab?.title ?? "";
 }
 
 export interface SessionState {
@@ -76,6 +68,8 @@ export interface SessionState {
   readonly catalog: Catalog;
   readonly workflows: readonly Workflow[];
   readonly run: RunState | null;
+  /** Of what is run next: higher runs first. */
+  readonly priority: number;
   /** What the open workflow would do now, while people ask for it. */
   readonly forecast: Foreseen | null;
   readonly notice: { readonly text: string; readonly isError: boolean } | null;
@@ -128,7 +122,7 @@ export class Session {
     this.store = createStore<SessionState>(() => ({
       tabs: [tab], active: tab.id, open: tab.open, saved: null, problems: [], connection: "there", conflict: null,
       elsewhere: null,
-      catalog: new Catalog({}), workflows: [], run: null, forecast: null,
+      catalog: new Catalog({}), workflows: [], run: null, priority: 0, forecast: null,
       notice: null,
     }));
   }
@@ -257,23 +251,21 @@ export class Session {
   /** Compile, move seeds on, queue, and follow the job to its end. */
   run(front = false, part: Part | null = null): Promise<void> {
     return this.told(async () => {
-      const { open, catalog } = this.store.getState();
+      const { open, catalog, tabs, priority } = this.store.getState();
       const { random } = this.environment;
+      const name = nameOfTab(tabs.find((tab) => tab.open === open));
       const whole = this.promptOf(open);
       const found = part === null ? { prompt: whole, targets: null } : partOf(whole, part, catalog);
       if (found === null) return this.say(sayNow()("run.noPart"), true);
       const { prompt, targets } = found;
       const workflow = saveWorkflow(open.document);
       this.store.setState({ problems: this.store.getState().problems.filter((item) => item.document !== open) });
-      const { job, complaints } = await submitPrompt(this.client, prompt, workflow, { front, targets, id: newId() })
+      const { job, complaints } = await submitPrompt(this.client, prompt, workflow, { front, priority, targets, name, id: newId() })
         .catch((error: unknown) => this.refused(open, error));
       this.addProblems(problemsOf(open, complaints));
       this.board.submitted(open, prompt);
       open.edit("Next seeds", (edit) => advanceSeeds(edit, this.contextOf(open.document), random), { merge: "seeds" });
-      const run: RunState = {
-        job: job.id, document: open, state: "waiting", node: null, progress: null, message: "", pictures: [],
-        preview: null,
-      };
+      const run = newRun(job.id, open);
       const now = this.store.getState().run;
       if (now === null || now.state === "ended") this.store.setState({ run, notice: null });
       void this.told(() => this.follow(run));
@@ -350,34 +342,4 @@ export class Session {
 /** An empty tab that nobody has touched. */
 function isBlank(tab: Tab): boolean {
   return tab.saved === null && !tab.open.isChanged && rootOf(tab.open.document).nodes.ids.length === 0;
-}
-
-function afterEvent(run: RunState, event: JobEvent): RunState {
-  const { kind, data } = event;
-  const node = typeof data.display === "string" ? data.display : typeof data.node === "string" ? data.node : null;
-  switch (kind) {
-    case "job_started":
-      return { ...run, state: "running" };
-    case "node_started":
-      return { ...run, state: "running", node, progress: null };
-    case "node_progress": {
-      const [value, max] = [Number(data.value), Number(data.max)];
-      return { ...run, node, progress: max > 0 ? value / max : null };
-    }
-    case "outputs_placed": case "node_finished":
-      return { ...run, pictures: [...new Set([...run.pictures, ...picturesOf(data.files)])] };
-    case "node_preview":
-      return { ...run, preview: { job: run.job, node: String(data.node), atS: event.time_s } };
-    case "job_requeued":
-      return { ...run, state: "waiting", node: null, progress: null, preview: null };
-    case "job_succeeded":
-      return { ...run, state: "ended", node: null, progress: null, preview: null, message: "Done" };
-    case "job_failed": case "job_cancelled": case "job_quarantined": {
-      const error = isObject(data.error) ? data.error : {};
-      const message = typeof error.message === "string" ? error.message : kind.slice("job_".length);
-      return { ...run, state: "ended", node: null, progress: null, preview: null, message };
-    }
-    default:
-      return run;
-  }
 }

@@ -110,7 +110,7 @@ export function badgeOf(run: NodeRun, words: BadgeWords): string | null {
   switch (run.state) {
     case "cached": return words.cached;
     case "ran": {
-      const time = run.durationS === null ? words.ran : durationText(run.durationS);
+      const time = run.durationS === null ? words.ran : words.time(run.durationS);
       const why = run.why === null ? "" : shortWhy(run.why, words);
       return why === "" ? time : `${why} · ${time}`;
     }
@@ -118,13 +118,6 @@ export function badgeOf(run: NodeRun, words: BadgeWords): string | null {
     case "failed": return words.failed;
     case null: return null;
   }
-}
-
-export function durationText(seconds: number): string {
-  if (seconds < 0.0995) return `${Math.max(1, Math.round(seconds * 1000))} ms`;
-  if (seconds < 9.95) return `${seconds.toFixed(1)} s`;
-  if (seconds < 60) return `${Math.round(seconds)} s`;
-  return `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s`;
 }
 
 // ------------------------------------------------------------------ gestures

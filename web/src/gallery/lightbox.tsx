@@ -110,7 +110,7 @@ function Facts({ session, asset }: { session: Session; asset: Asset }) {
     return () => stop.abort();
   }, [session, asset]);
   const rows: readonly (readonly [string, string])[] = [
-    ["", `${asset.width_px} × ${asset.height_px}`], ["", `${(asset.size_bytes / 1000).toFixed(0)} KB`],
+    ["", `${asset.width_px} × ${asset.height_px}`], ["", say("unit.kb", { count: (asset.size_bytes / 1000).toFixed(0) })],
     ["", new Date(asset.created_s * 1000).toLocaleString()], ["", [asset.subfolder, asset.filename].filter(Boolean).join("/")],
     ...texts,
   ];

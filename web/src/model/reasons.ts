@@ -17,6 +17,8 @@ export interface BadgeWords {
   readonly failed: string;
   /** That a node would run. */
   readonly runs: string;
+  /** So many seconds. */
+  readonly time: (seconds: number) => string;
   /** By the server's word. */
   readonly reasons: Readonly<Record<string, string>>;
 }

@@ -5,8 +5,8 @@ import { useStore } from "zustand";
 import type { ForeseenRun } from "../app/foreseen";
 import { foresee } from "../app/foresight";
 import type { Session } from "../app/session";
-import { durationText } from "../canvas/overlay";
 import { useSay, type Say } from "../i18n/catalogue";
+import { durationText } from "../ui/duration";
 import { titleOf } from "../model/node_reading";
 import { rootOf } from "../model/records";
 
@@ -77,7 +77,7 @@ function Forecast({ session }: { session: Session }) {
 
 function sentenceOf(numRuns: number, seconds: number | null, say: Say): string {
   if (numRuns === 0) return say("forecast.nothing");
-  return seconds === null ? say("forecast.unknown") : say("forecast.time", { time: durationText(seconds) });
+  return seconds === null ? say("forecast.unknown") : say("forecast.time", { time: durationText(seconds, say) });
 }
 
 function reasonOf({ why }: ForeseenRun, say: Say): string {

@@ -4,7 +4,8 @@ import { ArrowUpToLine, Pause, Play, RotateCcw, SquareArrowOutUpRight, Square, T
 import { useState } from "react";
 import { useStore } from "zustand";
 import type { Session } from "../app/session";
-import { useSay } from "../i18n/catalogue";
+import { useSay, type Say } from "../i18n/catalogue";
+import { durationText } from "../ui/duration";
 import { isObject } from "../model/json";
 import { isWorkflow } from "../model/workflow_file";
 import type { Job } from "../server/api_types";
@@ -13,6 +14,7 @@ import { useWatched } from "./watching";
 
 const EVERY_MS = 2500;
 const PAGE = 30;
+const MAX_PRIORITY = 1000;
 const ENDED: ReadonlySet<Job["state"]> = new Set(["succeeded", "failed", "cancelled", "quarantined"]);
 const COLORS: Readonly<Record<string, string>> = {
   running: "text-accent", leased: "text-accent", succeeded: "text-good", failed: "text-danger", quarantined: "text-danger",
@@ -22,6 +24,7 @@ export default function QueuePanel({ session }: { session: Session }) {
   const say = useSay();
   const [limit, setLimit] = useState(PAGE);
   const run = useStore(session.store, (state) => `${state.run?.job} ${state.run?.state}`);
+  const priority = useStore(session.store, (state) => state.priority);
   const { client } = session;
   const { value, again } = useWatched(session, async (signal) => {
     const [page, waiting, queue] = await Promise.all([
@@ -48,6 +51,10 @@ export default function QueuePanel({ session }: { session: Session }) {
         <button type="button" className={PLAIN_BUTTON} disabled={waiting.total === 0} onClick={() => act(client.call("POST /queue/clear", {}))}>{say("queue.clear")}</button>
         <button type="button" className={PLAIN_BUTTON} disabled={past.length === 0} onClick={() => act(client.call("DELETE /history", {}))}>{say("queue.forget")}</button>
       </div>
+      <label className="flex items-center gap-2 px-3 pb-2 text-quiet" title={say("queue.priorityHint")}>
+        <span className="flex-1">{say("queue.priorityNext")}</span>
+        <PriorityField label={say("queue.priorityNext")} value={priority} onChange={(next) => session.store.setState({ priority: next })} />
+      </label>
       {page.total === 0 && <Empty>{say("queue.empty")}</Empty>}
       <ol aria-label={say("rail.queue")}>
         {[...now, ...waiting.jobs, ...past].map((job) => (
@@ -86,11 +93,12 @@ function JobRow({ session, job, act, isFirst }: RowProps) {
         <p className="flex items-baseline gap-2">
           <span className={`font-medium ${COLORS[job.state] ?? ""}`}>{say(`state.${job.state}`)}</span>
           <span className="text-quiet">#{job.number}</span>
-          <span className="ml-auto text-xs text-quiet tabular-nums">{durationOf(job)}</span>
+          <span className="ml-auto text-xs text-quiet tabular-nums">{durationOf(job, say)}</span>
         </p>
         <p className="text-xs text-quiet">
           {new Date(job.created_s * 1000).toLocaleTimeString()}
           {isEnded && ` · ${say("queue.facts", { ran: job.ran.length, cached: job.cached.length })}`}
+          {job.priority !== 0 && job.state !== "queued" && ` · ${say("queue.priority")} ${job.priority}`}
         </p>
         {message !== "" && <p className="mt-1 text-xs break-words text-danger">{message}</p>}
         <div className="-ml-2 flex">
@@ -99,6 +107,12 @@ function JobRow({ session, job, act, isFirst }: RowProps) {
             <IconButton label={say("queue.front")} onClick={() => act(client.call("POST /jobs/{job}/move", { path, body: { front: true } }))}>
               <ArrowUpToLine size={14} />
             </IconButton>
+          )}
+          {job.state === "queued" && (
+            <PriorityField
+              label={say("queue.priorityOf", { number: job.number })} value={job.priority} className="my-auto ml-1"
+              onChange={(next) => act(client.call("POST /jobs/{job}/move", { path, body: { priority: next } }))}
+            />
           )}
           {isEnded
             ? <>
@@ -112,8 +126,31 @@ function JobRow({ session, job, act, isFirst }: RowProps) {
   );
 }
 
-function durationOf(job: Job): string {
+function durationOf(job: Job, say: Say): string {
   if (job.started_s === null) return "";
-  const seconds = (job.finished_s ?? Date.now() / 1000) - job.started_s;
-  return seconds < 60 ? `${seconds.toFixed(1)} s` : `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s`;
+  return durationText((job.finished_s ?? Date.now() / 1000) - job.started_s, say);
+}
+
+interface PriorityProps {
+  readonly label: string;
+  readonly value: number;
+  readonly onChange: (value: number) => void;
+  readonly className?: string;
+}
+
+/** A whole number that is taken when it is left or Enter is pressed, so that a half-typed one moves nothing. */
+function PriorityField({ label, value, onChange, className = "" }: PriorityProps) {
+  const take = (field: HTMLInputElement) => {
+    const next = Math.min(MAX_PRIORITY, Math.max(-MAX_PRIORITY, Math.round(Number(field.value)) || 0));
+    field.value = String(next);
+    if (next !== value) onChange(next);
+  };
+  return (
+    <input
+      key={value} type="number" min={-MAX_PRIORITY} max={MAX_PRIORITY} step={1} defaultValue={value} aria-label={label} title={label}
+      className={`w-16 rounded-md border border-line bg-canvas px-1.5 py-0.5 text-center tabular-nums hover:border-quiet ${className}`}
+      onBlur={(event) => take(event.currentTarget)}
+      onKeyDown={(event) => event.key === "Enter" && take(event.currentTarget)}
+    />
+  );
 }

@@ -3,8 +3,9 @@
 import { X } from "lucide-react";
 import { useState } from "react";
 import { useStore } from "zustand";
-import type { RunState, Session } from "../app/session";
-import { useSay, type Say, type TextKey } from "../i18n/catalogue";
+import type { RunState } from "../app/run_state";
+import type { Session } from "../app/session";
+import { useSay, type Say } from "../i18n/catalogue";
 import { titleOf } from "../model/node_reading";
 import { rootOf } from "../model/records";
 import { previewAddress } from "../server/workflows";
@@ -47,14 +48,9 @@ export function RunCard({ session }: { session: Session }) {
   );
 }
 
-/** How a run says that it ended without an error of its own. */
-const ENDS: { readonly [message: string]: TextKey } = {
-  Done: "state.succeeded", failed: "state.failed", cancelled: "state.cancelled", quarantined: "state.quarantined",
-};
-
 export function describeRun(session: Session, run: RunState, say: Say): string {
   if (run.state === "waiting") return say("state.queued");
-  if (run.state === "ended") return ENDS[run.message] === undefined ? run.message : say(ENDS[run.message] as TextKey);
+  if (run.state === "ended") return run.message || say(`state.${run.end ?? "succeeded"}`);
   const [top = ""] = (run.node ?? "").split(":");
   const { document } = run.document;
   const node = rootOf(document).nodes.byId.get(top);

@@ -4,7 +4,7 @@ import { Menu } from "@base-ui/react/menu";
 import { ChevronDown, Menu as MenuIcon, PanelRight, Play, Plus, Search, Square, X } from "lucide-react";
 import { useRef, useState } from "react";
 import { useStore } from "zustand";
-import type { Session, Tab } from "../app/session";
+import { nameOfTab, type Session, type Tab } from "../app/session";
 import { useSay } from "../i18n/catalogue";
 import { cancelJob } from "../server/workflows";
 import { useDocument } from "../ui/hooks";
@@ -92,8 +92,7 @@ function MainMenu({ session, onWindow }: Pick<BarProps, "session" | "onWindow">)
 
 function nameOf(session: Session): string {
   const { tabs, active } = session.store.getState();
-  const tab = tabs.find((one) => one.id === active);
-  return tab?.saved?.name ?? tab?.title ?? "";
+  return nameOfTab(tabs.find((tab) => tab.id === active));
 }
 
 function Tabs({ session }: { session: Session }) {
@@ -127,7 +126,7 @@ function Tabs({ session }: { session: Session }) {
 function TabItem({ session, tab, isActive }: { session: Session; tab: Tab; isActive: boolean }) {
   const say = useSay();
   const { isChanged } = useDocument(tab.open);
-  const name = tab.saved?.name ?? (tab.title || say("bar.untitled"));
+  const name = nameOfTab(tab) || say("bar.untitled");
   return (
     <div
       role="presentation"
@@ -152,12 +151,14 @@ function TabItem({ session, tab, isActive }: { session: Session; tab: Tab; isAct
 }
 
 const MAX_BATCH = 100;
+const signed = (value: number) => (value > 0 ? `+${value}` : String(value).replace("-", "−"));
 
 function RunButtons({ session }: { session: Session }) {
   const say = useSay();
   const [batch, setBatch] = useState(1);
   const run = useStore(session.store, (state) => state.run);
   const hasCatalog = useStore(session.store, (state) => state.catalog.specs.size > 0);
+  const priority = useStore(session.store, (state) => state.priority);
   const isBusy = run !== null && run.state !== "ended";
   const start = async (front: boolean) => {
     session.store.setState({ notice: null });
@@ -188,6 +189,7 @@ function RunButtons({ session }: { session: Session }) {
           className="flex items-center gap-1.5 px-3 hover:brightness-110 focus-visible:outline-offset-[-3px] focus-visible:outline-on-accent"
         >
           <Play size={14} fill="currentColor" /><span className="max-md:sr-only">{say("bar.run")}</span>
+          {priority !== 0 && <span className="font-normal tabular-nums" title={say("queue.priority")}>{signed(priority)}</span>}
         </button>
         <Menu.Root>
           <Menu.Trigger

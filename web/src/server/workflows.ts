@@ -48,6 +48,10 @@ export function previewAddress({ job, node, atS }: RunPreview): string {
 
 export interface SubmitOptions {
   readonly front?: boolean;
+  /** High runs first; 0 by default. */
+  readonly priority?: number;
+  /** What the workflow is called: pictures are found by it. */
+  readonly name?: string;
   /** The outputs that are asked for; all of them by default. */
   readonly targets?: readonly string[] | null;
   readonly id: string;
@@ -57,12 +61,18 @@ export interface SubmitOptions {
 export function submitPrompt(client: Client, prompt: Prompt, workflow: JsonObject, options: SubmitOptions): Promise<Submitted> {
   const body = {
     prompt: prompt as unknown as JsonObject,
-    extra: { extra_pnginfo: { workflow }, preview_method: "auto" },
+    extra: { extra_pnginfo: { workflow }, preview_method: "auto", ...nameFor(options.name) },
     id: options.id,
     front: options.front ?? false,
+    priority: options.priority ?? 0,
     ...(options.targets ? { targets: options.targets } : {}),
   };
   return client.call("POST /jobs", { body });
+}
+
+/** The part of a job's extra that says which workflow it is. */
+export function nameFor(name = ""): JsonObject {
+  return name === "" ? {} : { workflow_name: name };
 }
 
 export function cancelJob(client: Client, job: string): Promise<Job> {

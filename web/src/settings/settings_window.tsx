@@ -26,7 +26,7 @@ export default function SettingsWindow({ onClose }: { onClose: () => void }) {
           <span className="w-32">{say("settings.accent")}</span>
           {ACCENTS.map((name) => (
             <button
-              key={name} type="button" aria-label={name} aria-pressed={chosen.accent === name} data-accent={name}
+              key={name} type="button" aria-label={say(`color.${name}`)} title={say(`color.${name}`)} aria-pressed={chosen.accent === name} data-accent={name}
               className="size-7 rounded-full border-2 border-transparent bg-accent outline-offset-2 aria-pressed:border-text"
               onClick={() => preferences.setState({ accent: name })}
             />

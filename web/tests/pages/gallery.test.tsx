@@ -1,0 +1,52 @@
+// @vitest-environment happy-dom
+import { cleanup, fireEvent, render, screen, waitFor } from "@testing-library/react";
+import userEvent from "@testing-library/user-event";
+import { afterEach, describe, expect, it } from "vitest";
+import GalleryPanel from "../../src/gallery/gallery_panel";
+import { ComparedPictures } from "../../src/gallery/zoomed_picture";
+import { FakeServer } from "../fake_server";
+
+afterEach(cleanup);
+
+const asset = (id: string) => ({ id, filename: `${id}.png`, media_type: "image/png", url: `/api/v1/assets/${id}` });
+
+describe("the gallery", () => {
+  it("asks the server for pictures of a workflow, of a model and with words, together", async () => {
+    const server = new FakeServer()
+      .on("GET /assets/origins", () => ({ workflows: ["Boats"], models: ["sd/one.safetensors"] }))
+      .on("GET /assets", ({ query }) => (query.get("text") === "nowhere" ? [] : [asset(query.get("workflow") ?? "any")]));
+    render(<GalleryPanel session={server.session} />);
+    await screen.findByRole("button", { name: "Show any.png" });
+    await userEvent.selectOptions(await screen.findByRole("combobox", { name: "Workflow" }), "Boats");
+    await screen.findByRole("button", { name: "Show Boats.png" });
+    expect(screen.queryByRole("button", { name: "Show any.png" })).toBeNull();
+    await userEvent.selectOptions(screen.getByRole("combobox", { name: "Model" }), "sd/one.safetensors");
+    fireEvent.change(screen.getByRole("searchbox"), { target: { value: " nowhere " } });
+    await screen.findByText("No picture fits.");
+    const last = server.asked.filter(({ path }) => path === "/assets").at(-1)?.query;
+    expect(Object.fromEntries(last ?? [])).toEqual({
+      workflow: "Boats", model: "sd/one.safetensors", text: "nowhere", limit: "40", offset: "0",
+    });
+  });
+
+  it("is empty without a filter, and offers none where there is nothing to choose", async () => {
+    const server = new FakeServer().on("GET /assets/origins", () => ({ workflows: [], models: [] })).on("GET /assets", () => []);
+    render(<GalleryPanel session={server.session} />);
+    await screen.findByText("Pictures you make appear here.");
+    expect(screen.queryAllByRole("combobox")).toEqual([]);
+  });
+});
+
+describe("two pictures compared", () => {
+  it("lie above each other and meet where the slider is", async () => {
+    render(<ComparedPictures one="/one" two="/two" names={["one.png", "two.png"]} />);
+    const cut = screen.getByRole("img", { name: "two.png" }).parentElement?.parentElement as HTMLElement;
+    expect(cut.style.clipPath).toBe("inset(0 0 0 50%)");
+    fireEvent.change(screen.getByRole("slider", { name: "Where the pictures meet" }), { target: { value: "20" } });
+    await waitFor(() => expect(cut.style.clipPath).toBe("inset(0 0 0 20%)"));
+    const one = screen.getByRole("img", { name: "one.png" });
+    fireEvent.doubleClick(one);
+    await waitFor(() => expect(one.style.transform).toContain("scale(3)"));
+    expect(screen.getByRole("img", { name: "two.png" }).style.transform).toBe(one.style.transform);
+  });
+});
