@@ -7,7 +7,9 @@ import { Autosave } from "./app/autosave";
 import { Session } from "./app/session";
 import { Drafts } from "./files/drafts";
 import { Client } from "./server/client";
-import { applyPreferences, keymapOf, preferences } from "./settings/preferences";
+import { sharedSettings } from "./server/shared_settings";
+import { applyPreferences, keymapOf, localSettings, preferences } from "./settings/preferences";
+import { PreferenceSharing } from "./settings/shared_preferences";
 import "./style.css";
 
 applyPreferences(document.documentElement);
@@ -19,6 +21,13 @@ createRoot(document.getElementById("root") as HTMLElement).render(
     <App session={session} />
   </StrictMode>,
 );
+
+const sharing = new PreferenceSharing(preferences, {
+  shared: sharedSettings(session.client), storage: localSettings(), nowMs: () => Date.now(),
+});
+document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && void sharing.meet());
+session.store.subscribe(({ connection }, before) => connection === "there" && before.connection !== "there" && void sharing.meet());
+void sharing.meet();
 
 // The node types first: drafts are read with them.
 await session.start(null);

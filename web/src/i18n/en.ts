@@ -193,6 +193,8 @@ export const EN = {
   "settings.change": "Change the keys of {name}",
   "settings.press": "Press keys…",
   "settings.default": "Defaults",
+  "settings.shared": "Kept on the server, for every browser that opens it.",
+  "settings.local": "Kept in this browser until the server is back.",
   "file.notJson": "{name} is no workflow: it cannot be read as JSON.",
   "file.noGraph": "{name} holds no workflow.",
   "file.apiFormat": "{name} is in the API format, which has no places for nodes. Open the workflow it came from.",

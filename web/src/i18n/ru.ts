@@ -194,6 +194,8 @@ export const RU: Texts = {
   "settings.change": "Изменить клавиши: {name}",
   "settings.press": "Нажмите клавиши…",
   "settings.default": "По умолчанию",
+  "settings.shared": "Хранятся на сервере, для каждого браузера, который его открывает.",
+  "settings.local": "Хранятся в этом браузере, пока сервер недоступен.",
   "file.notJson": "{name} не процесс: файл не читается как JSON.",
   "file.noGraph": "В {name} нет процесса.",
   "file.apiFormat": "{name} в формате API, где нет мест узлов. Откройте исходный процесс.",

@@ -194,6 +194,8 @@ export const ZH: Texts = {
   "settings.change": "更改“{name}”的快捷键",
   "settings.press": "请按键…",
   "settings.default": "恢复默认",
+  "settings.shared": "保存在服务器上，所有打开它的浏览器共用。",
+  "settings.local": "服务器恢复之前保存在此浏览器中。",
   "file.notJson": "{name} 不是工作流：无法作为 JSON 读取。",
   "file.noGraph": "{name} 不含工作流。",
   "file.apiFormat": "{name} 是 API 格式，没有节点位置。请打开它所来自的工作流。",

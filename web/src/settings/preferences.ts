@@ -17,6 +17,8 @@ export interface Preferences {
   /** Chords of one's own; null takes a default away. */
   readonly keys: Readonly<Record<string, CommandName | null>>;
   readonly showsMap: boolean;
+  /** Choices with a star, by the folder of the files or the name of the input. */
+  readonly favourites: Readonly<Record<string, readonly string[]>>;
 }
 
 const KEY = "atelier-preferences";
@@ -39,7 +41,22 @@ export function readPreferences(text: string | null, languages: readonly string[
     language: oneOf(Object.keys(LANGUAGES) as Language[], found.language, languageOf(languages)),
     keys: Object.fromEntries(keys),
     showsMap: found.showsMap !== false,
+    favourites: listsIn(found.favourites),
   };
+}
+
+function listsIn(value: unknown): Record<string, readonly string[]> {
+  const entries = Object.entries(typeof value === "object" && value !== null ? value : {});
+  return Object.fromEntries(entries.filter((pair): pair is [string, string[]] =>
+    Array.isArray(pair[1]) && pair[1].length > 0 && pair[1].every((item) => typeof item === "string")));
+}
+
+/** A choice gets its star, or loses it; the newest comes last. */
+export function withStar(favourites: Preferences["favourites"], key: string, name: string): Preferences["favourites"] {
+  const own = favourites[key] ?? [];
+  const next = own.includes(name) ? own.filter((item) => item !== name) : [...own, name];
+  const { [key]: _, ...others } = favourites;
+  return next.length === 0 ? others : { ...others, [key]: next };
 }
 
 function parsed(text: string | null): Record<string, unknown> {
@@ -51,9 +68,10 @@ function parsed(text: string | null): Record<string, unknown> {
   }
 }
 
-function localText(): string | null {
+/** What this browser keeps; null for one that keeps nothing. */
+export function localSettings(): Storage | null {
   try {
-    return localStorage.getItem(KEY);
+    return localStorage;
   } catch {
     return null;
   }
@@ -80,14 +98,14 @@ export function applyPreferences(root: HTMLElement): void {
     root.dataset.motion = state.hasLessMotion ? "less" : "normal";
     root.lang = state.language;
   };
-  preferences.setState(readPreferences(localText(), navigator.languages));
+  preferences.setState(readPreferences(localSettings()?.getItem(KEY) ?? null, navigator.languages));
   apply(preferences.getState());
   void chooseLanguage(preferences.getState().language);
   preferences.subscribe((state, before) => {
     apply(state);
     if (state.language !== before.language) void chooseLanguage(state.language);
     try {
-      localStorage.setItem(KEY, JSON.stringify(state));
+      localSettings()?.setItem(KEY, JSON.stringify(state));
     } catch {
       // A browser that keeps nothing still shows the page as chosen.
     }

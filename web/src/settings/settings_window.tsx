@@ -7,12 +7,14 @@ import { LANGUAGES, useSay, type Language, type TextKey } from "../i18n/catalogu
 import { chordOf, COMMANDS, type CommandName } from "../interaction/keymap";
 import { FIELD, PLAIN_BUTTON, Section, Window } from "../ui/parts";
 import { ACCENTS, keymapOf, preferences, THEMES, withChord, type Theme } from "./preferences";
+import { sharing } from "./shared_preferences";
 
 const MODIFIERS = new Set(["Control", "Shift", "Alt", "Meta", "AltGraph"]);
 
 export default function SettingsWindow({ onClose }: { onClose: () => void }) {
   const say = useSay();
   const chosen = useStore(preferences);
+  const isShared = useStore(sharing, (state) => state.isShared);
   return (
     <Window title={say("settings.title")} onClose={onClose} className="w-[36rem]">
       <Section title={say("settings.look")}>
@@ -44,6 +46,7 @@ export default function SettingsWindow({ onClose }: { onClose: () => void }) {
         </label>
       </Section>
       <Shortcuts />
+      {isShared !== null && <p className="px-3 pt-2 text-xs text-quiet" role="status">{say(isShared ? "settings.shared" : "settings.local")}</p>}
     </Window>
   );
 }
