@@ -120,7 +120,14 @@ SCHEMAS: Mapping[str, Any] = {
     ),
     "Workflow": _object({"name": _TEXT, "etag": _TEXT, "version": _COUNT, "size_bytes": _COUNT, "modified_s": _NUMBER}),
     "ModelFile": _object(
-        {"folder": _TEXT, "name": _TEXT, "size_bytes": _COUNT, "modified_s": _NUMBER, "sha256": _TEXT}
+        {
+            "folder": _TEXT,
+            "name": _TEXT,
+            "size_bytes": _COUNT,
+            "modified_s": _NUMBER,
+            "sha256": _TEXT,
+            "has_picture": _FLAG,
+        }
     ),
     "Health": _object({"status": {"type": "string", "enum": ["ok"]}}),
     "Ready": _object({"ready": _FLAG, "catalog": _FLAG, "workers": _COUNT}),

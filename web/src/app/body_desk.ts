@@ -14,7 +14,9 @@ import { nextValue } from "../model/seeds";
 import { widgetsOf, type WidgetContext } from "../model/widgets";
 import type { NodeDesk, Trouble } from "../nodes/node_desk";
 import { urlOf } from "../server/client";
+import { modelPictures } from "../server/model_pictures";
 import { embeddingNames, previewAddress, upload } from "../server/workflows";
+import { preferences, withStar } from "../settings/preferences";
 import type { Session } from "./session";
 
 /** How far things hang below a body, in world units. */
@@ -228,6 +230,13 @@ export class BodyDesk implements NodeDesk {
   };
 
   readonly embeddings = (): Promise<readonly string[]> => embeddingNames(this.session.client);
+
+  readonly favourites = (key: string): ReadonlySet<string> => new Set(preferences.getState().favourites[key] ?? []);
+
+  readonly star = (key: string, name: string): void =>
+    preferences.setState({ favourites: withStar(preferences.getState().favourites, key, name) });
+
+  readonly modelPictures = (folder: string): Promise<ReadonlyMap<string, string>> => modelPictures(this.session.client, folder);
 
   readonly paintMask = (id: NodeId, widget: string, name: string): void =>
     this.session.openMask?.({ name, addressOf: this.inputPicture, done: (file) => this.upload(id, widget, file) });

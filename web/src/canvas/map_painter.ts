@@ -31,9 +31,12 @@ export function paintMap(canvas: CanvasRenderingContext2D, picture: MapPicture, 
   const boxes = new Map(nodes.map((id) => [id, onMap(scale, scene.outer(id))] as const));
   paintLinks(canvas, scene, links, boxes, theme);
   for (const [color, path] of pathsByColor(scene, boxes, theme)) {
+    // Most nodes have no colour of their own: they are quieter than those that have one.
+    canvas.globalAlpha = color === theme.quiet ? 0.55 : 1;
     canvas.fillStyle = color;
     canvas.fill(path);
   }
+  canvas.globalAlpha = 1;
   paintMarked(canvas, boxes, picture.running, theme.accent);
   paintMarked(canvas, boxes, picture.faulty, theme.danger);
 }
@@ -65,7 +68,7 @@ function pathsByColor(scene: Scene, boxes: ReadonlyMap<NodeId, Rect>, theme: The
   for (const [id, box] of boxes) {
     const record = scene.graph.nodes.byId.get(id);
     const isOff = record !== undefined && modeOf(record) !== MODE.always;
-    const color = isOff ? theme.line : (record && (colorOf(record) ?? colorOf(record, "bgcolor"))) ?? theme.quiet;
+    const color = isOff ? theme.line : (record && (colorOf(record, "bgcolor") ?? colorOf(record))) ?? theme.quiet;
     let path = paths.get(color);
     if (path === undefined) paths.set(color, (path = new Path2D()));
     path.rect(box.x, box.y, Math.max(2, box.width), Math.max(2, box.height));

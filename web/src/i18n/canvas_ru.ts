@@ -7,5 +7,9 @@ export const CANVAS_RU: CanvasTexts = {
   "map.about": "Карта графа: стрелки двигают вид, плюс и минус меняют масштаб, Home показывает всё",
   "map.show": "Показать карту",
   "map.hide": "Скрыть карту",
+  "choice.star": "Отметить звездой",
+  "choice.unstar": "Убрать звезду",
+  "choice.isStarred": "избранное",
+  "choice.starKeys": "Alt+Enter: звезда",
   "command.map": "Показать или скрыть карту",
 };

@@ -1,8 +1,11 @@
-/** The open list of a combo: a search field and what matches, above everything else. */
+/** The open list of a combo: a search field and what matches, above everything else; favourites first. */
 
-import { useEffect, useMemo, useRef, useState, type KeyboardEvent } from "react";
+import { Star } from "lucide-react";
+import { useEffect, useMemo, useReducer, useRef, useState, type KeyboardEvent, type MouseEvent } from "react";
 import { createPortal } from "react-dom";
 import { useSay } from "../i18n/catalogue";
+import { orderedChoices } from "../model/choice_order";
+import type { NodeDesk } from "./node_desk";
 
 export interface ChoiceListProps {
   readonly label: string;
@@ -12,23 +15,43 @@ export interface ChoiceListProps {
   readonly choices: readonly string[];
   /** Offered first when `value` is missing. */
   readonly nearest: string | null;
+  readonly desk: NodeDesk;
+  /** Where the choices are files, whose pictures are shown. */
+  readonly folder: string | null;
+  readonly favouritesKey: string;
   readonly onChoose: (value: string) => void;
   readonly onClose: () => void;
 }
 
 const MAX_SHOWN = 200;
 const HEIGHT_PX = 320;
+/** A list one sees at a glance needs no stars. */
+const MIN_STARRED = 6;
+const NO_PICTURES: ReadonlyMap<string, string> = new Map();
 
-export function ChoiceList({ label, at, value, choices, nearest, onChoose, onClose }: ChoiceListProps) {
+export function ChoiceList({ label, at, value, choices, nearest, desk, folder, favouritesKey, onChoose, onClose }: ChoiceListProps) {
   const say = useSay();
   const [query, setQuery] = useState("");
   const list = useRef<HTMLUListElement>(null);
-  const found = useMemo(() => matching(choices, query, nearest), [choices, query, nearest]);
+  const [numStars, starred] = useReducer((count: number) => count + 1, 0);
+  const stars = desk.favourites(favouritesKey);
+  const hasStars = folder !== null || choices.length >= MIN_STARRED;
+  // A star that is set while the list is open moves nothing under the pointer.
+  const first = useRef(stars);
+  const pictures = usePictures(desk, folder);
+  const found = useMemo(
+    () => orderedChoices(choices, { query, starred: first.current, nearest }).slice(0, MAX_SHOWN), [choices, query, nearest],
+  );
   const [marked, setMarked] = useState(Math.max(0, found.indexOf(value)));
   const current = Math.min(marked, found.length - 1);
   useEffect(() => {
     list.current?.children[current]?.scrollIntoView({ block: "nearest" });
-  }, [current]);
+  }, [current, pictures]);
+  const star = (name: string | undefined) => {
+    if (name === undefined || !hasStars) return;
+    desk.star(favouritesKey, name);
+    starred();
+  };
   const key = (event: KeyboardEvent) => {
     event.stopPropagation();
     const by = { ArrowDown: 1, ArrowUp: -1, PageDown: 10, PageUp: -10 }[event.key];
@@ -39,6 +62,7 @@ export function ChoiceList({ label, at, value, choices, nearest, onChoose, onClo
       // The button gets the keyboard back at once: the same key would press it.
       event.preventDefault();
       const chosen = found[current];
+      if (event.altKey) return star(chosen);
       if (chosen !== undefined) onChoose(chosen);
       onClose();
     } else if (event.key === "Escape" || event.key === "Tab") {
@@ -46,7 +70,7 @@ export function ChoiceList({ label, at, value, choices, nearest, onChoose, onClo
       onClose();
     }
   };
-  const width = Math.max(220, at.width);
+  const width = Math.max(pictures.size > 0 ? 344 : 240, at.width);
   const isBelow = at.bottom + HEIGHT_PX < innerHeight || at.top < HEIGHT_PX;
   const place = isBelow ? { top: at.bottom + 4 } : { bottom: innerHeight - at.top + 4 };
   const style = { ...place, left: Math.max(8, Math.min(at.left, innerWidth - width - 8)), width, maxHeight: HEIGHT_PX };
@@ -57,13 +81,13 @@ export function ChoiceList({ label, at, value, choices, nearest, onChoose, onClo
         <input
           autoFocus className="choices-search" type="text" role="combobox" aria-expanded aria-controls="choices-list"
           aria-activedescendant={`choice-${current}`} aria-label={say("node.search", { name: label })} placeholder={say("node.search", { name: label })}
-          spellCheck={false} autoComplete="off" value={query} onKeyDown={key}
+          aria-description={hasStars ? say("choice.starKeys") : undefined} spellCheck={false} autoComplete="off" value={query} onKeyDown={key}
           onChange={(event) => {
             setQuery(event.target.value);
             setMarked(0);
           }}
         />
-        <ul ref={list} id="choices-list" role="listbox" aria-label={label}>
+        <ul ref={list} id="choices-list" role="listbox" aria-label={label} data-stars={numStars}>
           {found.map((name, i) => (
             <li
               key={name} id={`choice-${i}`} role="option" aria-selected={name === value} data-marked={i === current ? "" : undefined}
@@ -73,25 +97,49 @@ export function ChoiceList({ label, at, value, choices, nearest, onChoose, onClo
                 onClose();
               }}
             >
-              {name}
-              {name === nearest && <em>{say("node.nearest")}</em>}
+              {pictures.size > 0 && <Picture address={pictures.get(name)} />}
+              <span>
+                {name}
+                {name === nearest && <em>{say("node.nearest")}</em>}
+              </span>
+              {hasStars && <StarMark isSet={stars.has(name)} onPress={() => star(name)} />}
             </li>
           ))}
           {found.length === 0 && <li className="choices-none">{say("node.noMatch")}</li>}
         </ul>
+        {hasStars && <p className="choices-hint" aria-hidden>{say("choice.starKeys")}</p>}
       </div>
     </>,
     document.body,
   );
 }
 
-/** Choices that have every word of the query; names that begin with it first. */
-function matching(choices: readonly string[], query: string, nearest: string | null): readonly string[] {
-  const words = query.toLowerCase().split(/\s+/).filter((word) => word !== "");
-  const first = words[0] ?? "";
-  const found = choices.filter((name) => words.every((word) => name.toLowerCase().includes(word)));
-  const begins = (name: string) => name.toLowerCase().startsWith(first);
-  const sorted = first === "" ? found : [...found.filter(begins), ...found.filter((name) => !begins(name))];
-  const ordered = nearest !== null && words.length === 0 ? [nearest, ...sorted.filter((name) => name !== nearest)] : sorted;
-  return ordered.slice(0, MAX_SHOWN);
+/** Part of an option, so no button of its own: the keyboard has a key for it. */
+function StarMark({ isSet, onPress }: { isSet: boolean; onPress: () => void }) {
+  const say = useSay();
+  const press = (event: MouseEvent) => {
+    event.stopPropagation();
+    onPress();
+  };
+  return (
+    <span className="choices-star" data-set={isSet ? "" : undefined} title={say(isSet ? "choice.unstar" : "choice.star")} onClick={press}>
+      <Star size={14} fill={isSet ? "currentColor" : "none"} aria-hidden />
+      {isSet && <span className="sr-only">{say("choice.isStarred")}</span>}
+    </span>
+  );
+}
+
+function Picture({ address }: { address: string | undefined }) {
+  return <span className="choices-picture">{address !== undefined && <img src={address} alt="" loading="lazy" draggable={false} />}</span>;
+}
+
+function usePictures(desk: NodeDesk, folder: string | null): ReadonlyMap<string, string> {
+  const [pictures, setPictures] = useState(NO_PICTURES);
+  useEffect(() => {
+    if (folder === null) return undefined;
+    let isOver = false;
+    void desk.modelPictures(folder).then((found) => void (isOver || setPictures(found)));
+    return () => void (isOver = true);
+  }, [desk, folder]);
+  return pictures;
 }

@@ -5,6 +5,7 @@ import { Brush, ChevronDown, Upload } from "lucide-react";
 import { useSay, type Say } from "../i18n/catalogue";
 import { fileChoices } from "../model/catalog";
 import type { Json } from "../model/json";
+import { favouritesKey } from "../model/choice_order";
 import { nearestName } from "../model/near_match";
 import { editorText } from "../model/widget_plan";
 import { ChoiceList } from "./choice_list";
@@ -19,8 +20,8 @@ export function ComboField({ id, desk, view, choices }: WidgetProps & { choices:
   const isMissing = value === "" ? choices.length > 0 : !choices.some((item) => editorText(item) === value);
   const nearest = isMissing ? nearestName(value, choices.map(editorText)) : null;
   const takesPictures = view.spec?.options.image_upload === true;
-  const isFile = view.spec !== null && fileChoices(view.spec) !== null;
-  const shown = isFile ? value.replace(/^.*[\\/]/, "") : value;
+  const folder = view.spec === null ? null : (fileChoices(view.spec)?.folder ?? null);
+  const shown = folder !== null ? value.replace(/^.*[\\/]/, "") : value;
   const choose = (text: string) => {
     const found = choices.find((item) => editorText(item) === text);
     if (found !== undefined) desk.setWidget(id, view.name, found);
@@ -66,6 +67,7 @@ export function ComboField({ id, desk, view, choices }: WidgetProps & { choices:
       {at !== null && (
         <ChoiceList
           label={view.label} at={at} value={value} choices={choices.map(editorText)} nearest={nearest}
+          desk={desk} folder={folder} favouritesKey={view.spec === null ? view.name : favouritesKey(view.spec)}
           onChoose={choose}
           onClose={() => {
             setAt(null);

@@ -50,6 +50,12 @@ export interface NodeDesk {
   readonly takeLink: (id: NodeId, widget: string, list: string) => boolean;
   /** Names of the embeddings prompts may use; none while the server does not say. */
   readonly embeddings: () => Promise<readonly string[]>;
+  /** Choices with a star, of the inputs that share a key. */
+  readonly favourites: (key: string) => ReadonlySet<string>;
+  /** Give a choice its star, or take it away. */
+  readonly star: (key: string, name: string) => void;
+  /** Addresses of the pictures that lie beside the files of a model folder, by name. */
+  readonly modelPictures: (folder: string) => Promise<ReadonlyMap<string, string>>;
   /** Paint a mask on the picture a widget names. */
   readonly paintMask: (id: NodeId, widget: string, name: string) => void;
   /** The address of a picture of the input folder, by the value of a widget. */

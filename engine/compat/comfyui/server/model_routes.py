@@ -13,11 +13,11 @@ from engine.compat.comfyui.server.requests import SERVICES, Handler, say
 from engine.core.containment import resolve_inside
 from engine.core.errors import AtelierError, NotFoundError
 from engine.core.folders import Folders
+from engine.server.model_files import PICTURE_SUFFIXES
 from engine.server.thumbnails import open_picture
 
 __all__ = ["ROUTES"]
 
-_PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".preview.png", ".preview.jpg", ".preview.jpeg", ".preview.webp")
 _HIDDEN_FOLDERS = ("configs", "custom_nodes")
 
 
@@ -98,7 +98,7 @@ async def preview_model(request: web.Request) -> web.Response:
 
 def _preview(root: Path, name: str) -> bytes | None:
     stem = name.rpartition(".")[0] or name
-    for suffix in _PICTURES:
+    for suffix in PICTURE_SUFFIXES:
         path = resolve_inside(root, stem + suffix)
         if path.is_file():
             with path.open("rb") as stream:
