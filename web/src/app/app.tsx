@@ -27,6 +27,7 @@ const Palette = lazy(() => import("../search/palette"));
 const ContextMenu = lazy(() => import("../panels/context_menu"));
 const NameWindow = lazy(() => import("../panels/name_window"));
 const ConflictWindow = lazy(() => import("../panels/conflict_window"));
+const UnreadableDraft = lazy(() => import("../panels/unreadable_draft"));
 const VersionsWindow = lazy(() => import("../panels/versions_window"));
 const ComparisonBar = lazy(() => import("../panels/comparison_bar"));
 const FormView = lazy(() => import("../panels/form_view"));
@@ -80,6 +81,7 @@ function Editor({ session, setOver }: { session: Session; setOver: (over: Over |
   const [panel, setPanel] = useState<PanelName | null>(null);
   const [hasProperties, setProperties] = useState(isWide);
   const comparison = useStore(session.comparison);
+  const broken = useStore(session.store, ({ tabs, active }) => tabs.find((tab) => tab.id === active && tab.unreadable !== null));
   const [isDropping, setDropping] = useState(false);
   const drop = (event: DragEvent) => {
     setDropping(false);
@@ -122,7 +124,7 @@ function Editor({ session, setOver }: { session: Session; setOver: (over: Over |
         <div className="relative flex min-h-0 min-w-0 flex-1">
           {panel !== null && <SidePanel session={session} name={panel} onClose={() => setPanel(null)} />}
           <main className="relative min-w-0 flex-1 overflow-hidden">
-            <Graph session={session} />
+            {broken === undefined ? <Graph session={session} /> : <Suspense><UnreadableDraft session={session} tab={broken} /></Suspense>}
             {comparison !== null && <Suspense><ComparisonBar session={session} comparison={comparison} /></Suspense>}
             <Breadcrumb session={session} onInterface={(graph) => setOver({ is: "interface", graph })} />
             <Minimap session={session} />

@@ -1,10 +1,11 @@
 /** Keeps every open document in this browser a second after a change, and brings them back when the page opens again. */
 
-import { Drafts, type Draft } from "../files/drafts";
+import type { Draft, Drafts } from "../files/drafts";
 import { parseJson, writeJson } from "../model/json_text";
 import type { OpenDocument } from "../model/open_document";
 import { rootOf } from "../model/records";
 import { saveWorkflow } from "../model/workflow_file";
+import { faultText } from "./fault_text";
 import { newId } from "./new_id";
 import { nameOfTab, type Session, type Tab } from "./session";
 
@@ -16,7 +17,7 @@ const CHANNEL = "atelier-open-files";
 
 export class Autosave {
   private readonly session: Session;
-  private readonly drafts: Drafts;
+  private readonly drafts: Pick<Drafts, "all" | "keep" | "snapshot">;
   private readonly texts = new WeakMap<object, string>();
   private readonly ends = new Map<OpenDocument, { readonly end: () => void; readonly tab: Tab }>();
   private channel: BroadcastChannel | null = null;
@@ -24,7 +25,7 @@ export class Autosave {
   private timer = 0;
   private isWriting = false;
 
-  constructor(session: Session, drafts: Drafts) {
+  constructor(session: Session, drafts: Pick<Drafts, "all" | "keep" | "snapshot">) {
     this.session = session;
     this.drafts = drafts;
   }
@@ -51,16 +52,20 @@ export class Autosave {
     const found = await this.drafts.all();
     const own = found.filter((draft) => draft.window === this.window);
     const orphans = found.filter((draft) => draft.window !== this.window && !alive.has(draft.window));
-    const tabs = (own.length > 0 ? own : orphans).flatMap((draft) => {
-      try {
-        const tab = this.session.makeTab(parseJson(draft.text), { id: draft.tab, saved: draft.saved, title: draft.title });
-        if (draft.isChanged) tab.open.markChanged();
-        return [tab];
-      } catch {
-        return [];
-      }
-    });
+    const tabs = (own.length > 0 ? own : orphans).map((draft) => this.tabOf(draft));
     await this.session.restoreTabs(tabs, sessionStorage.getItem(ACTIVE_KEY));
+  }
+
+  /** What cannot be read is shown as it is: it may be all that is left of somebody's work. */
+  private tabOf(draft: Draft): Tab {
+    const { tab: id, title, saved, text } = draft;
+    try {
+      const tab = this.session.makeTab(parseJson(text), { id, saved, title });
+      if (draft.isChanged) tab.open.markChanged();
+      return tab;
+    } catch (error) {
+      return this.session.makeUnreadableTab(id, saved?.name ?? title, { text, saved, reason: faultText(error) });
+    }
   }
 
   private follow(): void {
@@ -71,8 +76,8 @@ export class Autosave {
       end();
       this.ends.delete(document);
       // A closed tab takes its draft along; what was not saved stays in the history.
-      const last = { title: nameOfTab(tab), text: this.textOf(document), at_ms: Date.now() };
-      if (document.isChanged) void this.drafts.snapshot(last, 0).catch(() => undefined);
+      const last = { title: nameOfTab(tab), text: this.textOf(tab), at_ms: Date.now() };
+      if (document.isChanged || tab.unreadable !== null) void this.drafts.snapshot(last, 0).catch(() => undefined);
     }
     for (const tab of tabs) {
       const known = this.ends.get(tab.open);
@@ -117,11 +122,11 @@ export class Autosave {
       const { tabs } = this.session.store.getState();
       const now = Date.now();
       const drafts = tabs.flatMap((tab, order): Draft[] => {
-        if (tab.saved === null && rootOf(tab.open.document).nodes.ids.length === 0 && !tab.open.isChanged) return [];
-        return [{
-          tab: tab.id, window: this.window, title: tab.title, saved: tab.saved, text: this.textOf(tab.open), order,
-          isChanged: tab.open.isChanged, at_ms: now,
-        }];
+        const { open, unreadable } = tab;
+        const saved = unreadable?.saved ?? tab.saved;
+        if (saved === null && unreadable === null && rootOf(open.document).nodes.ids.length === 0 && !open.isChanged) return [];
+        const isChanged = open.isChanged || unreadable !== null;
+        return [{ tab: tab.id, window: this.window, title: tab.title, saved, text: this.textOf(tab), order, isChanged, at_ms: now }];
       });
       await this.drafts.keep(this.window, drafts);
       for (const draft of drafts) {
@@ -134,8 +139,8 @@ export class Autosave {
     }
   }
 
-  private textOf(open: OpenDocument): string {
-    const { document } = open;
+  private textOf({ open: { document }, unreadable }: Tab): string {
+    if (unreadable !== null) return unreadable.text;
     const known = this.texts.get(document) ?? writeJson(saveWorkflow(document));
     this.texts.set(document, known);
     return known;

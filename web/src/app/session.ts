@@ -45,6 +45,15 @@ export interface Tab {
   readonly saved: Saved | null;
   /** What it is called while it is not saved. */
   readonly title: string;
+  /** What was kept of it and cannot be read any more; `open` is empty then. null for every sound tab. */
+  readonly unreadable: Unreadable | null;
+}
+
+/** A kept text that is no workflow, with the name it had on the server. */
+export interface Unreadable {
+  readonly text: string;
+  readonly reason: string;
+  readonly saved: Saved | null;
 }
 
 /** "" for one nobody has named. */
@@ -163,7 +172,7 @@ export class Session {
     const document = loadWorkflow(value);
     await this.loadFiles(document);
     const { tabs, active } = this.store.getState();
-    const tab: Tab = { id: newId(), open: new OpenDocument(document, this.environment.nowMs), saved, title };
+    const tab: Tab = { id: newId(), open: new OpenDocument(document, this.environment.nowMs), saved, title, unreadable: null };
     // An empty tab nobody has touched gives its place.
     const kept = tabs.filter((item) => item.id !== active || !isBlank(item));
     this.store.setState({ tabs: [...kept, tab], notice: null });
@@ -194,7 +203,12 @@ export class Session {
 
   /** A tab of a parsed file, not shown yet. Raises WorkflowFileError. */
   makeTab(value: Json, facts: Pick<Tab, "id" | "saved" | "title">): Tab {
-    return { ...facts, open: new OpenDocument(loadWorkflow(value), this.environment.nowMs) };
+    return { ...facts, open: new OpenDocument(loadWorkflow(value), this.environment.nowMs), unreadable: null };
+  }
+
+  /** A tab that shows a text in place of a workflow. It has no name on the server, so that nothing is saved over it. */
+  makeUnreadableTab(id: string, title: string, unreadable: Unreadable): Tab {
+    return { ...this.blankTab(), id, title, unreadable };
   }
 
   switchTo(id: string): void {
@@ -212,7 +226,7 @@ export class Session {
   }
 
   private blankTab(): Tab {
-    return { id: newId(), open: new OpenDocument(emptyWorkflow(), this.environment.nowMs), saved: null, title: "" };
+    return { id: newId(), open: new OpenDocument(emptyWorkflow(), this.environment.nowMs), saved: null, title: "", unreadable: null };
   }
 
   private setSaved(open: OpenDocument, saved: Saved): void {
@@ -231,7 +245,8 @@ export class Session {
   /** Replace what is stored under an ETag: after a conflict, when people want that. */
   saveOver(name: string, etag: string | null): Promise<void> {
     return this.told(async () => {
-      const { open } = this.store.getState();
+      const { open, tabs } = this.store.getState();
+      if (tabs.some((tab) => tab.open === open && tab.unreadable !== null)) return this.say(sayNow()("unreadable.text"), true);
       const point = open.savePoint;
       try {
         const next = await saveWorkflowAs(this.client, name, saveWorkflow(open.document), etag);
@@ -341,5 +356,5 @@ export class Session {
 
 /** An empty tab that nobody has touched. */
 function isBlank(tab: Tab): boolean {
-  return tab.saved === null && !tab.open.isChanged && rootOf(tab.open.document).nodes.ids.length === 0;
+  return tab.saved === null && tab.unreadable === null && !tab.open.isChanged && rootOf(tab.open.document).nodes.ids.length === 0;
 }
