@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from engine.api import Image, Mask, Range, Seed, imaging, node, require_room
+from engine.api import Image, Mask, Options, Range, Seed, imaging, node, require_room
 
 __all__ = ["make_color_cells", "make_hole", "make_scribble", "make_shuffled", "make_tile"]
 
@@ -27,7 +27,7 @@ def make_tile(image: Image, factor: Annotated[int, Range(1, 64, step=1)] = 8) ->
 
 
 @node("ColorCells", title="Colour cells", category=CATEGORY)
-def make_color_cells(image: Image, cell_size: Annotated[int, Range(8, 512, step=8)] = 64) -> Image:
+def make_color_cells(image: Image, cell_size: Annotated[int, Range(8, 512, step=8), Options(unit="px")] = 64) -> Image:
     """Squares of one colour each, in pixels, for adapters that follow colours."""
     return imaging.color_cells(imaging.require_batch(image, "image"), cell_size)
 

@@ -9,7 +9,13 @@ export interface NumberRange {
   readonly max: number | bigint;
   readonly step: number;
   readonly isWhole: boolean;
+  /** Values are multiples of it; 0 for any value. */
+  readonly grain: number;
+  /** Shown after the number, and may be typed with it; "" for none. */
+  readonly unit: string;
 }
+
+const MAX_UNIT = 12;
 
 export function rangeOf(spec: InputSpec | null, value: Json | undefined): NumberRange {
   const options = spec?.options ?? {};
@@ -17,16 +23,20 @@ export function rangeOf(spec: InputSpec | null, value: Json | undefined): Number
     typeof item === "number" || typeof item === "bigint" ? item : fallback;
   const isWhole = spec === null ? Number.isInteger(Number(value)) : spec.type === "INT";
   const step = typeof options.step === "number" && options.step > 0 ? options.step : isWhole ? 1 : 0.1;
-  return { min: bound(options.min, -Infinity), max: bound(options.max, Infinity), step, isWhole };
+  const grain = !isWhole && typeof options.round === "number" && options.round > 0 ? options.round : 0;
+  const unit = typeof options.unit === "string" ? options.unit.trim().slice(0, MAX_UNIT) : "";
+  return { min: bound(options.min, -Infinity), max: bound(options.max, Infinity), step, isWhole, grain, unit };
 }
 
 /** The value of what was typed, within the range; null when it is no number. */
 export function numberFrom(text: string, range: NumberRange): number | bigint | null {
-  const trimmed = text.trim().replaceAll("_", "");
+  const bare = range.unit !== "" && text.trimEnd().endsWith(range.unit) ? text.trimEnd().slice(0, -range.unit.length) : text;
+  // A comma between digits is the decimal point of many languages: no maths here has arguments.
+  const trimmed = bare.trim().replaceAll("_", "").replace(/(?<=\d),(?=\d)/g, ".");
   if (range.isWhole && /^[+-]?\d{16,}$/.test(trimmed)) return bounded(BigInt(trimmed), range);
   const value = evaluated(trimmed);
   if (value === null || !Number.isFinite(value)) return null;
-  return bounded(range.isWhole ? Math.round(value) : tidy(value), range);
+  return bounded(range.isWhole ? Math.round(value) : onGrain(value, range), range);
 }
 
 export function bounded<T extends number | bigint>(value: T, { min, max }: NumberRange): number | bigint {
@@ -39,7 +49,11 @@ export function stepped(value: Json | undefined, numSteps: number, range: Number
   const now = typeof value === "number" && Number.isFinite(value) ? value : 0;
   const moved = now + numSteps * range.step;
   if (range.isWhole && !Number.isSafeInteger(Math.round(moved))) return bounded(BigInt(Math.round(moved)), range);
-  return bounded(range.isWhole ? Math.round(moved) : tidy(moved), range);
+  return bounded(range.isWhole ? Math.round(moved) : onGrain(moved, range), range);
+}
+
+function onGrain(value: number, { grain }: NumberRange): number {
+  return tidy(grain > 0 ? Math.round(value / grain) * grain : value);
 }
 
 /** Without the noise of binary fractions: 0.1 + 0.2 is 0.3. */

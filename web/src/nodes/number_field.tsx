@@ -1,42 +1,41 @@
-/** A number: drag to change it, click to type (maths too), arrows to step. A seed has its control beside the value. */
+/**
+ * A number: drag to change it, click to type (maths too), arrows to step; shift for ten steps, alt for a tenth. A seed has
+ * its control beside the value.
+ */
 
-import { useEffect, useRef, type KeyboardEvent, type PointerEvent } from "react";
+import { useRef, type KeyboardEvent, type PointerEvent } from "react";
 import { Dices, History, Lock, Minus, Plus, Shuffle } from "lucide-react";
 import { useSay } from "../i18n/catalogue";
-import { numberFrom, rangeOf, shownNumber, stepped } from "../model/number_text";
+import { rangeOf, stepped, type NumberRange } from "../model/number_text";
 import { CONTROLS } from "../model/seeds";
 import { sameJson } from "../model/json";
+import { NumberInput } from "./number_input";
 import type { WidgetProps } from "./node_desk";
 
 const SLACK_PX = 3;
 const PX_PER_STEP = 4;
 
+interface Drag {
+  readonly x: number;
+  done: number;
+  isMoving: boolean;
+}
+
+/** How far one step of a key or a drag goes. Whole numbers have no tenths. */
+function stride(event: { readonly shiftKey: boolean; readonly altKey: boolean }, { isWhole }: NumberRange): number {
+  return event.shiftKey ? 10 : event.altKey && !isWhole ? 0.1 : 1;
+}
+
 export function NumberField({ id, desk, view }: WidgetProps) {
-  const field = useRef<HTMLInputElement>(null);
-  const drag = useRef<{ x: number; done: number; isMoving: boolean } | null>(null);
+  const say = useSay();
+  const drag = useRef<Drag | null>(null);
   const range = rangeOf(view.spec, view.value);
-  const shown = shownNumber(view.value);
-  useEffect(() => {
-    if (field.current !== null) field.current.value = shown;
-  }, [shown]);
   const set = (value: number | bigint) => desk.setWidget(id, view.name, value);
   const step = (steps: number) => set(stepped(view.value, steps, range));
-  const commit = () => {
-    const input = field.current as HTMLInputElement;
-    const value = numberFrom(input.value, range);
-    if (value !== null && value !== view.value) set(value);
-    input.value = shownNumber(value ?? view.value);
-  };
   const key = (event: KeyboardEvent<HTMLInputElement>) => {
-    const by = event.shiftKey ? 10 : 1;
-    if (event.key === "ArrowUp" || event.key === "ArrowDown") {
-      event.preventDefault();
-      step(event.key === "ArrowUp" ? by : -by);
-    } else if (event.key === "Enter") event.currentTarget.blur();
-    else if (event.key === "Escape") {
-      event.currentTarget.value = shown;
-      event.currentTarget.blur();
-    }
+    if (event.key !== "ArrowUp" && event.key !== "ArrowDown") return;
+    event.preventDefault();
+    step((event.key === "ArrowUp" ? 1 : -1) * stride(event, range));
   };
   const press = (event: PointerEvent<HTMLInputElement>) => {
     if (event.button !== 0 || document.activeElement === event.currentTarget) return;
@@ -50,8 +49,8 @@ export function NumberField({ id, desk, view }: WidgetProps) {
     const by = event.clientX - now.x;
     if (!now.isMoving && Math.abs(by) < SLACK_PX) return;
     now.isMoving = true;
-    const steps = Math.trunc(by / PX_PER_STEP) * (event.shiftKey ? 10 : 1);
-    if (steps !== now.done) step(steps - now.done);
+    const steps = Math.trunc(by / PX_PER_STEP);
+    if (steps !== now.done) step((steps - now.done) * stride(event, range));
     now.done = steps;
   };
   const release = (event: PointerEvent<HTMLInputElement>) => {
@@ -61,18 +60,13 @@ export function NumberField({ id, desk, view }: WidgetProps) {
     }
     drag.current = null;
   };
-  const say = useSay();
-  const bound = (value: number | bigint) => (Math.abs(Number(value)) === Infinity ? undefined : Number(value));
   return (
     <div className="field" data-own>
       <span className="field-label" title={view.label}>{view.label}</span>
       <button type="button" className="step" tabIndex={-1} aria-label={say("node.less", { name: view.label })} onClick={() => step(-1)}>‹</button>
-      <input
-        ref={field} className="field-number" type="text" inputMode="decimal" role="spinbutton" aria-label={view.label}
-        aria-valuenow={Number(view.value)} aria-valuemin={bound(range.min)} aria-valuemax={bound(range.max)}
-        defaultValue={shown} autoComplete="off" spellCheck={false}
-        onKeyDown={key} onBlur={commit} onPointerDown={press} onPointerMove={move} onPointerUp={release}
-        onPointerCancel={() => (drag.current = null)}
+      <NumberInput
+        view={view} range={range} onSet={set}
+        onKey={key} onPointerDown={press} onPointerMove={move} onPointerUp={release} onPointerCancel={() => (drag.current = null)}
       />
       <button type="button" className="step" tabIndex={-1} aria-label={say("node.more", { name: view.label })} onClick={() => step(1)}>›</button>
       {view.control !== null && <SeedControl id={id} desk={desk} view={view} />}

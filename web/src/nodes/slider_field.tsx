@@ -1,22 +1,25 @@
-/** A number between two bounds, by a slider. */
+/** A number between two bounds: by a slider, or typed (maths too). */
 
-import { rangeOf, shownNumber } from "../model/number_text";
+import { rangeOf } from "../model/number_text";
+import { NumberInput } from "./number_input";
 import type { WidgetProps } from "./node_desk";
 
 export function SliderField({ id, desk, view }: WidgetProps) {
-  const { min, max, step, isWhole } = rangeOf(view.spec, view.value);
+  const range = rangeOf(view.spec, view.value);
+  const { min, max, step, isWhole } = range;
   const [low, high] = [Number.isFinite(Number(min)) ? Number(min) : 0, Number.isFinite(Number(max)) ? Number(max) : 100];
+  const set = (value: number | bigint) => desk.setWidget(id, view.name, value);
   return (
-    <label className="field" data-own>
-      <span className="field-label">{view.label}</span>
+    <div className="field" data-own data-slider="">
+      <span className="field-label" title={view.label}>{view.label}</span>
       <input
-        className="field-slider" type="range" min={low} max={high} step={step} value={Number(view.value)}
+        className="field-slider" type="range" aria-label={view.label} min={low} max={high} step={step} value={Number(view.value)}
         onChange={(event) => {
           const value = Number(event.target.value);
-          desk.setWidget(id, view.name, isWhole ? Math.round(value) : value);
+          set(isWhole ? Math.round(value) : value);
         }}
       />
-      <output className="field-value">{shownNumber(view.value)}</output>
-    </label>
+      <NumberInput view={view} range={range} onSet={set} />
+    </div>
   );
 }

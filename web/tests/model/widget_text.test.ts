@@ -21,6 +21,15 @@ describe("numbers as they are typed", () => {
     expect(numberFrom("18446744073709551615", range)).toBe(18446744073709551615n);
     expect(stepped(9007199254740993n, 1, range)).toBe(9007199254740994n);
   });
+  it("may have a comma for the point, and their unit after them", () => {
+    const range = rangeOf(spec("FLOAT", { unit: "px" }), 1);
+    expect([range.unit, numberFrom("0,5", range), numberFrom("512*1.5 px", range), numberFrom("512 em", range)]).toEqual(["px", 0.5, 768, null]);
+  });
+  it("are multiples of what the declaration rounds to", () => {
+    const range = rangeOf(spec("FLOAT", { step: 0.1, round: 0.01, min: 0 }), 1);
+    expect([numberFrom("1/3", range), stepped(1, 0.1, range), numberFrom("-1", range)]).toEqual([0.33, 1.01, 0]);
+    expect(numberFrom("1/3", rangeOf(spec("FLOAT", { round: false }), 1))).toBeCloseTo(1 / 3, 9);
+  });
   it("are stepped without the noise of binary fractions", () => {
     expect(shownNumber(stepped(0.1, 2, rangeOf(spec("FLOAT", { step: 0.1 }), 0.1)))).toBe("0.3");
   });
