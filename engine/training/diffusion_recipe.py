@@ -10,7 +10,13 @@ from engine.training.first_stage import AutoencoderStageRecipe, IdentityStageRec
 from engine.training.networks.unet import UNetRecipe
 from engine.training.parameterization import ParameterizationRecipe
 from engine.training.place_reading import PlaceReadingRecipe
-from engine.training.sigma_sampling import DiscreteSampling, LogitNormalSampling, LogNormalSampling, UniformSampling
+from engine.training.sigma_sampling import (
+    DiscreteSampling,
+    LogitNormalSampling,
+    LogNormalSampling,
+    RangeSampling,
+    UniformSampling,
+)
 from engine.training.weighting import (
     EdmWeighting,
     EpsWeighting,
@@ -21,7 +27,7 @@ from engine.training.weighting import (
 
 __all__ = ["DiffusionRecipe", "SigmaSamplingRecipe", "WeightingRecipe"]
 
-SigmaSamplingRecipe = DiscreteSampling | LogNormalSampling | LogitNormalSampling | UniformSampling
+SigmaSamplingRecipe = DiscreteSampling | LogNormalSampling | RangeSampling | LogitNormalSampling | UniformSampling
 WeightingRecipe = UnitWeighting | EpsWeighting | VWeighting | EdmWeighting | MinSnrWeighting
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from engine.training.adapters.fine_tune import CheckpointExportRecipe, FineTuneRecipe
+from engine.training.adapters.checkpoint_export import CheckpointExportRecipe
+from engine.training.adapters.fine_tune import FineTuneRecipe
 from engine.training.adapters.lora_recipe import LoraExportRecipe, LoraRecipe
 from engine.training.adapters.textual_inversion import EmbeddingExportRecipe, TextualInversionRecipe
 from engine.training.autoencoder.decoder import DecoderRecipe
@@ -15,6 +16,7 @@ from engine.training.data.recipe import DataRecipe
 from engine.training.diffusion_recipe import DiffusionRecipe
 from engine.training.ema import EmaRecipe
 from engine.training.export import Sd1ExportRecipe
+from engine.training.inpainting.recipe import InpaintingRecipe
 from engine.training.network_export import NetworkExportRecipe
 from engine.training.optimizer import OptimizerRecipe
 from engine.training.preview_decoder import PreviewDecoderRecipe
@@ -29,7 +31,13 @@ PictureModelRecipe = AutoencoderRecipe | DecoderRecipe | PreviewDecoderRecipe | 
 """What learns from pictures alone; such a model is validated, where a diffusion model draws samples."""
 
 ModelRecipe = (
-    DiffusionRecipe | LoraRecipe | TextualInversionRecipe | FineTuneRecipe | ControlNetRecipe | PictureModelRecipe
+    DiffusionRecipe
+    | LoraRecipe
+    | TextualInversionRecipe
+    | FineTuneRecipe
+    | InpaintingRecipe
+    | ControlNetRecipe
+    | PictureModelRecipe
 )
 """Everything that can be trained from a recipe, told apart by `kind`."""
 

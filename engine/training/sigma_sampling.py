@@ -12,7 +12,14 @@ from torch import Tensor
 from engine.diffusion.sigma_table import FlowSigmaTable, SigmaTable
 from engine.training.randomness import StepChance
 
-__all__ = ["DiscreteSampling", "LogNormalSampling", "LogitNormalSampling", "SigmaSampling", "UniformSampling"]
+__all__ = [
+    "DiscreteSampling",
+    "LogNormalSampling",
+    "LogitNormalSampling",
+    "RangeSampling",
+    "SigmaSampling",
+    "UniformSampling",
+]
 
 _PURPOSE = "sigma"
 _MARGIN = 1e-6
@@ -60,6 +67,28 @@ class DiscreteSampling:
         sigmas = table.sigmas.to(chance.device, non_blocking=True)
         places = (chance.uniform(_PURPOSE) * len(sigmas)).long().clamp_(max=len(sigmas) - 1)
         return sigmas[places]
+
+
+@dataclass(frozen=True, slots=True)
+class RangeSampling:
+    """log(sigma) is uniform between two levels, and every step has its share of each: for specialists.
+
+    A refiner learns the low levels alone. Source of the idea: Podell et al. 2023, arXiv:2307.01952, section 2.5.
+    """
+
+    kind: Literal["range"]
+    sigma_min: float
+    sigma_max: float
+
+    def __post_init__(self) -> None:
+        if not 0 < self.sigma_min < self.sigma_max:
+            raise ValueError("sigma_min is above 0 and below sigma_max")
+
+    def draw(self, chance: StepChance, table: SigmaTable) -> Tensor:
+        """Levels within the range and the table's bounds."""
+        low, high = math.log(self.sigma_min), math.log(self.sigma_max)
+        levels = (low + (high - low) * chance.stratified(_PURPOSE)).exp()
+        return levels.clamp(table.sigma_min, table.sigma_max)
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,7 @@ def shrunk(name: str, checkpoint: str) -> dict[str, Any]:
     return {
         "starter_controlnet_edges_small": cached,
         "starter_controlnet_colours": cached,
+        "starter_inpaint": cached,
         "mnist": {"data": DIGITS, "samples": PIXEL_SAMPLES},
         "mnist_cond": {"data": DIGITS, "samples": PIXEL_SAMPLES},
         "mnist_cond_discrete_eps": {"data": DIGITS, "samples": PIXEL_SAMPLES},
@@ -109,7 +110,7 @@ def shrunk(name: str, checkpoint: str) -> dict[str, Any]:
 
 def names() -> list[str]:
     kinds = {path.stem: read_config([path])["model"]["kind"] for path in RECIPES.glob("*.yaml")}
-    return sorted(name for name, kind in kinds.items() if kind in ("diffusion", "controlnet"))
+    return sorted(name for name, kind in kinds.items() if kind in ("diffusion", "controlnet", "inpainting"))
 
 
 @pytest.mark.parametrize("name", names())
@@ -131,7 +132,10 @@ def test_a_recipe_builds_and_takes_two_steps(name: str, tmp_path: Path) -> None:
     assert result.exported == (None if wanted.export is None else tmp_path / "run" / wanted.export.file)
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in RECIPES.glob("starter_[le]*_*.yaml")))
+TAUGHT = sorted(path.stem for name in ("starter_[le]*_*", "starter_refiner") for path in RECIPES.glob(f"{name}.yaml"))
+
+
+@pytest.mark.parametrize("name", TAUGHT)
 def test_a_recipe_of_what_the_starter_is_taught_builds_takes_two_steps_and_writes_its_file(
     name: str, tmp_path: Path
 ) -> None:

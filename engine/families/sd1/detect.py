@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from engine.families.contract import FamilyMatch
-from engine.families.sd1.config import Sd1Config, read_config
+from engine.families.sd1.config import HEADS_MARKER, Sd1Config, read_config
 from engine.families.unet.form import UNET_KINDS
 from engine.families.unet.sizes import unet_prefix
 
@@ -42,11 +42,14 @@ def detect(shapes: Mapping[str, tuple[int, ...]]) -> FamilyMatch | None:
 
 
 def _text_fits(config: Sd1Config, shapes: Mapping[str, tuple[int, ...]]) -> bool:
-    """The text encoder is CLIP of the U-Net's context width; without any, the width must be that of CLIP-L."""
+    """The text encoder is CLIP of the U-Net's context width; without any, the width must be that of CLIP-L.
+
+    Our own marker says so of small networks that are alone in their file.
+    """
     if config.text is not None:
         return config.text.width == config.unet.context_width
     has_other_text = any(key.startswith(("cond_stage_model.", "conditioner.")) for key in shapes)
-    return not has_other_text and config.unet.context_width == _CONTEXT_WIDTH
+    return not has_other_text and (config.unet.context_width == _CONTEXT_WIDTH or HEADS_MARKER in shapes)
 
 
 def _first_projection(shapes: Mapping[str, tuple[int, ...]], prefix: str) -> tuple[int, ...]:

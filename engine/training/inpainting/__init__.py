@@ -1,0 +1,1 @@
+"""Training networks that fill holes in pictures."""
