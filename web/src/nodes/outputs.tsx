@@ -2,6 +2,7 @@
 
 import type { ClipboardEvent, CSSProperties } from "react";
 import { useSay } from "../i18n/catalogue";
+import { choicesOf } from "../model/catalog";
 import type { NodeId } from "../model/records";
 import { editorText } from "../model/widget_plan";
 import type { WidgetView } from "../model/widgets";
@@ -14,6 +15,8 @@ export interface OutputsProps {
   readonly style: CSSProperties & { readonly height: number };
 }
 
+/** Below a folder, or in another one than the input's. */
+const ELSEWHERE = /\/| \[\w+\]$/;
 const MIN_PX = 40;
 const MAX_PICTURES = 9;
 
@@ -33,7 +36,9 @@ export function NodeOutputs({ id, desk, views, style }: OutputsProps) {
     };
     return (
       <div className="outputs" style={style} tabIndex={0} role="img" aria-label={say("node.picture", { name })} data-own onPaste={paste}>
-        {name === "" ? <p>{say("node.drop")}</p> : <img src={desk.inputPicture(name)} alt="" draggable={false} loading="lazy" />}
+        {name === "" || isMissing(desk, source, name)
+          ? <p>{name !== "" && `${say("node.notThere", { value: name })} `}{say("node.drop")}</p>
+          : <img src={desk.inputPicture(name)} alt="" draggable={false} loading="lazy" />}
       </div>
     );
   }
@@ -53,4 +58,10 @@ export function NodeOutputs({ id, desk, views, style }: OutputsProps) {
     );
   }
   return run.texts.length > 0 ? <pre className="outputs-text" style={style} data-own data-scrolls tabIndex={0}>{run.texts.join("\n")}</pre> : null;
+}
+
+/** Whether a file of the input folder itself is not in its list: nobody is asked for it then. */
+function isMissing(desk: NodeDesk, { spec }: WidgetView, name: string): boolean {
+  const known = spec === null ? null : choicesOf(spec, desk.context().listFiles);
+  return known !== null && !known.includes(name) && !ELSEWHERE.test(name);
 }
