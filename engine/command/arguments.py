@@ -143,6 +143,10 @@ def _add_device_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--reserve-vram", type=float, default=0.0, metavar="GB")
     group.add_argument("--max-vram", type=float, metavar="GB")
     group.add_argument("--max-ram", type=float, metavar="GB")
+    group.add_argument(
+        "--keep-loaded", nargs="+", default=[], metavar="FILE", help="weight files that never make room for others"
+    )
+    group.add_argument("--disable-smart-memory", action="store_true", help="keep one network on the device at a time")
     precision = group.add_mutually_exclusive_group()
     precision.add_argument("--force-fp32", action="store_true", help="compute everything in float32")
     precision.add_argument(
@@ -227,7 +231,13 @@ def _memory(flags: argparse.Namespace) -> MemorySettings:
         return None if gigabytes is None else int(gigabytes * _GIB)
 
     return MemorySettings(
-        plan, device, as_bytes(flags.max_vram), as_bytes(flags.max_ram), int(flags.reserve_vram * _GIB)
+        plan,
+        device,
+        as_bytes(flags.max_vram),
+        as_bytes(flags.max_ram),
+        int(flags.reserve_vram * _GIB),
+        tuple(flags.keep_loaded),
+        flags.disable_smart_memory,
     )
 
 

@@ -26,7 +26,6 @@ NO_EFFECT = {
     "--use-sage-attention": _ATTENTION,
     "--use-flash-attention": _ATTENTION,
     "--disable-xformers": "xformers is not used",
-    "--disable-smart-memory": _PLAN,
     "--disable-dynamic-vram": _PLAN,
     "--dont-print-server": "the log level decides what is printed",
     "--log-stdout": "the log goes to standard error",

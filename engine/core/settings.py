@@ -33,7 +33,8 @@ class CacheSettings:
 class MemorySettings:
     """Budgets in bytes (None: what the device has) and the plan a vram flag asks for.
 
-    `plan` is one of auto, gpu_only, high, normal, low, none, cpu.
+    `plan` is one of auto, gpu_only, high, normal, low, none, cpu. `pinned` names weight files whose networks never make
+    room for others; with `keeps_one`, a network leaves the device when another one runs.
     """
 
     plan: str = "auto"
@@ -41,6 +42,8 @@ class MemorySettings:
     max_vram_bytes: int | None = None
     max_ram_bytes: int | None = None
     reserve_vram_bytes: int = 0
+    pinned: tuple[str, ...] = ()
+    keeps_one: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +148,7 @@ def settings_from_json(record: dict[str, Any]) -> Settings:
     for name in ("front_end_root", "editor_root", "tls_certfile", "tls_keyfile"):
         values[name] = None if values[name] is None else Path(values[name])
     values["cache"] = CacheSettings(**values["cache"])
-    values["memory"] = MemorySettings(**values["memory"])
+    values["memory"] = MemorySettings(**{**values["memory"], "pinned": tuple(values["memory"]["pinned"])})
     values["precision"] = PrecisionSettings(**values["precision"])
     values["packs"] = PackSettings(
         disable_all=values["packs"]["disable_all"], allowed=tuple(values["packs"]["allowed"])

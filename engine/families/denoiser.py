@@ -17,6 +17,7 @@ from engine.diffusion.conditioning import ConditioningEntry
 from engine.diffusion.guidance.guidance import PLAIN, Guidance
 from engine.diffusion.latent_format import LatentFormat
 from engine.diffusion.parameterization import Parameterization
+from engine.families.fitting_size import largest_that_fits
 from engine.families.steering import (
     bound_controls,
     bound_grounding,
@@ -174,12 +175,29 @@ class NetworkDenoiser:
         item_bytes = self._activation_bytes(1, x, inputs)
         step = self.host.max_batch(item_bytes, x.shape[0])
         while True:
+            if step < x.shape[0]:
+                self.host.ledger.note("split", self.source.title, item_bytes, f"{x.shape[0]} items, {step} at a time")
             try:
                 return self._denoise_in_parts(x, sigma, inputs, step).to(given_on)
-            except OutOfMemory:
+            except OutOfMemory as error:
                 if step == 1:
-                    raise
+                    raise self._with_what_fits(error, x, inputs) from error
                 step = (step + 1) // 2
+
+    def _with_what_fits(self, error: OutOfMemory, x: Tensor, inputs: ConditionInputs) -> OutOfMemory:
+        """The error with the largest latent of this form that the budget holds beside streamed weights."""
+        room = self.host.budget_bytes - self.host.least_bytes(self.source, self.patches)
+        largest = largest_that_fits(
+            x.shape[2], x.shape[3], lambda height, width: self.activation_bytes(1, height, width) <= room
+        )
+        if largest is None:
+            return error
+        height, width = (side * self.latent_format.downscale for side in largest)
+        return OutOfMemory(
+            error.message,
+            hint=f"A picture of {width} x {height} pixels would fit. Make it smaller, or raise the memory limit.",
+            details={**error.details, "fits": {"width": width, "height": height}},
+        )
 
     def _denoise_in_parts(self, x: Tensor, sigma: Tensor, inputs: ConditionInputs, step: int) -> Tensor:
         parts = [
@@ -219,7 +237,10 @@ class NetworkDenoiser:
                     return call_steered(self.form, module, scaled, c_noise, given, residuals)
 
             needed = self._activation_bytes(count, x, given)
-            return self.host.run(source, forward, activation_bytes=needed, patches=self.patches)
+            shape = None if edits or gates else self._shape(x, given)
+            return self.host.run(
+                source, forward, activation_bytes=needed, patches=self.patches, shape=shape, num_items=count
+            )
 
         return self.parameterization.denoise(network, x, sigma, rows, dtype)
 
@@ -228,7 +249,14 @@ class NetworkDenoiser:
         itemsize = self.host.compute_dtype(self.source).itemsize
         height, width = x.shape[-2:]
         held = batch_size * height * width * residual_values(self, inputs) * itemsize
-        return self.activation_bytes(batch_size, height, width) + held
+        estimate = self.activation_bytes(batch_size, height, width)
+        if self.edits or inputs.grounding is not None:
+            return estimate + held
+        return self.host.activation_bytes(self.source, self._shape(x, inputs), batch_size, estimate) + held
+
+    def _shape(self, x: Tensor, inputs: ConditionInputs) -> tuple[int, ...]:
+        """What decides the activations of a forward, apart from the number of items."""
+        return (x.shape[-2], x.shape[-1], inputs.num_tokens, int(bool(inputs.controls)))
 
 
 def _map_inputs(inputs: ConditionInputs, change: Callable[[Tensor], Tensor]) -> ConditionInputs:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from engine.families.facts import FileFacts, describe_file
 from engine.families.grounding.handle import NetworkGrounding
 from engine.families.grounding.opening import open_grounding
 from engine.families.loose_parts import open_network, open_text_encoders
+from engine.families.memory_story import told
 from engine.families.registry import FamilyRegistry, find_families
 from engine.families.safety.handle import NetworkSafetyChecker
 from engine.families.safety.opening import open_safety_checker
@@ -41,7 +42,9 @@ from engine.families.vision.handle import NetworkImageEncoder
 from engine.families.vision.opening import open_image_encoder
 from engine.families.vision.style import NetworkStyle, open_style
 from engine.memory.device import cpu_device, find_device
+from engine.memory.ledger import MemoryLedger
 from engine.memory.network import NetworkHost, default_budget_bytes
+from engine.memory.peaks import ActivationPeaks
 from engine.memory.precision import Part, PrecisionPolicy, parse_dtype
 from engine.memory.residency import MemoryMode
 from engine.weights.adapters.tensors import HeldTensors
@@ -53,6 +56,7 @@ from engine.weights.weight_file import WeightFile
 __all__ = ["ModelStore", "hosts_from_settings", "model_store_from_settings"]
 
 _STREAMING_PLANS = frozenset({"low", "none"})
+_KEEPING_PLANS = frozenset({"gpu_only", "high"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,6 +274,14 @@ class ModelStore:
         """SHA-256 of a file, remembered for its version."""
         return self._digest(path)
 
+    def memory_position(self) -> int:
+        """Where the story of the memory stands now; `memory_story` tells what came after."""
+        return self._host("network").ledger.position
+
+    def memory_story(self, position: int) -> dict[str, Any]:
+        """What happened to the weights since a position, and where they are now; see `engine.families.memory_story`."""
+        return told(self.hosts, position)
+
     def free(self) -> None:
         """Unload all networks and forget the open files."""
         with self._lock:
@@ -287,7 +299,7 @@ class ModelStore:
             return host
         with self._lock:
             if self._cpu is None:
-                self._cpu = NetworkHost(cpu_device(), default_budget_bytes(cpu_device()))
+                self._cpu = NetworkHost(cpu_device(), default_budget_bytes(cpu_device()), ledger=host.ledger)
             return self._cpu
 
     def _digest(self, path: Path) -> str:
@@ -312,6 +324,8 @@ class ModelStore:
 def hosts_from_settings(settings: Settings) -> dict[Part, NetworkHost]:
     """The host of each part: one device for all, or the CPU for the autoencoder when the settings say so.
 
+    Where the device is the CPU, --max-vram and --max-ram both bind it.
+
     Raises SettingsError for an unknown device, or a dtype that is unknown or that the device does not have.
     """
     memory, wanted = settings.memory, settings.precision
@@ -322,13 +336,23 @@ def hosts_from_settings(settings: Settings) -> dict[Part, NetworkHost]:
     )
     device = find_device("cpu" if memory.plan == "cpu" else memory.device)
     precision.refuse_unsupported(device)
-    mode = MemoryMode.STREAM if memory.plan in _STREAMING_PLANS else MemoryMode.KEEP
-    limit = memory.max_ram_bytes if device.shares_host_memory else memory.max_vram_bytes
-    main = NetworkHost(device, default_budget_bytes(device, limit, memory.reserve_vram_bytes), precision, mode)
+    make_host = partial(
+        NetworkHost,
+        precision=precision,
+        mode=MemoryMode.STREAM if memory.plan in _STREAMING_PLANS else MemoryMode.KEEP,
+        peaks=ActivationPeaks(settings.folders.data / "activation_peaks.json"),
+        ledger=MemoryLedger(),
+        pinned=memory.pinned,
+        keeps_all=memory.plan in _KEEPING_PLANS,
+        keeps_one=memory.keeps_one,
+    )
+    limits = [memory.max_vram_bytes, memory.max_ram_bytes if device.shares_host_memory else None]
+    limit = min((limit for limit in limits if limit is not None), default=None)
+    main = make_host(device, default_budget_bytes(device, limit, memory.reserve_vram_bytes))
     vae = main
     if wanted.vae_on_cpu and not device.shares_host_memory:
         host = cpu_device()
-        vae = NetworkHost(host, default_budget_bytes(host, memory.max_ram_bytes), precision, mode)
+        vae = make_host(host, default_budget_bytes(host, memory.max_ram_bytes))
     return {"network": main, "text_encoder": main, "vae": vae, "upscaler": main}
 
 

@@ -25,6 +25,7 @@ import torch
 from torch import nn
 
 from engine.memory.device import Device
+from engine.memory.meter import uncounted
 from engine.memory.precision import is_storage_only, rounded
 from engine.memory.residency import LayerSizes, Placement, ResidencyPlan
 from engine.memory.transfer import Prefetcher
@@ -99,6 +100,7 @@ class BoundNetwork:
         self._held: dict[str, torch.Tensor] = {}
         self._hooks: list[Any] = []
         self._scratch: torch.Tensor | None = None
+        self._scratch_bytes = 0
         self._prefetcher: Prefetcher | None = None
 
     @property
@@ -137,13 +139,23 @@ class BoundNetwork:
         self.plan = plan
 
     def _to_read(self, plan: ResidencyPlan, before: ResidencyPlan | None) -> list[str]:
-        """Names of the weights that a plan reads and the one before did not keep."""
+        """Names of the weights that a plan is going to read: all at first, later those it keeps and did not keep."""
         return [
             name
             for layer in self._layers.values()
-            if before is None or before.placements[layer.name] is not plan.placements[layer.name]
+            if before is None
+            or (
+                plan.placements[layer.name] is Placement.RESIDENT
+                and before.placements[layer.name] is not Placement.RESIDENT
+            )
             for name in layer.weights.values()
         ]
+
+    def rest(self) -> None:
+        """Give up what is only needed while forwards follow each other: the scratch buffer, layers on their way."""
+        self._scratch = None
+        if self._prefetcher is not None:
+            self._prefetcher.close()
 
     def unload(self) -> None:
         """Give up everything held; the network can be bound again."""
@@ -192,8 +204,7 @@ class BoundNetwork:
                 self._hook(layer, self._stream_in)
         if cast:
             slack = _ALIGNMENT_BYTES * max(len(layer.weights) for layer in cast)
-            needed = max(self._sizes(layer, NO_PATCHES).compute_bytes for layer in cast)
-            self._scratch = torch.empty(needed + slack, dtype=torch.uint8, device=self.device.torch)
+            self._scratch_bytes = slack + max(self._sizes(layer, NO_PATCHES).compute_bytes for layer in cast)
             for layer in cast:
                 self._hook(layer, self._cast_in)
 
@@ -205,7 +216,8 @@ class BoundNetwork:
         kept = frozenset(layer.module.__dict__).intersection(layer.weights)
 
         def before(module: nn.Module, arguments: Any) -> None:
-            bring_in(layer)
+            with uncounted():
+                bring_in(layer)
 
         def after(module: nn.Module, arguments: Any, output: Any) -> None:
             for attribute in layer.weights:
@@ -217,7 +229,8 @@ class BoundNetwork:
 
     def _cast_in(self, layer: _Layer) -> None:
         """Cast a layer's weights into the scratch buffer; streamable layers never nest, so one buffer serves all."""
-        assert self._scratch is not None
+        if self._scratch is None:
+            self._scratch = torch.empty(self._scratch_bytes, dtype=torch.uint8, device=self.device.torch)
         position = 0
         is_kept = not layer.narrow.isdisjoint(self._held)
         for attribute, name in layer.weights.items():

@@ -25,6 +25,7 @@ __all__ = [
     "memory_facts",
     "prefer_deterministic_kernels",
     "release_cached_memory",
+    "room_bytes",
     "supports_bfloat16",
 ]
 
@@ -112,6 +113,17 @@ def memory_facts(device: Device) -> MemoryFacts:
         used = int(psutil.Process().memory_info().rss)
         total, free = limit, max(0, min(free, limit - used))
     return MemoryFacts(total, free)
+
+
+def room_bytes(device: Device, otherwise: int) -> int:
+    """What this process may take of a device now: what is free and what torch holds already.
+
+    `otherwise` where that is not known, or where other programs give way (the host's memory is shared by all).
+    """
+    if device.kind not in ("cuda", "xpu"):
+        return otherwise
+    held = int(getattr(torch, device.kind).memory_reserved(device.index))
+    return memory_facts(device).free_bytes + held
 
 
 def supports_bfloat16(device: Device) -> bool:

@@ -12,7 +12,15 @@ from types import MappingProxyType
 
 from engine.core.errors import OutOfMemory
 
-__all__ = ["LayerSizes", "MemoryMode", "Placement", "ResidencyPlan", "plan_residency"]
+__all__ = [
+    "LayerSizes",
+    "MemoryMode",
+    "Placement",
+    "ResidencyPlan",
+    "in_order_of_keeping",
+    "plan_residency",
+    "when_not_kept",
+]
 
 
 class Placement(Enum):
@@ -108,7 +116,7 @@ def plan_residency(
     Raises OutOfMemory when even the plan that streams everything exceeds the budget.
     """
     wants_residents = mode is MemoryMode.KEEP and (repeats or not host_is_device)
-    placements = {layer.name: _when_not_kept(layer, host_is_device) for layer in layers}
+    placements = {layer.name: when_not_kept(layer, host_is_device) for layer in layers}
     resident = sum(layer.kept_bytes for layer in layers if placements[layer.name] is Placement.RESIDENT)
     candidates = [layer for layer in layers if placements[layer.name] in (Placement.CAST_ON_USE, Placement.STREAMED)]
     scratch = _scratch_bytes(candidates, (), host_is_device)
@@ -135,7 +143,8 @@ def plan_residency(
     return ResidencyPlan(MappingProxyType(placements), resident, scratch, moved)
 
 
-def _when_not_kept(layer: LayerSizes, host_is_device: bool) -> Placement:
+def when_not_kept(layer: LayerSizes, host_is_device: bool) -> Placement:
+    """Where a layer's weights are that are not worth keeping, or for which there is no room."""
     if host_is_device and not layer.needs_cast and not layer.is_patched:
         return Placement.MAPPED
     if not layer.is_streamable:
@@ -161,9 +170,14 @@ def _scratch_bytes(brought: Sequence[LayerSizes], kept: Sequence[LayerSizes], ho
     return max([for_kept, *needs[:1]]) if host_is_device else for_kept + sum(needs[:2])
 
 
+def in_order_of_keeping(layers: Sequence[LayerSizes]) -> list[LayerSizes]:
+    """Layers as they are considered for keeping: those with patches first, then the smallest, then as they run."""
+    return sorted(layers, key=lambda layer: (not layer.is_patched, layer.kept_bytes))
+
+
 def _choose(layers: Sequence[LayerSizes], room_bytes: int) -> set[str]:
     chosen: set[str] = set()
-    for layer in sorted(layers, key=lambda item: (not item.is_patched, item.kept_bytes)):
+    for layer in in_order_of_keeping(layers):
         if layer.kept_bytes <= room_bytes:
             chosen.add(layer.name)
             room_bytes -= layer.kept_bytes

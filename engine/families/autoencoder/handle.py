@@ -133,6 +133,7 @@ class NetworkAutoencoder:
     def _shrinking(self, tile: int, run: Callable[[int], Tensor]) -> Tensor:
         """Run with tiles of this size, halving it while memory does not suffice."""
         while True:
+            self.host.ledger.note("tiled", self.source.title, 0, f"tiles of {tile} latent cells")
             try:
                 return run(tile)
             except OutOfMemory:
@@ -152,8 +153,10 @@ class NetworkAutoencoder:
     def _run(self, x: Tensor, num_pixels: int, call: Callable[[nn.Module, Tensor], Tensor]) -> Tensor:
         dtype = self.host.compute_dtype(self.source)
         moved = x.to(self.host.device.torch, dtype)
-        needed = self.form.activation_bytes(num_pixels, dtype.itemsize)
-        answer = self.host.run(self.source, lambda module: call(module, moved), activation_bytes=needed)
+        shape = (call.__name__, *x.shape[2:])
+        estimate = self.form.activation_bytes(num_pixels, dtype.itemsize)
+        needed = self.host.activation_bytes(self.source, shape, 1, estimate)
+        answer = self.host.run(self.source, lambda module: call(module, moved), activation_bytes=needed, shape=shape)
         return answer.float().cpu()
 
     def _decode(self, latent: Tensor) -> Tensor:

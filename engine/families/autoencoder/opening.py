@@ -88,7 +88,7 @@ def open_kl_part(
     harmless = [KeyRule(pattern, ()) for pattern in HARMLESS_AUTOENCODER_KEYS]
     reader = read_part(checkpoint, prefix, expected, [*harmless, *rules], "autoencoder")
     identity = digest_bytes(checkpoint.identity.encode(), b"vae", prefix.encode())
-    source = NetworkSource(identity, "vae", form.build, reader)
+    source = NetworkSource(identity, "vae", form.build, reader, file=checkpoint.path.name)
     return NetworkAutoencoder(form, source, host, digest), reader
 
 
@@ -167,7 +167,8 @@ def _tiny_handle(
     scale, shift = _TINY_SCALES[name]
     form = TinyForm(channels, scale, shift, encoder_width=widths[0], decoder_width=widths[1])
     identity = digest_bytes(named.identity.encode(), other_identity.encode(), b"tiny")
-    return NetworkAutoencoder(form, NetworkSource(identity, "vae", form.build, weights), host, digest)
+    source = NetworkSource(identity, "vae", form.build, weights, file=named.path.name)
+    return NetworkAutoencoder(form, source, host, digest)
 
 
 @dataclass(frozen=True, slots=True)

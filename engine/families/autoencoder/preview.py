@@ -69,4 +69,5 @@ def open_preview_decoder(checkpoint: Checkpoint, host: NetworkHost) -> PreviewDe
         expected = shapes_of(build())
     reader = read_part(checkpoint, "", expected, what="tiny decoder")
     identity = digest_bytes(checkpoint.identity.encode(), b"preview")
-    return PreviewDecoder(channels, width, NetworkSource(identity, "vae", build, reader), host)
+    source = NetworkSource(identity, "vae", build, reader, file=checkpoint.path.name)
+    return PreviewDecoder(channels, width, source, host)

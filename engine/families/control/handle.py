@@ -111,8 +111,11 @@ class NetworkControl:
             context, vector = cast(inputs.context), cast(inputs.vector)
             return module(cast(x), c_noise, context, vector, cast(hints[0]), self.kind)
 
-        needed = self._activation_bytes(x, dtype)
-        return self.host.run(self.source, forward, activation_bytes=needed, patches=self.patches)
+        shape, count = (*x.shape[2:], inputs.num_tokens), x.shape[0]
+        needed = self.host.activation_bytes(self.source, shape, count, self._activation_bytes(x, dtype))
+        return self.host.run(
+            self.source, forward, activation_bytes=needed, patches=self.patches, shape=shape, num_items=count
+        )
 
     def _activation_bytes(self, x: Tensor, dtype: torch.dtype) -> int:
         """The first convolutions over the picture, then as the U-Net's way down, and a residual for each skip."""

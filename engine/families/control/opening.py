@@ -60,7 +60,8 @@ def open_control(checkpoint: Checkpoint, host: NetworkHost, digest: Callable[[],
         make = _low_rank_changes if form.form is ControlForm.LORA else _whole_changes
         return _open_based(renamed, config, identity, expected, make(renamed, expected), digest)
     reader = read_part(renamed, "", expected, KIND_RULES, "ControlNet")
-    return NetworkControl(config, NetworkSource(identity, "network", build, reader, repeats=True), host, digest)
+    source = NetworkSource(identity, "network", build, reader, repeats=True, file=checkpoint.path.name)
+    return NetworkControl(config, source, host, digest)
 
 
 def _open_based(
@@ -114,7 +115,8 @@ def _open_adapter(checkpoint: Checkpoint, host: NetworkHost, digest: Callable[[]
         expected = shapes_of(build())
     reader = read_part(renamed, "", expected, (), "T2I-Adapter")
     identity = digest_bytes(checkpoint.identity.encode(), b"adapter")
-    return NetworkFeatureAdapter(config, NetworkSource(identity, "network", build, reader), host, digest)
+    source = NetworkSource(identity, "network", build, reader, file=checkpoint.path.name)
+    return NetworkFeatureAdapter(config, source, host, digest)
 
 
 def _unknown(checkpoint: Checkpoint) -> CheckpointError:

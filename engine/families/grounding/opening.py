@@ -51,7 +51,8 @@ def open_grounding(checkpoint: Checkpoint, host: NetworkHost, digest: Callable[[
     reader = read_part(checkpoint, _POSITION_NET, expected, (), "GLIGEN position net")
     drop = (KeyRule(rf"{re.escape(_POSITION_NET)}.*", ()),)
     gate_reader = read_part(checkpoint, "", gates, drop, "GLIGEN gated attention")
-    source = NetworkSource(digest_bytes(checkpoint.identity.encode(), b"grounding"), "network", build, reader)
+    identity = digest_bytes(checkpoint.identity.encode(), b"grounding")
+    source = NetworkSource(identity, "network", build, reader, file=checkpoint.path.name)
     return NetworkGrounding(config, source, host, fusers, gate_reader, digest)
 
 

@@ -43,4 +43,5 @@ def open_safety_checker(checkpoint: Checkpoint, host: NetworkHost, digest: Calla
         expected = shapes_of(build())
     reader = read_part(checkpoint, "", expected, _HARMLESS, "safety checker")
     identity = digest_bytes(checkpoint.identity.encode(), b"safety checker")
-    return NetworkSafetyChecker(config, NetworkSource(identity, "text_encoder", build, reader), host, digest)
+    source = NetworkSource(identity, "text_encoder", build, reader, file=checkpoint.path.name)
+    return NetworkSafetyChecker(config, source, host, digest)

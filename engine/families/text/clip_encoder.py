@@ -145,6 +145,8 @@ class ClipTextEncoder:
             self.source,
             lambda module: module(ids.to(device), ends.to(device), last_layer=layer, vectors=vectors),
             activation_bytes=ids.numel() * self.config.width * _BYTES_PER_CELL,
+            shape=(ids.shape[1],),
+            num_items=ids.shape[0],
             patches=self.patches,
         )
         return TextStates(states.hidden.float().cpu(), states.pooled.float().cpu())

@@ -37,7 +37,7 @@ def open_clip_part(
         expected = shapes_of(TextTransformer(config))
     reader = read_part(checkpoint, prefix, expected, CLIP_RULES, "text encoder", takes_scales=True)
     identity = digest_bytes(checkpoint.identity.encode(), b"text", prefix.encode(), repr((kind, config)).encode())
-    source = NetworkSource(identity, "text_encoder", lambda: TextTransformer(config), reader)
+    source = NetworkSource(identity, "text_encoder", lambda: TextTransformer(config), reader, file=checkpoint.path.name)
     encoder = ClipTextEncoder(
         family,
         kind.key,

@@ -96,7 +96,7 @@ def open_unet_part(
         expected = shapes_of(form.build())
     reader = read_part(checkpoint, part.prefix, expected, what="U-Net", takes_scales=True)
     identity = digest_bytes(checkpoint.identity.encode(), b"unet")
-    source = NetworkSource(identity, "network", form.build, reader, repeats=True)
+    source = NetworkSource(identity, "network", form.build, reader, repeats=True, file=checkpoint.path.name)
     handle = NetworkDenoiser(
         family,
         form,

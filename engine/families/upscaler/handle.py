@@ -93,7 +93,9 @@ class NetworkUpscaler:
         def forward(module: nn.Module) -> Tensor:
             return module(padded.to(device, dtype)).float().cpu()
 
-        made = self.host.run(self.source, forward, activation_bytes=self._activation_bytes(padded, dtype))
+        shape = tuple(padded.shape[2:])
+        needed = self.host.activation_bytes(self.source, shape, 1, self._activation_bytes(padded, dtype))
+        made = self.host.run(self.source, forward, activation_bytes=needed, shape=shape)
         return made[:, :, : height * self.scale, : width * self.scale]
 
     def _activation_bytes(self, part: Tensor, dtype: torch.dtype) -> int:

@@ -50,7 +50,8 @@ def open_upscaler(checkpoint: Checkpoint, host: NetworkHost, digest: Callable[[]
         expected = {name: tuple(weight.shape) for name, weight in build().state_dict().items()}
     reader = read_part(checkpoint, "", expected, rules, "upscaler")
     identity = digest_bytes(checkpoint.identity.encode(), b"upscaler")
-    return NetworkUpscaler(config, NetworkSource(identity, "upscaler", build, reader), host, digest)
+    source = NetworkSource(identity, "upscaler", build, reader, file=checkpoint.path.name)
+    return NetworkUpscaler(config, source, host, digest)
 
 
 def _compact(shapes: _Shapes) -> tuple[_Config, _Rules] | None:

@@ -81,7 +81,9 @@ def open_vision_part(
         expected = shapes_of(VisionTransformer(config))
     reader = read_part(checkpoint, prefix, expected, _RULES, "image encoder")
     identity = digest_bytes(checkpoint.identity.encode(), b"vision", prefix.encode())
-    source = NetworkSource(identity, "text_encoder", lambda: VisionTransformer(config), reader)
+    source = NetworkSource(
+        identity, "text_encoder", lambda: VisionTransformer(config), reader, file=checkpoint.path.name
+    )
     return NetworkImageEncoder(config, source, host, digest), reader
 
 

@@ -97,5 +97,5 @@ def open_style(checkpoint: Checkpoint, host: NetworkHost, digest: Callable[[], s
     reader = read_part(checkpoint, "", expected, _RULES, "style model")
     refuse_unknown_keys(checkpoint, reader.used_keys, ())
     identity = digest_bytes(checkpoint.identity.encode(), b"style")
-    source = NetworkSource(identity, "text_encoder", lambda: StyleAdapter(config), reader)
+    source = NetworkSource(identity, "text_encoder", lambda: StyleAdapter(config), reader, file=checkpoint.path.name)
     return NetworkStyle(config, source, host, digest)

@@ -5,21 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from engine.memory.device import Device
 from engine.memory.network import NetworkHost
 from engine.memory.residency import MemoryMode, Placement
 from engine.memory.transfer import Prefetcher
 from engine.weights.patches import NO_PATCHES, PatchSet
 from tests.chain_network import LAYER_BYTES, PATCHES, WIDTH, MemoryWeights, X, chain, expected
-
-
-class SeparateDevice(Device):
-    """A device that computes on the CPU but counts as having memory of its own."""
-
-    @property
-    def shares_host_memory(self) -> bool:
-        return False
-
+from tests.separate_device import SeparateDevice
 
 DEVICE = SeparateDevice("cpu")
 KEPT = 4 * WIDTH

@@ -1,0 +1,164 @@
+"""Networks that share a device: who gives way, how much of it, who stays, and what is written down about it."""
+
+from __future__ import annotations
+
+import psutil
+import torch
+
+from engine.memory.device import cpu_device
+from engine.memory.ledger import MemoryLedger
+from engine.memory.network import NetworkHost, NetworkSource
+from engine.weights.patches import PatchSet
+from tests.chain_network import LAYER_BYTES, PATCHES, WIDTH, AddOne, X, chain, expected
+from tests.separate_device import SeparateDevice
+
+DEVICE = SeparateDevice("cpu")
+LENGTH = 8
+WHOLE = LENGTH * LAYER_BYTES + 4 * WIDTH
+ALL_PATCHED = PatchSet(tuple(AddOne(f"layers.{number}.weight", f"add {number}") for number in range(LENGTH)))
+
+
+def run(host: NetworkHost, source: NetworkSource, **options: PatchSet) -> None:
+    found = host.run(source, lambda network: network(X), **options)
+    assert torch.equal(found, expected(source, X, *options.values()))
+
+
+def named(name: str, **options: bool) -> NetworkSource:
+    source = chain(LENGTH, identity=name, **options)
+    return NetworkSource(name, "network", source.build, source.weights, repeats=source.repeats, file=name)
+
+
+def test_a_network_gives_up_as_much_as_another_needs_and_no_more() -> None:
+    first, second = named("first"), named("second")
+    host = NetworkHost(DEVICE, 2 * WHOLE - 3 * LAYER_BYTES)
+    run(host, first)
+    run(host, second)
+    run(host, second)
+    kept = host.plan_of(first)
+    assert kept is not None
+    assert WHOLE - 4 * LAYER_BYTES <= kept.resident_bytes <= WHOLE - 3 * LAYER_BYTES
+    read_before = dict(first.weights.reads)  # type: ignore[attr-defined]
+    run(host, first)
+    again = [n for n, count in first.weights.reads.items() if count > read_before[n]]  # type: ignore[attr-defined]
+    assert 3 <= len({name.rpartition(".")[0] for name in again}) <= 4
+
+
+def test_what_is_dear_to_bring_back_stays_longer() -> None:
+    dear, cheap, new = named("dear"), named("cheap"), named("new")
+    host = NetworkHost(DEVICE, 2 * WHOLE)
+    run(host, dear, patches=ALL_PATCHED)
+    run(host, cheap)
+    run(host, new)
+    assert host.plan_of(cheap) is None
+    assert host.plan_of(dear) is not None
+
+
+def test_what_is_dear_leaves_in_the_end_if_nobody_uses_it() -> None:
+    host = NetworkHost(DEVICE, 2 * WHOLE)
+    dear, others = named("dear"), [named(str(number)) for number in range(6)]
+    run(host, dear, patches=ALL_PATCHED)
+    for other in others:
+        run(host, other)
+    assert host.plan_of(dear) is None
+
+
+def test_a_pinned_network_stays_and_others_stream_beside_it() -> None:
+    pinned, other = named("pinned.safetensors"), named("other")
+    host = NetworkHost(DEVICE, WHOLE + 5 * LAYER_BYTES, pinned=["pinned.safetensors"])
+    run(host, pinned)
+    for _ in range(3):
+        run(host, other)
+    kept, plan = host.plan_of(pinned), host.plan_of(other)
+    assert kept is not None
+    assert plan is not None
+    assert kept.resident_bytes == WHOLE
+    assert plan.moved_bytes > 0
+    assert host.resident_bytes <= host.budget_bytes
+
+
+def test_networks_that_take_turns_in_a_loop_settle_instead_of_pushing_each_other_out() -> None:
+    control, network = named("control"), named("network")
+    host = NetworkHost(DEVICE, WHOLE + 4 * LAYER_BYTES)
+    for _ in range(3):
+        run(host, control)
+        run(host, network)
+    position = host.ledger.position
+    for _ in range(5):
+        run(host, control)
+        run(host, network)
+    assert host.ledger.since(position) == []
+
+
+def test_a_network_that_has_the_device_to_itself_again_is_loaded_whole() -> None:
+    first, second = named("first"), named("second")
+    host = NetworkHost(DEVICE, WHOLE + 4 * LAYER_BYTES)
+    for _ in range(3):
+        run(host, first)
+        run(host, second)
+    for _ in range(3):
+        run(host, first)
+    plan = host.plan_of(first)
+    assert plan is not None
+    assert plan.moved_bytes == 0
+
+
+def test_one_at_a_time_is_one_at_a_time() -> None:
+    first, second = named("first"), named("second")
+    host = NetworkHost(DEVICE, 1 << 30, keeps_one=True)
+    run(host, first)
+    run(host, second)
+    assert host.plan_of(first) is None
+    assert host.resident_bytes == WHOLE
+
+
+def test_the_host_keeps_what_runs_once_a_picture_where_it_is_asked_to() -> None:
+    for keeps_all, reads in ((False, 3), (True, 1)):
+        source = named("text", repeats=False)
+        host = NetworkHost(cpu_device(), 1 << 30, keeps_all=keeps_all)
+        for _ in range(3):
+            run(host, source)
+        assert source.weights.reads["layers.0.weight"] == reads  # type: ignore[attr-defined]
+
+
+def test_the_ledger_tells_what_came_what_left_and_for_whom() -> None:
+    ledger = MemoryLedger()
+    host = NetworkHost(DEVICE, WHOLE + 4 * LAYER_BYTES, ledger=ledger)
+    first, second = named("first"), named("second")
+    run(host, first)
+    run(host, first)
+    run(host, second)
+    host.free(second)
+    changes = [(change.kind, change.what, change.why) for change in ledger.since(0)]
+    assert changes == [
+        ("loaded", "network of first", ""),
+        ("shrunk", "network of first", "room for the network of second"),
+        ("loaded", "network of second", ""),
+        ("evicted", "network of second", "memory was to be freed"),
+    ]
+    assert [change.num_bytes for change in ledger.since(2)] == [WHOLE, WHOLE]
+
+
+def test_a_host_says_what_is_where() -> None:
+    host = NetworkHost(cpu_device(), 1 << 20, pinned=["kept"])
+    run(host, named("kept"))
+    stored = chain(LENGTH, torch.float32)
+    run(host, NetworkSource("mapped", "vae", stored.build, stored.weights, file="vae.safetensors"))
+    found = host.describe()
+    assert (found["device"], found["budget_bytes"], found["resident_bytes"]) == ("cpu", 1 << 20, WHOLE)
+    kept, mapped = found["networks"]
+    assert kept == {
+        "what": "network of kept", "resident_bytes": WHOLE, "moved_bytes": 0, "mapped_bytes": 0, "pinned": True,
+    }  # fmt: skip
+    assert (mapped["what"], mapped["mapped_bytes"], mapped["pinned"]) == ("vae of vae.safetensors", WHOLE, False)
+
+
+def test_ten_networks_used_in_turn_fifty_times_take_no_more_than_in_the_first_round() -> None:
+    sources = [named(str(number)) for number in range(10)]
+    host = NetworkHost(DEVICE, 3 * WHOLE)
+    process, taken = psutil.Process(), []
+    for _ in range(50):
+        for source in sources:
+            host.run(source, lambda network: network(X), patches=PATCHES)
+        taken.append((host.resident_bytes, process.memory_info().rss))
+    assert max(held for held, _ in taken) <= 1.05 * taken[0][0] <= 1.05 * host.budget_bytes
+    assert taken[-1][1] <= 1.05 * taken[0][1]
