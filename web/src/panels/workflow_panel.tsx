@@ -9,6 +9,7 @@ import { listTemplates, readTemplate, type Template } from "../files/templates";
 import { useSay } from "../i18n/catalogue";
 import { listWorkflows } from "../server/workflows";
 import { Empty, IconButton, Section } from "../ui/parts";
+import { TemplateCard } from "./template_card";
 
 export default function WorkflowPanel({ session, onClose }: { session: Session; onClose: () => void }) {
   const say = useSay();
@@ -38,13 +39,7 @@ export default function WorkflowPanel({ session, onClose }: { session: Session; 
       <Section title={say("workflows.templates")}>
         <div className="grid grid-cols-2 gap-2">
           {templates.map((template) => (
-            <button
-              key={template.url} type="button" onClick={() => void openTemplate(template)}
-              className="flex flex-col gap-2 rounded-lg border border-line bg-raised p-2 text-left hover:border-accent"
-            >
-              <Miniature template={template} />
-              <span className="font-medium">{template.title}</span>
-            </button>
+            <TemplateCard key={template.url} template={template} onOpen={() => void openTemplate(template)} />
           ))}
         </div>
       </Section>
@@ -69,20 +64,5 @@ export default function WorkflowPanel({ session, onClose }: { session: Session; 
         ))}
       </Section>
     </>
-  );
-}
-
-/** The nodes of a template as boxes at their places. */
-function Miniature({ template }: { template: Template }) {
-  const { boxes, view } = template;
-  return (
-    <svg viewBox={view} aria-hidden className="h-16 w-full rounded bg-canvas">
-      {boxes.map((box, i) => (
-        <rect
-          key={i} x={box.x} y={box.y} width={box.width} height={box.height} rx={12}
-          className={box.isNote ? "fill-line" : "fill-quiet"} opacity={box.isNote ? 0.7 : 0.55}
-        />
-      ))}
-    </svg>
   );
 }
