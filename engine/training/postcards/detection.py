@@ -230,6 +230,6 @@ def _cut(coverage: np.ndarray) -> tuple[slice, slice]:
     """Rows and columns of the painted part, with a margin."""
     rows, columns = (np.flatnonzero(coverage.max(axis=1) > 100), np.flatnonzero(coverage.max(axis=0) > 100))
     return (
-        slice(int(rows[0]) - _MARGIN_PX, int(rows[-1]) + 1 + _MARGIN_PX),
-        slice(int(columns[0]) - _MARGIN_PX, int(columns[-1]) + 1 + _MARGIN_PX),
+        slice(max(0, int(rows[0]) - _MARGIN_PX), int(rows[-1]) + 1 + _MARGIN_PX),
+        slice(max(0, int(columns[0]) - _MARGIN_PX), int(columns[-1]) + 1 + _MARGIN_PX),
     )

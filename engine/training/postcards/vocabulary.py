@@ -41,7 +41,7 @@ HELD_OUT_PAIRS = frozenset(
 )
 """(colour, kind) that no training scene shows."""
 
-BODY_RADII: Mapping[str, float] = MappingProxyType({"small": 0.052, "medium": 0.075, "large": 0.108})
+BODY_RADII: Mapping[str, float] = MappingProxyType({"small": 0.058, "medium": 0.080, "large": 0.112})
 """Radius of the sun and the moon by size word."""
 
 
@@ -68,17 +68,17 @@ _TREE_COLOURS = ("red", "orange", "yellow", "green", "pink", "white", "purple")
 _FLOWER_COLOURS = ("red", "orange", "yellow", "blue", "purple", "pink", "white")
 _CAT_COLOURS = ("orange", "white", "black", "brown", "blue", "pink", "purple")
 _KINDS = (
-    Kind("house", "houses", "ground", COLOURS, 1.12, (0.170, 0.240, 0.360)),
-    Kind("tree", "trees", "ground", _TREE_COLOURS, 0.78, (0.20, 0.27, 0.4)),
-    Kind("car", "cars", "ground", COLOURS, 1.9, (0.125, 0.170, 0.240)),
-    Kind("lighthouse", "lighthouses", "ground", COLOURS, 0.44, (0.29, 0.38, 0.54)),
-    Kind("castle", "castles", "ground", COLOURS, 1.10, (0.195, 0.270, 0.390)),
-    Kind("flower", "flowers", "ground", _FLOWER_COLOURS, 0.64, (0.21, 0.28, 0.4)),
-    Kind("cat", "cats", "ground", _CAT_COLOURS, 0.86, (0.18, 0.24, 0.36)),
-    Kind("windmill", "windmills", "ground", COLOURS, 0.92, (0.24, 0.32, 0.46)),
-    Kind("boat", "boats", "water", COLOURS, 0.98, (0.180, 0.240, 0.360)),
-    Kind("balloon", "balloons", "sky", COLOURS, 0.74, (0.190, 0.260, 0.390)),
-    Kind("bird", "birds", "sky", COLOURS, 1.45, (0.140, 0.185, 0.255)),
+    Kind("house", "houses", "ground", COLOURS, 1.12, (0.215, 0.285, 0.39)),
+    Kind("tree", "trees", "ground", _TREE_COLOURS, 0.78, (0.25, 0.33, 0.45)),
+    Kind("car", "cars", "ground", COLOURS, 1.9, (0.16, 0.205, 0.27)),
+    Kind("lighthouse", "lighthouses", "ground", COLOURS, 0.44, (0.33, 0.43, 0.58)),
+    Kind("castle", "castles", "ground", COLOURS, 1.10, (0.235, 0.31, 0.42)),
+    Kind("flower", "flowers", "ground", _FLOWER_COLOURS, 0.64, (0.26, 0.34, 0.45)),
+    Kind("cat", "cats", "ground", _CAT_COLOURS, 0.86, (0.23, 0.295, 0.4)),
+    Kind("windmill", "windmills", "ground", COLOURS, 0.92, (0.28, 0.37, 0.5)),
+    Kind("boat", "boats", "water", COLOURS, 0.98, (0.22, 0.29, 0.4)),
+    Kind("balloon", "balloons", "sky", COLOURS, 0.74, (0.23, 0.305, 0.42)),
+    Kind("bird", "birds", "sky", COLOURS, 1.45, (0.165, 0.215, 0.29)),
 )
 KINDS: Mapping[str, Kind] = MappingProxyType({kind.name: kind for kind in _KINDS})
 
