@@ -152,6 +152,10 @@ async def mask_screen(studio: Studio, look: Examiner) -> None:
     await studio.page.click(button)
     await studio.page.until("document.querySelectorAll('[role=dialog] canvas').length === 2")
     await look.look("painting a mask")
+    await studio.page.key("Escape")
+    await studio.page.click("button[aria-label='Crop the picture']")
+    await studio.page.until("!!document.querySelector('.crop-part')")
+    await look.look("cropping a picture")
 
 
 async def form_screens(studio: Studio, look: Examiner) -> None:

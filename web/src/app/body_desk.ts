@@ -241,6 +241,9 @@ export class BodyDesk implements NodeDesk {
   readonly paintMask = (id: NodeId, widget: string, name: string): void =>
     this.session.openMask?.({ name, addressOf: this.inputPicture, done: (file) => this.upload(id, widget, file) });
 
+  readonly cropPicture = (id: NodeId, widget: string, name: string): void =>
+    this.session.openCrop?.({ name, addressOf: this.inputPicture, done: (file) => this.upload(id, widget, file) });
+
   private async send(id: NodeId, widget: string, file: File): Promise<void> {
     const { open } = this;
     const record = this.record(id);

@@ -21,11 +21,11 @@ export interface MenuRequest {
   readonly screen: Point;
 }
 
-/** A picture of the input folder to paint a mask on. */
+/** A picture of the input folder to paint a mask on, or to cut a part out of. */
 export interface MaskRequest {
   /** As the widget has it. */
   readonly name: string;
   readonly addressOf: (name: string) => string;
-  /** Takes the picture with its mask. */
+  /** Takes what came of it. */
   readonly done: (file: File) => void;
 }

@@ -108,6 +108,8 @@ export class Session {
   openPictures: ((assets: readonly string[], at: number) => void) | null = null;
   /** Opens the painting of a mask; null while no page offers that. */
   openMask: ((request: MaskRequest) => void) | null = null;
+  /** Opens the cutting of a part out of a picture; null while no page offers that. */
+  openCrop: ((request: MaskRequest) => void) | null = null;
   /** Shows the unfinished picture of a node large, as it changes; null while no page does. */
   openPreview: ((document: OpenDocument, node: NodeId) => void) | null = null;
   /** What runs showed about the nodes of each document. */
@@ -149,6 +151,8 @@ export class Session {
   async start(workflow: string | null): Promise<void> {
     await this.told(async () => {
       const [catalog, workflows] = await Promise.all([loadCatalog(this.client), listWorkflows(this.client)]);
+      // What is open already was opened without node types, and could not ask for their files.
+      await Promise.all(this.store.getState().tabs.map((tab) => this.loadFiles(tab.open.document, catalog)));
       this.store.setState({ catalog, workflows });
       if (workflow !== null) await this.openSaved(workflow);
     });
@@ -180,9 +184,9 @@ export class Session {
   }
 
   /** Ask for the files the document's nodes choose from. */
-  loadFiles(document: WorkflowDocument): Promise<void> {
+  loadFiles(document: WorkflowDocument, catalog = this.store.getState().catalog): Promise<void> {
     const types = [...document.graphs.values()].flatMap((graph) => [...graph.nodes.byId.values()].map(typeOf));
-    return this.files.load(this.store.getState().catalog, types);
+    return this.files.load(catalog, types);
   }
 
   // -------------------------------------------------------------- tabs

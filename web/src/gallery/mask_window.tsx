@@ -4,16 +4,15 @@ import { Brush as BrushIcon, Contrast, Eraser, Trash2, Undo2 } from "lucide-reac
 import { useCallback, useEffect, useRef, useState, type KeyboardEvent, type PointerEvent } from "react";
 import type { MaskRequest } from "../app/requests";
 import type { Session } from "../app/session";
-import { textsOf } from "../files/picture_metadata";
 import { writePng } from "../files/png_writing";
 import { useSay } from "../i18n/catalogue";
-import { emptyMask, invertedMask, maskedPixels, maskOf, paintStroke, type Area, type Mask, type Spot } from "../model/mask";
+import { emptyMask, invertedMask, maskedPixels, paintStroke, type Area, type Mask, type Spot } from "../model/mask";
 import type { Pixels } from "../model/pixels";
-import { Empty, IconButton, MAIN_BUTTON, Window } from "../ui/parts";
+import { Empty, IconButton, MAIN_BUTTON, PLAIN_BUTTON, Window } from "../ui/parts";
+import { loadPicture, MASK_SOURCE, opaque, stemOf } from "./input_picture";
 
 /** Masks before a change are kept up to this size. */
 const UNDO_BYTES = 96 * 1024 * 1024;
-const SOURCE = "mask_source";
 const SHOWN = [255, 64, 96, 150] as const;
 
 interface Painting {
@@ -26,41 +25,39 @@ interface Painting {
 export default function MaskWindow({ session, request, onClose }: { session: Session; request: MaskRequest; onClose: () => void }) {
   const say = useSay();
   const [painting, setPainting] = useState<Painting | null>(null);
+  const [isAsking, setAsking] = useState(false);
   useEffect(() => {
     let isOver = false;
-    load(session, request).then((found) => void (isOver || setPainting(found)), (error: unknown) => session.tell(error));
+    loadPicture(session, request).then((found) => void (isOver || setPainting({ ...found, before: [] })), (error: unknown) => session.tell(error));
     return () => void (isOver = true);
   }, [session, request]);
   const save = (done: Painting) => {
-    const png = writePng(maskedPixels(done.pixels, done.mask), new Map([[SOURCE, done.source]]));
-    const stem = done.source.replace(/^.*\//, "").replace(/( \[\w+\])?$/, "").replace(/\.\w+$/, "");
-    request.done(new File([png as BlobPart], `${stem}-masked.png`, { type: "image/png" }));
+    const png = writePng(maskedPixels(done.pixels, done.mask), new Map([[MASK_SOURCE, done.source]]));
+    request.done(new File([png as BlobPart], `${stemOf(done.source)}-masked.png`, { type: "image/png" }));
     onClose();
   };
+  // What was painted is never lost by a key that was meant for something else.
+  const close = () => {
+    if (painting === null || painting.before.length === 0) onClose();
+    else setAsking(!isAsking);
+  };
   return (
-    <Window title={say("mask.title")} onClose={onClose} className="w-[min(96vw,64rem)]">
+    <Window title={say("mask.title")} onClose={close} className="w-[min(96vw,64rem)]">
+      {isAsking && <Question onKeep={() => setAsking(false)} onDiscard={onClose} />}
       {painting === null ? <Empty>{say("app.loading")}</Empty> : <Painter painting={painting} onSave={() => save(painting)} />}
     </Window>
   );
 }
 
-/** The colours come from the picture a mask was painted on before, for a canvas forgets those it cannot see. */
-async function load(session: Session, { name, addressOf }: MaskRequest): Promise<Painting> {
-  const read = async (address: string) => (await session.client.send(address, {})).blob();
-  const blob = await read(addressOf(name));
-  const own = await pixelsOf(blob);
-  const source = textsOf(new Uint8Array(await blob.arrayBuffer())).get(SOURCE);
-  const first = source === undefined ? null : await read(addressOf(source)).then(pixelsOf).catch(() => null);
-  const isSame = first !== null && first.width === own.width && first.height === own.height;
-  return { pixels: isSame ? first : own, source: isSame && source !== undefined ? source : name, mask: maskOf(own), before: [] };
-}
-
-async function pixelsOf(blob: Blob): Promise<Pixels> {
-  const picture = await createImageBitmap(blob);
-  const { width, height } = picture;
-  const canvas = Object.assign(document.createElement("canvas"), { width, height }).getContext("2d") as CanvasRenderingContext2D;
-  canvas.drawImage(picture, 0, 0);
-  return canvas.getImageData(0, 0, width, height);
+function Question({ onKeep, onDiscard }: { onKeep: () => void; onDiscard: () => void }) {
+  const say = useSay();
+  return (
+    <div role="alertdialog" aria-labelledby="mask-question" className="mb-3 flex flex-wrap items-center gap-2 rounded-lg border border-danger bg-raised px-3 py-2">
+      <p id="mask-question" className="flex-1">{say("mask.unsaved")}</p>
+      <button type="button" autoFocus className={MAIN_BUTTON} onClick={onKeep}>{say("mask.keep")}</button>
+      <button type="button" className={PLAIN_BUTTON} onClick={onDiscard}>{say("mask.discard")}</button>
+    </div>
+  );
 }
 
 function Painter({ painting, onSave }: { painting: Painting; onSave: () => void }) {
@@ -147,12 +144,6 @@ function Painter({ painting, onSave }: { painting: Painting; onSave: () => void 
       </div>
     </div>
   );
-}
-
-function opaque({ width, height, data }: Pixels): ImageData {
-  const picture = new ImageData(new Uint8ClampedArray(data), width, height);
-  for (let i = 3; i < data.length; i += 4) picture.data[i] = 255;
-  return picture;
 }
 
 function showMask(element: HTMLCanvasElement | null, mask: Mask, { x, y, width, height }: Area): void {

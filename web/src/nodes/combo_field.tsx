@@ -1,7 +1,7 @@
 /** A choice out of a list, with search. A value the list does not have is red and offers the nearest. */
 
 import { useRef, useState } from "react";
-import { Brush, ChevronDown, Upload } from "lucide-react";
+import { Brush, ChevronDown, Crop, Upload } from "lucide-react";
 import { useSay, type Say } from "../i18n/catalogue";
 import { fileChoices } from "../model/catalog";
 import type { Json } from "../model/json";
@@ -48,10 +48,16 @@ export function ComboField({ id, desk, view, choices }: WidgetProps & { choices:
       {takesPictures && (
         <>
           {value !== "" && !isMissing && (
-            <button type="button" className="icon" aria-label={say("mask.title")} title={say("mask.title")}
-              onClick={() => desk.paintMask(id, view.name, value)}>
-              <Brush size={14} />
-            </button>
+            <>
+              <button type="button" className="icon" aria-label={say("mask.title")} title={say("mask.title")}
+                onClick={() => desk.paintMask(id, view.name, value)}>
+                <Brush size={14} />
+              </button>
+              <button type="button" className="icon" aria-label={say("crop.title")} title={say("crop.title")}
+                onClick={() => desk.cropPicture(id, view.name, value)}>
+                <Crop size={14} />
+              </button>
+            </>
           )}
           <button type="button" className="icon" aria-label={say("node.upload")} title={say("node.upload")}
             onClick={() => picker.current?.click()}>
