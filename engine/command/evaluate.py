@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.command.arguments import FlagParser, add_server_flags, settings_from_flags
+from engine.command.evaluate_features import FeatureTables, add_feature_flags
 from engine.command.progress_line import ProgressLine
 from engine.core.errors import SettingsError
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from engine.core.settings import Settings
+    from engine.core.folders import Folders
+    from engine.families.model_store import ModelStore
     from engine.training.evaluation import Question, Scores
 
 __all__ = ["main"]
@@ -29,6 +31,7 @@ def main(root: Path, arguments: list[str]) -> int:
     if flags.num < 1:
         raise SettingsError("There is nothing to judge without prompts.", hint="Give --num 1 or more.")
     settings = settings_from_flags(root, flags, arguments)
+    from engine.families.model_store import model_store_from_settings
     from engine.training.evaluation import format_table, questions, score_pictures
     from engine.training.postcards import BASE_EXCLUDED_KINDS, BASE_EXCLUDED_STYLES
 
@@ -41,7 +44,12 @@ def main(root: Path, arguments: list[str]) -> int:
     if flags.truth:
         drawn = (question.truth(flags.size) for question in asked)
         rows["the scenes themselves"] = score_pictures(asked, _shown(drawn, line, "judging scenes", len(asked)))
-    model, clip, vae = _open(settings, flags.checkpoint)
+    store = model_store_from_settings(settings)
+    model, clip, vae = _open(settings.folders, store, flags.checkpoint)
+    if flags.control or flags.inpaint or flags.refiner:
+        tables = FeatureTables(store, settings.folders, flags, (model, clip, vae), asked, line)
+        print(tables.text(next(methods)))
+        return 0
     if flags.autoencoder:
         line.note(
             f"autoencoder: {_mean_psnr_db(vae, asked, flags.size):.2f} dB on {min(len(asked), 64)} held-out scenes"
@@ -76,6 +84,7 @@ def _parser() -> FlagParser:
     parser.add_argument("--autoencoder", action="store_true", help="measure what the autoencoder alone loses")
     parser.add_argument("--grid", type=Path, metavar="FILE", help="save the first 32 pictures as one")
     parser.add_argument("--json", type=Path, metavar="FILE", help="save the counts")
+    add_feature_flags(parser)
     add_server_flags(parser)
     return parser
 
@@ -101,11 +110,8 @@ def _methods(flags: Any) -> Iterator[tuple[str, str]]:
     return product(*chosen)
 
 
-def _open(settings: Settings, name: str) -> tuple[Any, Any, Any]:
+def _open(folders: Folders, store: ModelStore, name: str) -> tuple[Any, Any, Any]:
     """The parts of a checkpoint given by path or by name. Raises SettingsError, CheckpointError."""
-    from engine.families.model_store import model_store_from_settings
-
-    folders = settings.folders
     known = [file for file in folders.model_names("checkpoints") if name in (file, Path(file).stem)]
     path = Path(name) if Path(name).is_file() else None
     if path is None and known:
@@ -115,7 +121,7 @@ def _open(settings: Settings, name: str) -> tuple[Any, Any, Any]:
             f"There is no checkpoint {name!r}.",
             hint=f"Known are {', '.join(folders.model_names('checkpoints')) or 'none'}; a path works too.",
         )
-    model, clip, vae = model_store_from_settings(settings).open_checkpoint(path)
+    model, clip, vae = store.open_checkpoint(path)
     if model is None or clip is None or vae is None:
         raise SettingsError(f"{path.name} lacks a part.", hint="A whole checkpoint is needed: network, text and VAE.")
     return model, clip, vae

@@ -15,7 +15,17 @@ from engine.training.postcards.judge import Verdict, judge
 from engine.training.postcards.render import render
 from engine.training.postcards.scene import Scene
 
-__all__ = ["Question", "Score", "Scores", "format_table", "psnr_db", "questions", "score_pictures", "tally"]
+__all__ = [
+    "Question",
+    "Score",
+    "Scores",
+    "format_table",
+    "mean_psnr_db",
+    "psnr_db",
+    "questions",
+    "score_pictures",
+    "tally",
+]
 
 ATTRIBUTES = ("object", "colour", "count", "relation", "size", "body", "time", "weather", "land", "style")
 """Columns of the table, those a prompt is followed by first."""
@@ -91,6 +101,11 @@ def psnr_db(first: np.ndarray, second: np.ndarray) -> float:
     """Peak signal-to-noise ratio of two pictures uint8 [h w 3], in decibels; infinite for equal ones."""
     error = np.mean((first.astype(np.float64) - second.astype(np.float64)) ** 2)
     return float("inf") if error == 0 else float(10 * np.log10(255.0**2 / error))
+
+
+def mean_psnr_db(pictures: Iterable[np.ndarray], truths: Iterable[np.ndarray]) -> float:
+    """Mean of `psnr_db` over pairs; for a refiner, of scenes that were noised and denoised again."""
+    return float(np.mean([psnr_db(picture, truth) for picture, truth in zip(pictures, truths)]))
 
 
 def format_table(rows: Mapping[str, Scores]) -> str:
