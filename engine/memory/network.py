@@ -82,6 +82,7 @@ class NetworkHost:
         self._loaded: dict[str, LoadedNetwork] = {}
         self._current: LoadedNetwork | None = None
         self._turn = 0
+        self._reports: tuple[dict[str, Any], ...] = ()
         self._lock = threading.RLock()
 
     def compute_dtype(self, source: NetworkSource) -> torch.dtype:
@@ -105,15 +106,15 @@ class NetworkHost:
             return None if loaded is None else loaded.network.plan
 
     def describe(self) -> dict[str, Any]:
-        """The device, its budget and what is where now, in bytes, as plain JSON."""
-        with self._lock:
-            networks = [item.report(self._is_pinned(item)) for item in self._loaded.values() if item.network.plan]
-            resident = sum(loaded.resident_bytes for loaded in self._loaded.values())
+        """The device, its budget and what is where since the newest plan, in bytes, as plain JSON.
+
+        Does not wait for a forward that runs.
+        """
         return {
             "device": self.device.name,
             "budget_bytes": self.budget_bytes,
-            "resident_bytes": resident,
-            "networks": networks,
+            "resident_bytes": sum(report["resident_bytes"] for report in self._reports),
+            "networks": list(self._reports),
         }
 
     def least_bytes(self, source: NetworkSource, patches: PatchSet = NO_PATCHES) -> int:
@@ -177,6 +178,7 @@ class NetworkHost:
             for name in [source.identity] if source is not None else list(self._loaded):
                 if name in self._loaded:
                     self._unload(self._loaded[name], "memory was to be freed")
+            self._take_stock()
             release_cached_memory(self.device)
 
     # ------------------------------------------------------------------ networks
@@ -196,6 +198,12 @@ class NetworkHost:
             loaded = LoadedNetwork(source, network, digest_value([source.part, shapes])[:32])
             self._loaded[source.identity] = loaded
         return loaded
+
+    def _take_stock(self) -> None:
+        """Note what is where, for `describe`."""
+        self._reports = tuple(
+            item.report(self._is_pinned(item)) for item in self._loaded.values() if item.network.plan is not None
+        )
 
     def _take_turn(self, loaded: LoadedNetwork) -> None:
         if self._current is not loaded:
@@ -251,6 +259,7 @@ class NetworkHost:
                 raise
             loaded.write_down(self.ledger, before, plan)
         loaded.ready = self._asked(loaded, patches, activation_bytes, mode)
+        self._take_stock()
 
     def _asked(
         self, loaded: LoadedNetwork, patches: PatchSet, activation_bytes: int, mode: MemoryMode
@@ -270,6 +279,9 @@ class NetworkHost:
         room = min(self.budget_bytes, room_bytes(self.device, self.budget_bytes)) - activation_bytes
         others = [other for other in self._loaded.values() if other is not loaded and other.resident_bytes]
         free = room - sum(other.resident_bytes for other in others)
+        at_most = room - sum(other.resident_bytes for other in others if self._is_pinned(other))
+        if at_most < need.least_bytes:  # nobody need leave for what does not fit anyway
+            free, others = at_most, []
         for other in sorted(others, key=lambda item: item.worth(self._turn)):
             steps_aside = free >= need.least_bytes and loaded.turns.alternates_with(other.turns)
             if free >= wanted:

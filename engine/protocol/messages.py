@@ -72,7 +72,7 @@ class Lease(Message):
     """Run this job. `epoch` fences: every report carries it, and reports of an older epoch are refused.
 
     `prompt` is API JSON; `targets` the output nodes to run; `extra` holds extra_pnginfo and the like;
-    `client_id` addresses previews; `alone`: do not share forwards with other jobs.
+    `client_id` addresses previews; `alone`: do not share forwards with other jobs; `priority`: whose step comes first.
     """
 
     job: str
@@ -84,6 +84,7 @@ class Lease(Message):
     client_id: str | None = None
     alone: bool = False
     preview_method: str = "none"
+    priority: int = 0
 
 
 @dataclass(frozen=True, slots=True)

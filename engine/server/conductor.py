@@ -180,6 +180,7 @@ class Conductor:
             extra=dict(grant.extra),
             client_id=grant.client_id,
             alone=grant.alone,
+            priority=grant.priority,
             preview_method=str(grant.extra.get("preview_method") or self._settings.preview_method),
         )
         self._held[grant.job] = held

@@ -68,6 +68,7 @@ class Grant:
     client_id: str | None
     alone: bool
     is_exclusive: bool
+    priority: int
 
 
 def claim(
@@ -98,6 +99,7 @@ def claim(
                 client_id=head.client_id,
                 alone=head.alone,
                 is_exclusive=_must_be_alone(head),
+                priority=head.priority,
             )
         )
     return grants

@@ -36,6 +36,9 @@ def worker_environment(environment: Mapping[str, str]) -> dict[str, str]:
     paths = [str(_ROOT), *filter(None, clean.get("PYTHONPATH", "").split(os.pathsep))]
     clean["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
     clean["PYTHONUNBUFFERED"] = "1"
+    if sys.platform == "linux" and "PYTORCH_CUDA_ALLOC_CONF" not in clean:
+        # Pictures of changing sizes leave gaps that nothing fits into, unless segments can grow.
+        clean.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
     return clean
 
 
@@ -60,6 +63,7 @@ class WorkerProcess:
         self._log = log
         self.kill_reason = ""
         self.ram_bytes = 0
+        self.own_bytes = 0
 
     @classmethod
     async def start(cls, command: Sequence[str], name: str, data: Path, log: logging.Logger) -> WorkerProcess:
@@ -151,9 +155,14 @@ class WorkerProcess:
         await self._process.wait()
 
     def sample_memory(self) -> None:
-        """Note the child's resident memory; works while it holds its interpreter lock."""
+        """Note the child's resident memory, and what of it is no page of a file; works while its interpreter is held.
+
+        Mapped weight files are resident as long as nobody else wants the room; only what is its own can leak.
+        """
         try:
-            self.ram_bytes = psutil.Process(self._process.pid).memory_info().rss
+            found = psutil.Process(self._process.pid).memory_info()
+            self.ram_bytes = found.rss
+            self.own_bytes = found.rss - getattr(found, "shared", 0)
         except psutil.Error:
             pass  # it has just ended; the last sample is the evidence
 

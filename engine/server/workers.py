@@ -38,6 +38,12 @@ _MAX_BACKOFF_S = 30.0
 _STOP_S = 5.0
 """How long a worker may take to end: it writes the last values of its cache to disk."""
 
+_OVER_RAM = 1.02
+"""How far beyond --max-ram a worker's own memory may go."""
+
+_RECYCLE_GRACE_S = 24 * 3600.0
+"""How long jobs may go on in a worker that is to be replaced: a training run must not be broken off for it."""
+
 _READY_WAIT_S = 60.0
 _CHECK_S = 30.0
 _NUM_CHECKS = 2
@@ -78,13 +84,18 @@ class _Slot:
     pong: Pong | None = None
     num_failed_starts: int = 0
     num_restarts: int = 0
+    first_bytes: int = 0
     last_end: dict[str, Any] | None = None
     answers: dict[int, asyncio.Future[Message | None]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerInfo:
-    """A worker as shown to people. `state`: starting, ready, failed (waits before the next start), stopped."""
+    """A worker as shown to people.
+
+    `state`: starting, ready, recycling (ends with its last job, as it took too much memory), failed (waits before the
+    next start), stopped.
+    """
 
     id: str
     state: str
@@ -269,7 +280,7 @@ class WorkerPool:
         slot.state = "stopped"
 
     async def _run_once(self, slot: _Slot) -> None:
-        slot.state, slot.ready, slot.pong = "starting", None, None
+        slot.state, slot.ready, slot.pong, slot.first_bytes = "starting", None, None, 0
         slot.generation += 1
         log = self._log.getChild(slot.name)
         process = await WorkerProcess.start(self._command, slot.name, self._settings.folders.data, log)
@@ -283,6 +294,8 @@ class WorkerPool:
             await self._listener.heard(slot.name, generation, message)
 
         evidence = await process.serve(receive)
+        if slot.state == "recycling":
+            evidence["replaced_for"] = "own memory beyond --max-ram"
         was_ready = slot.ready is not None
         slot.num_failed_starts = 0 if was_ready else slot.num_failed_starts + 1
         slot.state, slot.last_end = "starting", evidence
@@ -296,6 +309,9 @@ class WorkerPool:
     def _note(self, slot: _Slot, message: Message) -> None:
         if isinstance(message, WorkerReady):
             slot.ready, slot.state = message, "ready"
+            if slot.process is not None:
+                slot.process.sample_memory()
+                slot.first_bytes = slot.process.own_bytes
             self._has_news.set()
         elif isinstance(message, Pong):
             slot.pong = message
@@ -313,6 +329,24 @@ class WorkerPool:
                     slot.process.sample_memory()
                     if slot.state == "ready":
                         slot.process.send(Ping(number))
+                        self._watch_memory(slot, slot.process)
+
+    def _watch_memory(self, slot: _Slot, process: WorkerProcess) -> None:
+        """Let a worker whose own memory outgrew --max-ram end with the jobs it holds; the next process starts small.
+
+        The memory of a fresh one is no leak: where that is over the limit already, a new process would be no better.
+        """
+        limit = self._settings.memory.max_ram_bytes
+        if limit is None:
+            return
+        if process.own_bytes > max(_OVER_RAM * limit, 1.5 * slot.first_bytes):
+            self._log.warning(
+                "Worker %s holds %d MiB of its own, more than --max-ram; it is replaced when its jobs have ended.",
+                slot.name,
+                process.own_bytes >> 20,
+            )
+            slot.state = "recycling"
+            process.send(Shutdown(_RECYCLE_GRACE_S))
 
 
 def _backoff_s(num_failed_starts: int) -> float:

@@ -34,6 +34,7 @@ from engine.worker.node_runner import NodeRunner
 from engine.worker.pack_loader import AdaptModule, load_builtins, load_packs
 from engine.worker.pack_services import NoPackServices, PackServices
 from engine.worker.pack_sources import Sources
+from engine.worker.ram_budget import own_memory_bytes, shared_out
 from engine.worker.value_sizes import size_of
 
 __all__ = ["Worker", "assemble"]
@@ -63,6 +64,7 @@ def assemble(start: Start, settings: Settings, sources: Sources, send: Callable[
     """Load all packs, publish the catalog, and wire the loop."""
     if start.device is not None:
         settings = replace(settings, memory=replace(settings.memory, device=start.device))
+    settings = shared_out(settings, own_memory_bytes())
     if settings.precision.deterministic:
         prefer_deterministic_kernels()
     device = find_device("cpu" if settings.memory.plan == "cpu" else settings.memory.device)
@@ -109,7 +111,7 @@ def _wire(
             store=store,
             send=send,
             publish_catalog=catalog.publish,
-            free_models=room.free,
+            models=room,
             call_pack=lambda call: services.answer(call, send),
         )
     )

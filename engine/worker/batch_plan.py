@@ -15,7 +15,7 @@ __all__ = ["Pending", "Throughput", "pick_batch"]
 MAX_ITEMS = 64
 """Never more items in one forward: beyond this, latency of a step grows for every job and nothing is left to gain."""
 
-WORTHWHILE_GAIN = 1.05
+WORTHWHILE_GAIN = 1.10
 """A wider forward must compute this many times more items per second than the best narrower one."""
 
 _SAMPLES = 7
@@ -33,6 +33,8 @@ class Pending:
     flow_id: whose it is; requests of one flow are kept together.
     index: place in the flow's group.
     is_alone: must not share a forward with other flows.
+    priority: high goes first.
+    spent_s: device time its job has had, counted from what the least served job had when this one came.
     """
 
     ticket: int
@@ -40,6 +42,8 @@ class Pending:
     index: int
     request: DenoiseRequest
     is_alone: bool
+    priority: int = 0
+    spent_s: float = 0.0
 
 
 @dataclass(slots=True)
@@ -94,14 +98,16 @@ class Throughput:
 
 
 def pick_batch(waiting: Sequence[Pending], throughput: Throughput) -> list[Pending]:
-    """The requests of the next forward: those that waited longest and what may join them.
+    """The requests of the next forward: those whose turn it is and what may join them.
 
-    The flow that waited longest is served, as much of it as fits the width (at least one request). Other flows follow
-    in the order of waiting, each with all its compatible requests or not at all: half a group gains its flow nothing.
+    It is the turn of the highest priority, among its flows of the job that had least of the device's time, among equals
+    of the flow that waited longest: so a quick network does not wait for a slow one step by step, and everybody gets
+    the same share. That flow is served, as much of it as fits the width (at least one request). Other flows follow in
+    the same order, each with all its compatible requests or not at all: half a group gains its flow nothing.
     """
     if not waiting:
         return []
-    ordered = sorted(waiting, key=lambda pending: (pending.ticket, pending.flow_id, pending.index))
+    ordered = sorted(waiting, key=lambda p: (-p.priority, p.spent_s, p.ticket, p.flow_id, p.index))
     first = ordered[0]
     key = first.request.batch_key
     width = throughput.width(key)

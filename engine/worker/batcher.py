@@ -42,6 +42,7 @@ class _Running:
     on_error: Callable[[BaseException], None]
     is_alone: bool
     ticket: int
+    priority: int
     group: RequestGroup | None = None
     answers: list[Latent | None] = field(default_factory=list)
 
@@ -71,6 +72,7 @@ class Batcher:
         self._on_forward = on_forward or (lambda forward: None)
         self._throughput = Throughput()
         self._running: dict[int, _Running] = {}
+        self._spent_s: dict[Hashable, float] = {}
         self._ids = itertools.count()
         self._tickets = itertools.count()
 
@@ -82,6 +84,7 @@ class Batcher:
         on_error: Callable[[BaseException], None],
         *,
         alone: bool = False,
+        priority: int = 0,
     ) -> None:
         """Drive a flow to its end among the others; `step` or `cancel` will call exactly one of the callbacks.
 
@@ -91,8 +94,13 @@ class Batcher:
             on_done: gets what the flow returns.
             on_error: gets what it raises.
             alone: never share a forward with other flows, for results that do not depend on company.
+            priority: flows of high priority have every forward they want; those of low priority may join it.
         """
-        running = _Running(next(self._ids), job_key, flow, on_done, on_error, alone, next(self._tickets))
+        present = {running.job for running in self._running.values()}
+        self._spent_s = {job: spent for job, spent in self._spent_s.items() if job in present}
+        # A newcomer owes nothing and is owed nothing: it starts where the least served of the others is.
+        self._spent_s.setdefault(job_key, min(self._spent_s.values(), default=0.0))
+        running = _Running(next(self._ids), job_key, flow, on_done, on_error, alone, next(self._tickets), priority)
         self._running[running.flow_id] = running
 
     def cancel(self, job_key: Hashable) -> None:
@@ -121,7 +129,15 @@ class Batcher:
 
     def _waiting(self) -> list[Pending]:
         return [
-            Pending(running.ticket, running.flow_id, index, request, running.is_alone)
+            Pending(
+                running.ticket,
+                running.flow_id,
+                index,
+                request,
+                running.is_alone,
+                running.priority,
+                self._spent_s[running.job],
+            )
             for running in self._running.values()
             if running.group is not None
             for index, request in enumerate(running.group.requests)
@@ -216,8 +232,16 @@ class Batcher:
         num_items = sum(request.num_items for request in requests)
         self._throughput.record(requests[0].batch_key, num_items, seconds)
         jobs = dict.fromkeys(self._running[p.flow_id].job for p in batch if p.flow_id in self._running)
+        self._charge(batch, seconds / num_items)
         self._on_forward(Forward(tuple(jobs), num_items, seconds))
         return answers
+
+    def _charge(self, batch: Sequence[Pending], item_s: float) -> None:
+        """Note what each job had of a forward."""
+        for pending in batch:
+            running = self._running.get(pending.flow_id)
+            if running is not None:
+                self._spent_s[running.job] += item_s * pending.request.num_items
 
 
 def _forward(requests: Sequence[DenoiseRequest]) -> list[Latent]:

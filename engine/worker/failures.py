@@ -14,7 +14,7 @@ from engine.core.errors import AtelierError, Cancelled, NodeError, OutOfMemory
 from engine.core.ids import NodeId
 from engine.memory.device import is_out_of_memory
 
-__all__ = ["describe_value", "exception_name", "node_failure"]
+__all__ = ["describe_value", "exception_name", "is_failed_allocation", "node_failure"]
 
 _MAX_TEXT = 2000
 _OWN_FOLDER = str(Path(__file__).parent)
@@ -53,6 +53,11 @@ def node_failure(
     }
     failure.__cause__ = error
     return failure
+
+
+def is_failed_allocation(error: AtelierError) -> bool:
+    """Whether memory ran out as the node ran; not so where a plan said beforehand that it would not fit."""
+    return error.code == OutOfMemory.code and "needed_bytes" not in error.details
 
 
 def exception_name(error: BaseException) -> str:

@@ -21,8 +21,8 @@ class RunningJob:
     """Everything a running job's nodes share.
 
     `lease` is replaced when the server leases the same job again (a newer epoch); `cancelled` is set once and never
-    cleared; `is_started` says whether the executor knows it; `node_seconds` is written by the loop thread only, the
-    counts of forwards by the device thread.
+    cleared; `is_started` says whether the executor knows it; `memory_position` is where its memory story begins;
+    `node_seconds` is written by the loop thread only, the counts of forwards by the device thread.
     """
 
     lease: Lease
@@ -33,6 +33,7 @@ class RunningJob:
     cancelled: threading.Event = field(default_factory=threading.Event)
     node_seconds: dict[NodeId, float] = field(default_factory=dict)
     is_started: bool = False
+    memory_position: int = 0
     num_forwards: int = 0
     num_shared_forwards: int = 0
 

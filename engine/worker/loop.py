@@ -59,9 +59,11 @@ from engine.protocol.messages import (
 from engine.worker.artifact_store import ArtifactStore
 from engine.worker.cache_writer import CacheWriter
 from engine.worker.dependencies import Dependencies
+from engine.worker.failures import is_failed_allocation
 from engine.worker.job import RunningJob
 from engine.worker.lanes import Lanes
 from engine.worker.live_graph import LiveGraph
+from engine.worker.model_room import FreeableLibrary
 from engine.worker.node_runner import NodeRunner
 from engine.worker.node_times import NodeTimes
 from engine.worker.outcome import job_done
@@ -105,7 +107,7 @@ class WorkerLoop:
         definitions: all loaded nodes.
         send: sends a message to the server; thread-safe.
         publish_catalog: answers RefreshCatalog.
-        free_models: unloads all weights.
+        models: who owns the weights.
         call_pack: begins to answer CallPack; must return at once.
     """
 
@@ -119,7 +121,7 @@ class WorkerLoop:
         store: ArtifactStore,
         send: Callable[[Message], None],
         publish_catalog: Callable[[], None],
-        free_models: Callable[[], None],
+        models: FreeableLibrary,
         call_pack: Callable[[CallPack], None],
     ) -> None:
         self._executor = executor
@@ -132,7 +134,7 @@ class WorkerLoop:
         self._writer = CacheWriter(store, lanes.io.submit)
         self._send = send
         self._publish_catalog = publish_catalog
-        self._free_models = free_models
+        self._models = models
         self._steps: queue.SimpleQueue[Step] = queue.SimpleQueue()
         self._times = NodeTimes()
         self._jobs: dict[JobId, RunningJob] = {}
@@ -218,7 +220,8 @@ class WorkerLoop:
         except AtelierError as error:
             self._send(JobDone(lease.job, lease.epoch, "failed", error.to_json()))
             return
-        job = RunningJob(lease, graph, self._send, started_s, LiveGraph(lease.prompt))
+        position = self._models.memory_position()
+        job = RunningJob(lease, graph, self._send, started_s, LiveGraph(lease.prompt), memory_position=position)
         self._jobs[job.id] = job
         given = {NodeId(node): record["is_changed"] for node, record in lease.prompt.items() if "is_changed" in record}
         fingerprints = self._dependencies.quick_fingerprints(graph, given)
@@ -316,9 +319,9 @@ class WorkerLoop:
         self._runner.ended(job.id, event.node)
         if isinstance(event, CallsReturned):
             job.node_seconds[event.node] = job.node_seconds.get(event.node, 0.0) + event.cost_s
-        elif isinstance(event, NodeRaised) and event.error.code == "out_of_memory":
+        elif isinstance(event, NodeRaised) and is_failed_allocation(event.error):
             # Whatever filled the memory, the weights are what can be given back and read again.
-            self._lanes.device.submit(self._free_models)
+            self._lanes.device.submit(self._models.free)
 
     def _run_node(self, instruction: RunNode) -> None:
         if not self._runner.calls_on_the_spot(instruction):
@@ -353,7 +356,8 @@ class WorkerLoop:
             if node in job.graph:
                 self._times.remember(job.graph[node], seconds)
         self._runner.forget(job)
-        self._send(job_done(instruction, job, time.perf_counter() - job.started_s))
+        story = self._models.memory_story(job.memory_position)
+        self._send(job_done(instruction, job, time.perf_counter() - job.started_s, story))
         self._settle()
 
     def _load(self, instruction: LoadArtifact) -> None:
@@ -374,7 +378,7 @@ class WorkerLoop:
         if self._wants_drop:
             self._happened(MemoryFreed())
         if self._wants_unload:
-            self._lanes.device.submit(self._free_models)
+            self._lanes.device.submit(self._models.free)
         self._wants_unload = self._wants_drop = False
         if self._is_stopping:
             self._stop()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 __all__ = ["FreeableLibrary", "ModelRoom"]
 
@@ -14,6 +14,14 @@ class FreeableLibrary(Protocol):
 
     def free(self) -> None:
         """Unload all networks and forget the open files."""
+        ...
+
+    def memory_position(self) -> int:
+        """Where the story of the memory stands now."""
+        ...
+
+    def memory_story(self, position: int) -> dict[str, Any]:
+        """What happened to the weights since a position, as plain JSON."""
         ...
 
 
@@ -37,7 +45,20 @@ class ModelRoom(Generic[Library]):
 
     def free(self) -> None:
         """Unload everything, if there is anything."""
-        with self._lock:
-            library = self._library
+        library = self._made()
         if library is not None:
             library.free()
+
+    def memory_position(self) -> int:
+        """Where the story of the memory stands now; 0 before there is a library."""
+        library = self._made()
+        return 0 if library is None else library.memory_position()
+
+    def memory_story(self, position: int) -> dict[str, Any]:
+        """What happened to the weights since a position; nothing where no library was made."""
+        library = self._made()
+        return {} if library is None else library.memory_story(position)
+
+    def _made(self) -> Library | None:
+        with self._lock:
+            return self._library

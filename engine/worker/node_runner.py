@@ -45,6 +45,7 @@ class FlowMerger(Merger, Protocol):
         on_error: Callable[[BaseException], None],
         *,
         alone: bool = False,
+        priority: int = 0,
     ) -> None:
         """Drive a generator to its end among those of other jobs; exactly one of the callbacks is called."""
         ...
@@ -229,6 +230,7 @@ class NodeRunner:
                     partial(self._flow_done, run, index),
                     partial(self._flow_failed, run),
                     alone=run.job.lease.alone,
+                    priority=run.job.lease.priority,
                 )
         except BaseException as error:  # noqa: BLE001 - as above
             self._flow_failed(run, error)

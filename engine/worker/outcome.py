@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from engine.execution.instructions import FinishJob
@@ -13,8 +14,12 @@ __all__ = ["job_done"]
 _LIFTED = ("node_type", "title", "exception_type", "exception_message", "traceback", "current_inputs")
 
 
-def job_done(instruction: FinishJob, job: RunningJob, seconds: float) -> JobDone:
-    """JobDone for a finished job. `stats`: {seconds, node_seconds {node: seconds}, forwards, shared_forwards}."""
+def job_done(instruction: FinishJob, job: RunningJob, seconds: float, memory: Mapping[str, Any]) -> JobDone:
+    """JobDone for a finished job.
+
+    `stats`: {seconds, node_seconds {node: seconds}, forwards, shared_forwards, memory}; `memory` is the job's memory
+    story, left out where there is none.
+    """
     lease = job.lease
     return JobDone(
         job=lease.job,
@@ -29,6 +34,7 @@ def job_done(instruction: FinishJob, job: RunningJob, seconds: float) -> JobDone
             "node_seconds": {node: round(spent, 6) for node, spent in job.node_seconds.items()},
             "forwards": job.num_forwards,
             "shared_forwards": job.num_shared_forwards,
+            **({"memory": dict(memory)} if memory else {}),
         },
         outputs={node: dict(ui) for node, ui in instruction.outputs.items()},
     )

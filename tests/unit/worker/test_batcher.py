@@ -51,7 +51,7 @@ class Bench:
     def __post_init__(self) -> None:
         self.batcher = Batcher(clock=lambda: self.now_s, on_forward=self.forwards.append)
 
-    def submit(self, job: str, flow: Flow[Any], **more: bool) -> Outcome:
+    def submit(self, job: str, flow: Flow[Any], **more: Any) -> Outcome:
         outcome = self.outcomes[job] = Outcome()
         self.batcher.submit(job, flow, outcome.done, outcome.failed, **more)
         return outcome
@@ -142,6 +142,55 @@ def test_jobs_that_cannot_share_take_turns() -> None:
     bench.submit("b", picture(GaussianDenoiser(), size=16))
     bench.run()
     assert bench.jobs_of_forwards() == [("a",), ("b",)] * 4
+
+
+class SlowDenoiser(TimedDenoiser):
+    """One whose forwards take as long as its identity says."""
+
+    def denoise(self, x: Tensor, sigma: Tensor, inputs: ConditionInputs) -> Tensor:
+        self.bench.now_s += float(self.identity)
+        return GaussianDenoiser.denoise(self, x, sigma, inputs)
+
+
+def slow(bench: Bench, seconds: float) -> SlowDenoiser:
+    denoiser = SlowDenoiser(identity=str(seconds))
+    object.__setattr__(denoiser, "bench", bench)
+    return denoiser
+
+
+def test_no_job_waits_for_more_than_twice_its_fair_share() -> None:
+    costs, steps = {"quick": 0.001, "middle": 0.02, "slow": 0.3, "slower": 0.5}, 20
+    bench = Bench()
+    finished: dict[str, float] = {}
+    for name, seconds in costs.items():
+        flow = picture(slow(bench, seconds), steps=steps)
+        bench.batcher.submit(name, flow, lambda _, name=name: finished.update({name: bench.now_s}), pytest.fail)
+    bench.run()
+    # A forward that has begun is not broken off: each job may find the others in the middle of one.
+    started = sum(costs.values())
+    for name, seconds in costs.items():
+        assert finished[name] <= 2 * len(costs) * steps * seconds + started
+    assert list(finished) == list(costs)
+
+
+def test_a_newcomer_neither_catches_up_nor_waits_for_what_ran_before_it() -> None:
+    bench = Bench()
+    bench.submit("a", picture(slow(bench, 1.0), steps=8))
+    for _ in range(4):
+        bench.batcher.step()
+    bench.submit("b", picture(slow(bench, 1.01), steps=4))
+    bench.run()
+    assert bench.jobs_of_forwards()[4:] == [("a",), ("b",)] * 4
+
+
+def test_the_step_of_a_job_of_high_priority_comes_first() -> None:
+    bench = Bench()
+    bench.submit("low", picture(GaussianDenoiser(identity="other"), steps=6))
+    bench.batcher.step()
+    bench.submit("high", picture(GaussianDenoiser(), steps=3), priority=5)
+    bench.submit("joins", picture(GaussianDenoiser(), steps=3), priority=-5)
+    bench.run()
+    assert bench.jobs_of_forwards() == [("low",), *[("high", "joins")] * 3, *[("low",)] * 5]
 
 
 def test_a_job_that_asks_to_run_alone_shares_with_nobody() -> None:

@@ -1,18 +1,21 @@
 """Small parts of the worker: progress, pictures, error texts, the live graph, models made on demand."""
 
 import io
+from dataclasses import replace
 
 import pytest
 import torch
 from PIL import Image
 
 from engine.core.errors import NodeError, NotFoundError
+from engine.core.settings import MemorySettings, Settings
 from engine.worker.failures import describe_value, node_failure
 from engine.worker.hooks import hook_arguments
 from engine.worker.live_graph import LiveGraph
 from engine.worker.model_room import ModelRoom
 from engine.worker.pictures import encode_jpeg, encode_png
 from engine.worker.progress import Gate, ProgressMeter
+from engine.worker.ram_budget import shared_out
 
 
 class Clock:
@@ -146,6 +149,12 @@ class Library:
     def free(self):
         self.num_freed += 1
 
+    def memory_position(self):
+        return 7
+
+    def memory_story(self, position):
+        return {"since": position}
+
 
 def test_the_model_library_is_made_once_and_only_when_needed():
     made = []
@@ -156,7 +165,20 @@ def test_the_model_library_is_made_once_and_only_when_needed():
 
     room = ModelRoom(make)
     room.free()
+    assert (room.memory_position(), room.memory_story(0)) == (0, {})
     assert made == []
     assert room.library() is room.library()
     room.free()
     assert [library.num_freed for library in made] == [1]
+    assert (room.memory_position(), room.memory_story(5)) == (7, {"since": 5})
+
+
+def test_the_ram_limit_holds_the_process_the_cache_and_the_networks(folders):
+    plain = Settings(folders=folders)
+    assert shared_out(plain, 100) is plain
+    limited = shared_out(replace(plain, memory=MemorySettings(max_ram_bytes=4000)), 700)
+    assert (limited.cache.max_ram_bytes, limited.memory.max_ram_bytes) == (1000, 2300)
+    roomy = shared_out(replace(plain, memory=MemorySettings(max_ram_bytes=100 << 30)), 1 << 30)
+    assert roomy.cache.max_ram_bytes == plain.cache.max_ram_bytes
+    none = shared_out(replace(plain, memory=MemorySettings(max_ram_bytes=100)), 1 << 30)
+    assert none.memory.max_ram_bytes == 0
