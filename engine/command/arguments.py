@@ -14,7 +14,14 @@ from engine.command.model_paths import read_extra_model_paths
 from engine.command.unused_flags import add_unused_flags
 from engine.core.errors import SettingsError
 from engine.core.folders import Folders, default_model_folders
-from engine.core.settings import CacheSettings, MemorySettings, PackSettings, PrecisionSettings, Settings
+from engine.core.settings import (
+    DEFAULT_MODEL_HOSTS,
+    CacheSettings,
+    MemorySettings,
+    PackSettings,
+    PrecisionSettings,
+    Settings,
+)
 
 __all__ = ["FlagParser", "add_server_flags", "settings_from_flags"]
 
@@ -115,6 +122,10 @@ def _add_network_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--allowed-host", action="append", default=[], metavar="NAME", help="further Host name to answer"
     )
+    group.add_argument(
+        "--model-hosts", default=",".join(DEFAULT_MODEL_HOSTS), metavar="HOST[,HOST]",
+        help="where people may download models from, with all names below them; an empty text for nowhere",
+    )  # fmt: skip
     group.add_argument("--tls-certfile", type=Path, metavar="PEM", help="certificate (chain) to serve HTTPS with")
     group.add_argument("--tls-keyfile", type=Path, metavar="PEM", help="its private key")
     group.add_argument("--enable-cors-header", nargs="?", const="*", metavar="ORIGIN")
@@ -182,6 +193,7 @@ def settings_from_flags(root: Path, flags: argparse.Namespace, arguments: Sequen
         port=flags.port,
         token=flags.token or os.environ.get(_ENVIRONMENT_TOKEN) or None,
         allowed_hosts=tuple(flags.allowed_host),
+        model_hosts=tuple(item.strip().lower() for item in flags.model_hosts.split(",") if item.strip()),
         cors_origin=flags.enable_cors_header,
         max_upload_bytes=int(flags.max_upload_size * (1 << 20)),
         database_url=flags.database_url,

@@ -9,6 +9,7 @@ from typing import Any
 from engine.core.folders import Folders, ModelFolder
 
 __all__ = [
+    "DEFAULT_MODEL_HOSTS",
     "CacheSettings",
     "MemorySettings",
     "PackSettings",
@@ -17,6 +18,10 @@ __all__ = [
     "settings_from_json",
     "settings_to_json",
 ]
+
+
+DEFAULT_MODEL_HOSTS = ("huggingface.co", "hf.co")
+"""Where people may download models from; what the first one stores large files on is below the second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +84,7 @@ class Settings:
     port: int = 8188
     token: str | None = None
     allowed_hosts: tuple[str, ...] = ()
+    model_hosts: tuple[str, ...] = DEFAULT_MODEL_HOSTS
     cors_origin: str | None = None
     max_upload_bytes: int = 100 << 20
     database_url: str | None = None
@@ -143,7 +149,7 @@ def settings_from_json(record: dict[str, Any]) -> Settings:
     values["folders"] = Folders(
         models=models, custom_nodes=custom_nodes, **{key: Path(value) for key, value in folders.items()}
     )
-    for name in ("listen", "allowed_hosts", "arguments"):
+    for name in ("listen", "allowed_hosts", "model_hosts", "arguments"):
         values[name] = tuple(values[name])
     for name in ("front_end_root", "editor_root", "tls_certfile", "tls_keyfile"):
         values[name] = None if values[name] is None else Path(values[name])

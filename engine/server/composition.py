@@ -17,11 +17,13 @@ from engine.server.conductor import Conductor
 from engine.server.core import Engine
 from engine.server.data_lock import DataLock
 from engine.server.database import Database
+from engine.server.downloads import Downloads
 from engine.server.feed import Feed, LogEntry
 from engine.server.jobs import JobStore
 from engine.server.logs import CleanFormatter, LogRing, RingHandler
 from engine.server.model_files import ModelFiles
 from engine.server.outputs import OutputPlacer
+from engine.server.remote_files import RemoteFiles
 from engine.server.services import Services
 from engine.server.submission import Submitter
 from engine.server.thumbnails import Thumbnails
@@ -82,6 +84,8 @@ async def _running(
     pool = WorkerPool(settings, conductor, worker_command)
     pool.known_catalog = catalog.digest
     conductor.attach(pool)
+    downloads = Downloads(folders, RemoteFiles(settings.model_hosts), feed, clock)
+    await asyncio.to_thread(downloads.load)
     engine = Engine(Submitter(store, catalog, pool, conductor), conductor)
     engine.services = Services(
         settings=settings,
@@ -95,6 +99,7 @@ async def _running(
         workers=pool,
         workflows=WorkflowStore(folders),
         models=ModelFiles(folders),
+        downloads=downloads,
         logs=ring,
         clock=clock,
         started_s=clock(),
@@ -106,6 +111,7 @@ async def _running(
     try:
         yield engine
     finally:
+        await downloads.close()
         await conductor.stop(DRAIN_GRACE_S)
         await pool.stop()
         feed.close()

@@ -9,7 +9,15 @@ from engine.core.errors import AtelierError, GraphError
 from engine.core.ids import NodeId
 from engine.graph.complaint import Complaint
 
-__all__ = ["GraphRefused", "MediaTooLarge", "NotReady", "PreconditionFailed", "StorageFailed", "disk_failure"]
+__all__ = [
+    "DownloadRefused",
+    "GraphRefused",
+    "MediaTooLarge",
+    "NotReady",
+    "PreconditionFailed",
+    "StorageFailed",
+    "disk_failure",
+]
 
 _MAX_LISTED = 200
 _DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EMFILE, errno.ENFILE})
@@ -46,6 +54,12 @@ class PreconditionFailed(AtelierError):
     """The stored version is not the one the client saw."""
 
     code = "version_conflict"
+
+
+class DownloadRefused(AtelierError):
+    """A model is not downloaded: from that host, under that name, or with that content."""
+
+    code = "download_refused"
 
 
 class MediaTooLarge(AtelierError):

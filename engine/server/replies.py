@@ -19,7 +19,14 @@ from engine.core.errors import (
     SettingsError,
     UploadRefused,
 )
-from engine.server.failures import GraphRefused, MediaTooLarge, NotReady, PreconditionFailed, StorageFailed
+from engine.server.failures import (
+    DownloadRefused,
+    GraphRefused,
+    MediaTooLarge,
+    NotReady,
+    PreconditionFailed,
+    StorageFailed,
+)
 
 __all__ = ["JSON_TYPE", "error_reply", "json_reply", "status_of"]
 
@@ -35,6 +42,7 @@ _STATUS_BY_TYPE: tuple[tuple[type[AtelierError], int], ...] = (
     (NotFoundError, 404),
     (ConflictError, 409),
     (UploadRefused, 422),
+    (DownloadRefused, 422),
     (ContainmentError, 400),
     (GraphError, 400),
     (SettingsError, 400),

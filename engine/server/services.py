@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from engine.server.assets import AssetStore
     from engine.server.catalog import CatalogHolder
     from engine.server.core import Engine
+    from engine.server.downloads import Downloads
     from engine.server.feed import Feed
     from engine.server.jobs import JobStore
     from engine.server.logs import LogRing
@@ -38,6 +39,7 @@ class Services:
     workers: WorkerPool
     workflows: WorkflowStore
     models: ModelFiles
+    downloads: Downloads
     logs: LogRing
     clock: Callable[[], float]
     started_s: float

@@ -1,9 +1,10 @@
-"""Server-sent events: a job's log from any number on, then live."""
+"""Server-sent events: a job's log from any number on, then live; and what else is followed."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncGenerator
 
 from aiohttp import web
 
@@ -11,7 +12,7 @@ from engine.core.ids import JobId
 from engine.server.operations import Call
 from engine.server.records import EventRecord
 
-__all__ = ["send_events"]
+__all__ = ["send_events", "stream"]
 
 _KEEP_ALIVE_S = 15.0
 
@@ -19,11 +20,15 @@ _KEEP_ALIVE_S = 15.0
 async def send_events(call: Call, job: JobId, after: int) -> web.StreamResponse:
     """Stream the events after number `after`; ends with the job. Raises NotFoundError before anything is sent."""
     await call.services.jobs.get(job, with_documents=False)
+    return await stream(call, call.services.engine.follow(job, after))
+
+
+async def stream(call: Call, events: AsyncGenerator[EventRecord, None]) -> web.StreamResponse:
+    """Send events for as long as there are any and somebody listens; closes them."""
     response = web.StreamResponse(
         headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     )
     await response.prepare(call.request)
-    events = call.services.engine.follow(job, after)
     pending: asyncio.Future[EventRecord] | None = None
     try:
         while True:

@@ -129,6 +129,31 @@ SCHEMAS: Mapping[str, Any] = {
             "has_picture": _FLAG,
         }
     ),
+    "Offer": _object(
+        {
+            "folder": _TEXT,
+            "name": _TEXT,
+            "url": _TEXT,
+            "host": _TEXT,
+            "sha256": _TEXT,
+            "size_bytes": _COUNT,
+            "free_bytes": _COUNT,
+        }
+    ),
+    "Download": _object(
+        {
+            "id": _TEXT,
+            "folder": _TEXT,
+            "name": _TEXT,
+            "url": _TEXT,
+            "host": _TEXT,
+            "sha256": _TEXT,
+            "size_bytes": _COUNT,
+            "received_bytes": _COUNT,
+            "state": {"type": "string", "enum": ["waiting", "running", "done", "failed", "stopped"]},
+            "error": _TEXT,
+        }
+    ),
     "Health": _object({"status": {"type": "string", "enum": ["ok"]}}),
     "Ready": _object({"ready": _FLAG, "catalog": _FLAG, "workers": _COUNT}),
     "Stats": _object(
