@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from types import MappingProxyType
@@ -10,7 +11,7 @@ from typing import Annotated, Literal
 
 import torch
 
-from engine.api import Bool, Choice, Float, Model, Options, Range, Sigmas, diffusion, node
+from engine.api import Bool, Choice, Float, Model, NodeError, Options, Range, Sigmas, Text, diffusion, node
 
 __all__ = [
     "align_your_steps",
@@ -22,6 +23,7 @@ __all__ = [
     "fraction_to_sigma",
     "karras_levels",
     "laplace_levels",
+    "manual_levels",
     "polyexponential_levels",
     "set_first",
     "split",
@@ -36,6 +38,8 @@ ABOVE_ALL = 999999999.9
 """Stands for a level above every other; JSON has no infinity."""
 JUST_ABOVE_ZERO = 1e-4
 """Where a flipped schedule starts: nothing can be divided by level 0."""
+
+_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 
 Steps = Annotated[int, Range(1, 10000)]
 Denoise = Annotated[float, Range(0.0, 1.0, step=0.01)]
@@ -137,6 +141,17 @@ def turbo_levels(
 def align_your_steps(model_type: Literal["SD1", "SDXL", "SVD"], steps: Steps = 10, denoise: Denoise = 1.0) -> Sigmas:
     """Levels optimized for a kind of model, interpolated to any number of steps."""
     return _levels(diffusion.align_your_steps_levels(model_type, steps, denoise))
+
+
+@node("ManualSigmas", category=SCHEDULERS)
+def manual_levels(sigmas: Annotated[str, Text()] = "1, 0.5") -> Sigmas:
+    """The levels as they are written: numbers, with anything between them. Raises NodeError where there is none."""
+    levels = [float(number) for number in _NUMBER.findall(sigmas)]
+    if not levels or not all(map(math.isfinite, levels)):
+        raise NodeError(
+            "There are no noise levels in the text.", input="sigmas", hint="Write them as 14.6, 7.5, 2.1, 0."
+        )
+    return _levels(levels)
 
 
 @node("SplitSigmas", category=EDITING, output_names=("high_sigmas", "low_sigmas"))

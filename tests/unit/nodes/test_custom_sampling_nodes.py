@@ -47,6 +47,7 @@ from nodes.sigmas import (
     fraction_to_sigma,
     karras_levels,
     laplace_levels,
+    manual_levels,
     set_first,
     split,
     split_by_denoise,
@@ -357,6 +358,13 @@ def test_each_rule_is_added_to_a_new_handle_and_changes_the_picture() -> None:
     assert all(handle.identity == MODEL.identity for handle in handles)
     assert not any(torch.equal(plain(model=handle), reference) for handle in handles)
     assert torch.equal(plain(), reference)
+
+
+def test_written_levels_are_taken_as_they_are_and_texts_without_any_are_refused() -> None:
+    assert manual_levels("1., 0.978453,.5\n1e-3 0").tolist() == pytest.approx([1.0, 0.978453, 0.5, 0.001, 0.0])
+    for text in ("", "karras", "1e999"):
+        with pytest.raises(NodeError, match="no noise levels"):
+            manual_levels(text)
 
 
 def test_differential_diffusion_counts_only_with_a_mask() -> None:

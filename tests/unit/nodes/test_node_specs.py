@@ -16,7 +16,7 @@ from engine.graph.schema import FileChoices, InputSpec, NodeSpec, object_info, s
 
 REFERENCE_FILE = Path(__file__).parents[2] / "data" / "reference" / "nodes.jsonl"
 REFERENCE = {record["name"]: record for record in map(json.loads, REFERENCE_FILE.read_text().splitlines())}
-NEWER = {"ComfySwitchNode"}
+NEWER = {"ComfySwitchNode", "ManualSigmas"}
 """Nodes of later versions of the reference, not in its list."""
 OWN = {
     "ColorCells", "HoleForControl", "SafetyCheck", "SafetyCheckerLoader", "SamplerDDIM", "SamplerPLMS", "SaveImageAs",

@@ -16,7 +16,7 @@ import { addFound, NODE_DRAG } from "../search/adding";
 import { listenToClipboard } from "./clipboard_events";
 import { GraphView } from "./graph_view";
 import { Minimap } from "./minimap";
-import type { MaskRequest, MenuRequest, SearchRequest } from "./requests";
+import type { CurveRequest, MaskRequest, MenuRequest, SearchRequest } from "./requests";
 import type { OpenDocument } from "../model/open_document";
 import type { NodeId } from "../model/records";
 import type { Session } from "./session";
@@ -35,6 +35,7 @@ const InterfaceWindow = lazy(() => import("../panels/interface_window"));
 const GridWindow = lazy(() => import("../gallery/grid_window"));
 const Pictures = lazy(() => import("../gallery/pictures"));
 const MaskWindow = lazy(() => import("../gallery/mask_window"));
+const CurveWindow = lazy(() => import("../panels/curve_window"));
 const CropWindow = lazy(() => import("../gallery/crop_window"));
 const LiveWindow = lazy(() => import("../gallery/live_window"));
 const SettingsWindow = lazy(() => import("../settings/settings_window"));
@@ -45,6 +46,7 @@ type Over =
   | { readonly is: "search"; readonly request: SearchRequest }
   | { readonly is: "pictures"; readonly assets: readonly string[]; readonly at: number }
   | { readonly is: "live"; readonly document: OpenDocument; readonly node: NodeId }
+  | { readonly is: "curve"; readonly request: CurveRequest }
   | { readonly is: "mask" | "crop"; readonly request: MaskRequest }
   | { readonly is: "menu"; readonly request: MenuRequest }
   | { readonly is: "interface"; readonly graph: GraphId }
@@ -150,6 +152,7 @@ function useRequests(session: Session, setOver: (over: Over) => void): void {
     session.openPictures = (assets, at) => setOver({ is: "pictures", assets, at });
     session.openPreview = (document, node) => setOver({ is: "live", document, node });
     session.openMask = (request) => setOver({ is: "mask", request });
+    session.openCurve = (request) => setOver({ is: "curve", request });
     session.openCrop = (request) => setOver({ is: "crop", request });
     session.openPalette = () => setOver({ is: "palette" });
     session.askName = () => setOver({ is: "save" });
@@ -172,6 +175,7 @@ function useRequests(session: Session, setOver: (over: Over) => void): void {
       session.openPreview = null;
       session.openMask = null;
       session.openCrop = null;
+      session.openCurve = null;
     };
   }, [session, setOver]);
 }
@@ -205,6 +209,7 @@ function Windows({ session, over, setOver }: { session: Session; over: Over | nu
     case "live": return <LiveWindow session={session} document={over.document} node={over.node} onClose={close} />;
     case "pictures": return <Pictures session={session} ids={over.assets} at={over.at} onClose={close} />;
     case "mask": return <MaskWindow session={session} request={over.request} onClose={close} />;
+    case "curve": return <CurveWindow session={session} request={over.request} onClose={close} />;
     case "crop": return <CropWindow session={session} request={over.request} onClose={close} />;
     case "grid": return <GridWindow session={session} onClose={close} />;
     case "versions": return <VersionsWindow session={session} onClose={close} />;

@@ -11,6 +11,7 @@ import type { OpenDocument } from "../model/open_document";
 import { ROOT, type GraphState, type NodeId, type NodeRecord } from "../model/records";
 import { factsOf, type NodeRun } from "../model/run_facts";
 import { nextValue } from "../model/seeds";
+import { editorText } from "../model/widget_plan";
 import { widgetsOf, type WidgetContext } from "../model/widgets";
 import type { NodeDesk, Trouble } from "../nodes/node_desk";
 import { urlOf } from "../server/client";
@@ -240,6 +241,15 @@ export class BodyDesk implements NodeDesk {
 
   readonly paintMask = (id: NodeId, widget: string, name: string): void =>
     this.session.openMask?.({ name, addressOf: this.inputPicture, done: (file) => this.upload(id, widget, file) });
+
+  readonly openCurve = (id: NodeId, name: string, label: string): void => {
+    const read = () => {
+      const record = this.record(id);
+      const view = record && widgetsOf(this.context(), this.open.graph, record).find((item) => item.name === name);
+      return editorText(view?.value);
+    };
+    this.session.openCurve?.({ label, read, set: (text) => this.setWidget(id, name, text) });
+  };
 
   readonly cropPicture = (id: NodeId, widget: string, name: string): void =>
     this.session.openCrop?.({ name, addressOf: this.inputPicture, done: (file) => this.upload(id, widget, file) });

@@ -21,6 +21,14 @@ export interface MenuRequest {
   readonly screen: Point;
 }
 
+/** Noise levels of a widget to be shown as a curve. */
+export interface CurveRequest {
+  readonly label: string;
+  /** The text as the document has it now. */
+  readonly read: () => string;
+  readonly set: (text: string) => void;
+}
+
 /** A picture of the input folder to paint a mask on, or to cut a part out of. */
 export interface MaskRequest {
   /** As the widget has it. */

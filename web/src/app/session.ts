@@ -23,7 +23,7 @@ import { faultText } from "./fault_text";
 import type { GraphDesk } from "./graph_desk";
 import { newId } from "./new_id";
 import { problemsOf, type Problem } from "./problems";
-import type { MaskRequest, MenuRequest, SearchRequest } from "./requests";
+import type { CurveRequest, MaskRequest, MenuRequest, SearchRequest } from "./requests";
 import { RunBoard } from "./run_board";
 import { afterEvent, newRun, type RunState } from "./run_state";
 import { showPath } from "./showing";
@@ -110,6 +110,8 @@ export class Session {
   openMask: ((request: MaskRequest) => void) | null = null;
   /** Opens the cutting of a part out of a picture; null while no page offers that. */
   openCrop: ((request: MaskRequest) => void) | null = null;
+  /** Shows noise levels as a curve; null while no page does. */
+  openCurve: ((request: CurveRequest) => void) | null = null;
   /** Shows the unfinished picture of a node large, as it changes; null while no page does. */
   openPreview: ((document: OpenDocument, node: NodeId) => void) | null = null;
   /** What runs showed about the nodes of each document. */

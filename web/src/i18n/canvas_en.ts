@@ -24,6 +24,14 @@ export const CANVAS_EN = {
   "mask.unsaved": "What you painted is not used yet.",
   "mask.keep": "Go on painting",
   "mask.discard": "Discard it",
+  "curve.open": "Curve of {name}",
+  "curve.picture": "Curve of the noise levels",
+  "curve.point": "Level {at} of {count}",
+  "curve.steps": "Steps",
+  "curve.about": "from {first} to {last}",
+  "curve.text": "The levels as text",
+  "curve.notNumbers": "These are no noise levels: write numbers with commas between them.",
+  "curve.keys": "Drag the points. With the keyboard: left and right choose one, up and down move it, Insert adds one after it, Delete takes it away.",
   "command.map": "Show or hide the map",
 } as const satisfies Readonly<Record<string, string>>;
 

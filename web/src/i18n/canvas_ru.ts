@@ -26,5 +26,13 @@ export const CANVAS_RU: CanvasTexts = {
   "mask.unsaved": "Нарисованная маска ещё не использована.",
   "mask.keep": "Рисовать дальше",
   "mask.discard": "Выбросить",
+  "curve.open": "Кривая: {name}",
+  "curve.picture": "Кривая уровней шума",
+  "curve.point": "Уровень {at} из {count}",
+  "curve.steps": "Шагов",
+  "curve.about": "от {first} до {last}",
+  "curve.text": "Уровни текстом",
+  "curve.notNumbers": "Это не уровни шума: нужны числа через запятую.",
+  "curve.keys": "Точки можно тянуть. С клавиатуры: влево и вправо — выбор, вверх и вниз — сдвиг, Insert добавляет точку после, Delete убирает.",
   "command.map": "Показать или скрыть карту",
 };

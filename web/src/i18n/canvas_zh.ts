@@ -26,5 +26,13 @@ export const CANVAS_ZH: CanvasTexts = {
   "mask.unsaved": "画好的蒙版还没有使用。",
   "mask.keep": "继续绘制",
   "mask.discard": "放弃",
+  "curve.open": "{name} 的曲线",
+  "curve.picture": "噪声级别曲线",
+  "curve.point": "第 {at} 个级别，共 {count} 个",
+  "curve.steps": "步数",
+  "curve.about": "从 {first} 到 {last}",
+  "curve.text": "文本形式的级别",
+  "curve.notNumbers": "这不是噪声级别：请写用逗号分隔的数字。",
+  "curve.keys": "拖动各点。键盘：左右选择，上下移动，Insert 在其后添加，Delete 删除。",
   "command.map": "显示或隐藏小地图",
 };

@@ -58,6 +58,8 @@ export interface NodeDesk {
   readonly modelPictures: (folder: string) => Promise<ReadonlyMap<string, string>>;
   /** Paint a mask on the picture a widget names. */
   readonly paintMask: (id: NodeId, widget: string, name: string) => void;
+  /** Show the noise levels a widget has as text as a curve. */
+  readonly openCurve: (id: NodeId, widget: string, label: string) => void;
   /** Cut a part out of the picture a widget names. */
   readonly cropPicture: (id: NodeId, widget: string, name: string) => void;
   /** The address of a picture of the input folder, by the value of a widget. */

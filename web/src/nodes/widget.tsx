@@ -3,12 +3,14 @@
 import type { InputSpec } from "../model/catalog";
 import { choicesOf } from "../model/catalog";
 import type { Json } from "../model/json";
+import { takesSigmas } from "../model/sigma_curve";
 import { editorText } from "../model/widget_plan";
 import type { WidgetView } from "../model/widgets";
 import { ColorField } from "./color_field";
 import { ComboField } from "./combo_field";
 import type { WidgetProps } from "./node_desk";
 import { NumberField } from "./number_field";
+import { SigmaField } from "./sigma_field";
 import { SliderField } from "./slider_field";
 import { LineField, TextField } from "./text_field";
 import { Toggle } from "./toggle";
@@ -24,22 +26,26 @@ export function Widget(props: WidgetProps) {
     case "combo": return <ComboField {...props} choices={choicesOf(view.spec as InputSpec, desk.context().listFiles) ?? []} />;
     case "text": return <TextField {...props} />;
     case "line": return <LineField {...props} />;
+    case "sigmas": return <SigmaField {...props} />;
     case "fixed": return <Shown view={view} />;
   }
 }
 
-function kindOf({ spec, value, name }: WidgetView): "number" | "slider" | "color" | "toggle" | "combo" | "text" | "line" | "fixed" {
+type Kind = "number" | "slider" | "color" | "toggle" | "combo" | "text" | "line" | "sigmas" | "fixed";
+
+function kindOf({ spec, value, name }: WidgetView): Kind {
   if (spec === null) return unknownKind(value, name);
   if (spec.options.display === "color") return "color";
   if (spec.type === "INT" || spec.type === "FLOAT") return spec.options.display === "slider" ? "slider" : "number";
   if (spec.type === "BOOLEAN") return "toggle";
   if (spec.type === "COMBO") return "combo";
+  if (takesSigmas(spec)) return "sigmas";
   if (spec.type === "STRING") return spec.options.multiline ? "text" : "line";
   return "fixed";
 }
 
 /** Values of nodes nobody knows can still be read and changed as what they are. */
-function unknownKind(value: Json | undefined, name: string): "number" | "toggle" | "text" | "line" | "fixed" {
+function unknownKind(value: Json | undefined, name: string): Kind {
   switch (typeof value) {
     case "number": case "bigint": return "number";
     case "boolean": return "toggle";
