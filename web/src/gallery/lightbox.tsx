@@ -10,6 +10,7 @@ import { openGraphOf } from "../panels/opening";
 import type { Asset } from "../server/api_types";
 import { upload } from "../server/workflows";
 import { FIELD, IconButton } from "../ui/parts";
+import { sizeText } from "../ui/size";
 import { ComparedPictures, ZoomedPicture } from "./zoomed_picture";
 
 interface LightboxProps {
@@ -110,7 +111,7 @@ function Facts({ session, asset }: { session: Session; asset: Asset }) {
     return () => stop.abort();
   }, [session, asset]);
   const rows: readonly (readonly [string, string])[] = [
-    ["", `${asset.width_px} × ${asset.height_px}`], ["", say("unit.kb", { count: (asset.size_bytes / 1000).toFixed(0) })],
+    ["", `${asset.width_px} × ${asset.height_px}`], ["", sizeText(asset.size_bytes, say)],
     ["", new Date(asset.created_s * 1000).toLocaleString()], ["", [asset.subfolder, asset.filename].filter(Boolean).join("/")],
     ...texts,
   ];

@@ -1,9 +1,11 @@
 /** English texts: the list of keys every other catalogue has to have. */
 
 import { CANVAS_EN } from "./canvas_en";
+import { DOWNLOADS_EN } from "./downloads_en";
 
 export const EN = {
   ...CANVAS_EN,
+  ...DOWNLOADS_EN,
   "app.name": "Atelier",
   "app.close": "Close",
   "app.cancel": "Cancel",
@@ -14,6 +16,8 @@ export const EN = {
   "unit.s": "{count} s",
   "unit.min": "{min} min {s} s",
   "unit.kb": "{count} KB",
+  "unit.mb": "{count} MB",
+  "unit.gb": "{count} GB",
   "bar.tabs": "Open workflows",
   "bar.untitled": "Untitled",
   "bar.changed": "not saved",

@@ -1,10 +1,12 @@
 /** Russian texts. */
 
 import { CANVAS_RU } from "./canvas_ru";
+import { DOWNLOADS_RU } from "./downloads_ru";
 import type { Texts } from "./en";
 
 export const RU: Texts = {
   ...CANVAS_RU,
+  ...DOWNLOADS_RU,
   "app.name": "Atelier",
   "app.close": "Закрыть",
   "app.cancel": "Отмена",
@@ -15,6 +17,8 @@ export const RU: Texts = {
   "unit.s": "{count} с",
   "unit.min": "{min} мин {s} с",
   "unit.kb": "{count} КБ",
+  "unit.mb": "{count} МБ",
+  "unit.gb": "{count} ГБ",
   "bar.tabs": "Открытые процессы",
   "bar.untitled": "Без названия",
   "bar.changed": "не сохранено",

@@ -1,10 +1,12 @@
 /** Chinese texts (simplified). */
 
 import { CANVAS_ZH } from "./canvas_zh";
+import { DOWNLOADS_ZH } from "./downloads_zh";
 import type { Texts } from "./en";
 
 export const ZH: Texts = {
   ...CANVAS_ZH,
+  ...DOWNLOADS_ZH,
   "app.name": "Atelier",
   "app.close": "关闭",
   "app.cancel": "取消",
@@ -15,6 +17,8 @@ export const ZH: Texts = {
   "unit.s": "{count} 秒",
   "unit.min": "{min} 分 {s} 秒",
   "unit.kb": "{count} KB",
+  "unit.mb": "{count} MB",
+  "unit.gb": "{count} GB",
   "bar.tabs": "打开的工作流",
   "bar.untitled": "未命名",
   "bar.changed": "未保存",

@@ -4,6 +4,7 @@ import { useState } from "react";
 import type { Session } from "../app/session";
 import { useSay } from "../i18n/catalogue";
 import { Empty, FIELD } from "../ui/parts";
+import { sizeText } from "../ui/size";
 import { useWatched } from "./watching";
 
 const EVERY_MS = 30_000;
@@ -29,7 +30,7 @@ export default function ModelPanel({ session }: { session: Session }) {
           className="rounded-md px-2 py-1 text-left hover:bg-raised"
         >
           <span className="block break-all">{file.name}</span>
-          <span className="text-xs text-quiet">{(file.size_bytes / 1e6).toFixed(1)} MB</span>
+          <span className="text-xs text-quiet">{sizeText(file.size_bytes, say)}</span>
         </button>
       ))}
     </div>

@@ -1,7 +1,7 @@
 /** The right panel: the selected node with all its values, and what is wrong with the document. */
 
 import { X } from "lucide-react";
-import { useMemo } from "react";
+import { useMemo, useState } from "react";
 import { useStore } from "zustand";
 import type { Session } from "../app/session";
 import { showPath } from "../app/showing";
@@ -15,6 +15,7 @@ import { widgetsOf } from "../model/widgets";
 import { useDocument } from "../ui/hooks";
 import { Empty, FIELD, IconButton, Section } from "../ui/parts";
 import { LinkFields } from "./link_fields";
+import { MissingModels } from "./missing_models";
 import { WidgetField } from "./widget_field";
 
 export default function PropertiesPanel({ session, onClose }: { session: Session; onClose: () => void }) {
@@ -99,7 +100,8 @@ function Problems({ session }: { session: Session }) {
   const say = useSay();
   const { open, catalog, problems } = useStore(session.store);
   const { document } = open;
-  const missing = useMemo(() => missingIn(document, catalog, session.files.list), [document, catalog, session]);
+  const [numCame, setCount] = useState(0);
+  const missing = useMemo(() => missingIn(document, catalog, session.files.list), [document, catalog, session, numCame]);
   const own = problems.filter((item) => item.document === open);
   const isFine = own.length === 0 && missing.types.length === 0 && missing.files.length === 0;
   return (
@@ -127,14 +129,8 @@ function Problems({ session }: { session: Session }) {
         )}
         {missing.files.length > 0 && (
           <div>
-            <h4 className="text-danger">{say("problems.missingModels")}</h4>
-            <ul className="list-disc pl-5">
-              {missing.files.map((file) => (
-                <li key={`${file.folder}/${file.name}`} className="break-all">
-                  {file.name} <span className="text-quiet">{say("problems.belongs", { folder: file.folder === "input" ? "input" : `models/${file.folder}` })}</span>
-                </li>
-              ))}
-            </ul>
+            <h4 className="mb-1 text-danger">{say("problems.missingModels")}</h4>
+            <MissingModels session={session} files={missing.files} onCame={() => setCount((now) => now + 1)} />
           </div>
         )}
       </Section>

@@ -88,6 +88,28 @@ describe("what is missing", () => {
       links: [], version: 0.4,
     });
     const found = missingIn(document, referenceCatalog(), () => ["b.safetensors"]);
-    expect(found).toEqual({ types: ["Nobody's"], files: [{ name: "a.safetensors", folder: "checkpoints" }] });
+    expect(found).toEqual({ types: ["Nobody's"], files: [{ name: "a.safetensors", folder: "checkpoints", source: null }] });
+  });
+
+  it("can be fetched where the file says from where, and only over HTTPS as safetensors", () => {
+    const sha256 = "AB".repeat(32);
+    const model = (name: string, url: string, more = {}) => ({ name, url, directory: "checkpoints", ...more });
+    const node = (id: number, value: string, models: JsonObject[]) =>
+      ({ id, type: "CheckpointLoaderSimple", widgets_values: [value], properties: { models } });
+    const document = loadWorkflow({
+      nodes: [
+        node(1, "sd/a.safetensors", [model("a.safetensors", "https://hub.test/a", { hash: sha256, hash_type: "SHA256" })]),
+        node(2, "b.safetensors", [model("b.safetensors", "http://hub.test/b")]),
+        node(3, "c.ckpt", [model("c.ckpt", "https://hub.test/c")]),
+        node(4, "d.safetensors", []),
+        node(5, "e.safetensors", [model("e.safetensors", "https://hub.test/e", { hash: "12", hash_type: "md5" })]),
+      ],
+      links: [], version: 0.4, models: [model("d.safetensors", "https://hub.test/d"), 7, { name: 8 }],
+    } as unknown as JsonObject);
+    const { files } = missingIn(document, referenceCatalog(), () => []);
+    expect(files.map(({ name, source }) => [name, source])).toEqual([
+      ["sd/a.safetensors", { url: "https://hub.test/a", sha256 }], ["b.safetensors", null], ["c.ckpt", null],
+      ["d.safetensors", { url: "https://hub.test/d" }], ["e.safetensors", { url: "https://hub.test/e" }],
+    ]);
   });
 });
