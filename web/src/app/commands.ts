@@ -103,13 +103,17 @@ async function arrange({ session, scene }: Desk): Promise<void> {
   if (open.document === document) open.edit("Arrange", (edit) => moveNodes(edit, graph.id, places));
 }
 
+/** By a little, or to the next line of the grid where things are put on it. */
 function nudge({ session, scene }: Desk, dx: number, dy: number): void {
   const { open } = session.store.getState();
+  const { grid, snapsToGrid } = preferences.getState();
+  const stepped = (from: number, by: number) =>
+    by === 0 || !snapsToGrid ? from + by : (by > 0 ? Math.floor(from / grid) + 1 : Math.ceil(from / grid) - 1) * grid;
   const ids = [...open.selection.nodes].filter((id) => !scene.isPinned(id));
   if (ids.length === 0) return;
   const places = new Map(ids.map((id) => {
     const { x, y } = positionOf(open.graph.nodes.byId.get(id) ?? {});
-    return [id, { x: x + dx, y: y + dy }] as const;
+    return [id, { x: stepped(x, dx), y: stepped(y, dy) }] as const;
   }));
   open.edit("Move", (edit) => moveNodes(edit, open.graph.id, places), { merge: "nudge" });
 }

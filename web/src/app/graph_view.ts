@@ -34,6 +34,7 @@ import { perform, type Desk } from "./commands";
 import { foreseenText } from "./foreseen";
 import { GestureEffects } from "./gesture_effects";
 import { MapView, type Mapped } from "./map_view";
+import { preferences } from "../settings/preferences";
 import type { Session } from "./session";
 import { Stage, type Part } from "./stage";
 
@@ -253,7 +254,7 @@ export class GraphView implements Desk, Mapped {
 
   private take(input: PointerInput): void {
     const world = worldOf(this.scene, {
-      viewport: this.view, selection: this.open.selection, grid: 0, showsGuides: true,
+      viewport: this.view, selection: this.open.selection, grid: preferences.getState().grid, snapsToGrid: preferences.getState().snapsToGrid, showsGuides: true,
     });
     const before = this.gestures;
     const answer = reduce(before, input, world);

@@ -32,6 +32,9 @@ export const CANVAS_EN = {
   "curve.text": "The levels as text",
   "curve.notNumbers": "These are no noise levels: write numbers with commas between them.",
   "curve.keys": "Drag the points. With the keyboard: left and right choose one, up and down move it, Insert adds one after it, Delete takes it away.",
+  "settings.snaps": "Snap to the grid",
+  "settings.grid": "Lines of the grid, pixels apart",
+  "settings.snapKey": "Shift turns it around while you drag, Alt lets go.",
   "command.map": "Show or hide the map",
 } as const satisfies Readonly<Record<string, string>>;
 

@@ -34,5 +34,8 @@ export const CANVAS_ZH: CanvasTexts = {
   "curve.text": "文本形式的级别",
   "curve.notNumbers": "这不是噪声级别：请写用逗号分隔的数字。",
   "curve.keys": "拖动各点。键盘：左右选择，上下移动，Insert 在其后添加，Delete 删除。",
+  "settings.snaps": "对齐网格",
+  "settings.grid": "网格间距（像素）",
+  "settings.snapKey": "拖动时按 Shift 反转，按 Alt 不对齐。",
   "command.map": "显示或隐藏小地图",
 };

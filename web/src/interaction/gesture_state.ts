@@ -12,8 +12,10 @@ import type { Modifiers } from "./events";
 export interface World {
   readonly viewport: Viewport;
   readonly selection: Selection;
-  /** Grid in world units; 0 for none. */
+  /** Lines of the grid are this far apart, in world units. */
   readonly grid: number;
+  /** Whether things are put on the grid; shift turns that around while it is held. */
+  readonly snapsToGrid: boolean;
   readonly showsGuides: boolean;
   hit(point: Point, reach: number): Hit;
   socketNear(point: Point, side: "input" | "output", reach: number): (Hit & { kind: "socket" }) | null;

@@ -137,17 +137,20 @@ function move(state: GestureState, input: Press, world: World): Answer {
       return to(state, { ...gesture, now: at, target, shift: input.modifiers.shift });
     }
     case "resizing": {
+      const [grid, place] = [gridOf(world, input.modifiers), world.nodeAt(gesture.node)];
       const now = {
-        width: Math.max(MIN_NODE_WIDTH, onGrid(gesture.width + at.x - gesture.start.x, world)),
-        height: Math.max(gesture.minHeight, onGrid(gesture.height + at.y - gesture.start.y, world)),
+        width: Math.max(MIN_NODE_WIDTH, sizeOn(grid, place?.x ?? 0, gesture.width + at.x - gesture.start.x)),
+        height: Math.max(gesture.minHeight, sizeOn(grid, place?.y ?? 0, gesture.height + at.y - gesture.start.y)),
       };
       return to(state, { ...gesture, now }, { do: "previewResize", node: gesture.node, ...now });
     }
     case "resizingGroup": {
+      const { rect, start } = gesture;
+      const grid = gridOf(world, input.modifiers);
       const now = {
-        ...gesture.rect,
-        width: Math.max(MIN_GROUP, onGrid(gesture.rect.width + at.x - gesture.start.x, world)),
-        height: Math.max(MIN_GROUP, onGrid(gesture.rect.height + at.y - gesture.start.y, world)),
+        ...rect,
+        width: Math.max(MIN_GROUP, sizeOn(grid, rect.x, rect.width + at.x - start.x)),
+        height: Math.max(MIN_GROUP, sizeOn(grid, rect.y, rect.height + at.y - start.y)),
       };
       const places = { ...NO_PLACES, groups: new Map([[gesture.group, now]]) };
       return to(state, { ...gesture, now }, { do: "previewDrag", places, guides: [] });
@@ -155,8 +158,14 @@ function move(state: GestureState, input: Press, world: World): Answer {
   }
 }
 
-function onGrid(value: number, world: World): number {
-  return world.grid > 0 ? Math.round(value / world.grid) * world.grid : Math.round(value);
+/** The grid that counts now; 0 for none. */
+function gridOf({ grid, snapsToGrid }: World, { alt, shift }: Modifiers): number {
+  return !alt && snapsToGrid !== shift ? grid : 0;
+}
+
+/** A size whose far edge lies on the grid, when its near edge lies at `start`. */
+function sizeOn(grid: number, start: number, size: number): number {
+  return grid > 0 ? Math.round((start + size) / grid) * grid - start : Math.round(size);
 }
 
 /** The pointer has moved far enough: what is this going to be? */
@@ -221,11 +230,14 @@ function dragged(selection: Selection, world: World): DragPlaces {
 function draggedTo(gesture: Gesture & { is: "dragging" }, at: Point, modifiers: Modifiers, world: World) {
   let [dx, dy] = [at.x - gesture.start.x, at.y - gesture.start.y];
   let guides: ReturnType<typeof alignment>["guides"] = [];
-  const anchor = gesture.from.nodes.values().next().value ?? null;
-  if (anchor !== null && world.grid > 0 && !modifiers.alt) {
-    const on = snapped({ x: anchor.x + dx, y: anchor.y + dy }, world.grid);
+  const { nodes, groups, reroutes } = gesture.from;
+  const node = nodes.values().next().value ?? null;
+  const anchor = node ?? groups.values().next().value ?? reroutes.values().next().value ?? null;
+  const grid = gridOf(world, modifiers);
+  if (anchor !== null && grid > 0) {
+    const on = snapped({ x: anchor.x + dx, y: anchor.y + dy }, grid);
     [dx, dy] = [on.x - anchor.x, on.y - anchor.y];
-  } else if (anchor !== null && world.showsGuides && !modifiers.alt) {
+  } else if (node !== null && world.showsGuides && !modifiers.alt) {
     const rect = moved(gesture.bounds, dx, dy);
     const found = alignment(rect, world.neighbours(rect, new Set(gesture.from.nodes.keys())), GUIDE_PX / world.viewport.zoom);
     [dx, dy, guides] = [dx + found.dx, dy + found.dy, found.guides];

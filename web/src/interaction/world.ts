@@ -13,6 +13,7 @@ export interface WorldFacts {
   readonly viewport: Viewport;
   readonly selection: Selection;
   readonly grid: number;
+  readonly snapsToGrid: boolean;
   readonly showsGuides: boolean;
 }
 

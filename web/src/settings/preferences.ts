@@ -6,6 +6,8 @@ import { COMMANDS, DEFAULT_KEYMAP, type CommandName, type Keymap } from "../inte
 
 export const THEMES = ["system", "dark", "light", "contrast"] as const;
 export const ACCENTS = ["blue", "teal", "violet", "amber", "rose"] as const;
+/** The dots of the canvas lie on all of them. */
+export const GRIDS = [8, 16, 32] as const;
 export type Theme = (typeof THEMES)[number];
 export type Accent = (typeof ACCENTS)[number];
 
@@ -17,6 +19,9 @@ export interface Preferences {
   /** Chords of one's own; null takes a default away. */
   readonly keys: Readonly<Record<string, CommandName | null>>;
   readonly showsMap: boolean;
+  /** Lines of the grid are this far apart, in world units. */
+  readonly grid: number;
+  readonly snapsToGrid: boolean;
   /** Choices with a star, by the folder of the files or the name of the input. */
   readonly favourites: Readonly<Record<string, readonly string[]>>;
 }
@@ -41,6 +46,8 @@ export function readPreferences(text: string | null, languages: readonly string[
     language: oneOf(Object.keys(LANGUAGES) as Language[], found.language, languageOf(languages)),
     keys: Object.fromEntries(keys),
     showsMap: found.showsMap !== false,
+    grid: GRIDS.find((size) => size === found.grid) ?? 16,
+    snapsToGrid: found.snapsToGrid === true,
     favourites: listsIn(found.favourites),
   };
 }

@@ -6,7 +6,7 @@ import { modifiersOf } from "../canvas/input";
 import { LANGUAGES, useSay, type Language, type TextKey } from "../i18n/catalogue";
 import { chordOf, COMMANDS, type CommandName } from "../interaction/keymap";
 import { FIELD, PLAIN_BUTTON, Section, Window } from "../ui/parts";
-import { ACCENTS, keymapOf, preferences, THEMES, withChord, type Theme } from "./preferences";
+import { ACCENTS, GRIDS, keymapOf, preferences, THEMES, withChord, type Theme } from "./preferences";
 import { sharing } from "./shared_preferences";
 
 const MODIFIERS = new Set(["Control", "Shift", "Alt", "Meta", "AltGraph"]);
@@ -44,6 +44,20 @@ export default function SettingsWindow({ onClose }: { onClose: () => void }) {
             {Object.entries(LANGUAGES).map(([key, name]) => <option key={key} value={key} lang={key}>{name}</option>)}
           </select>
         </label>
+        <div className="flex items-center gap-3">
+          <label htmlFor="snaps-to-grid" className="w-32">{say("settings.snaps")}</label>
+          <input
+            id="snaps-to-grid" type="checkbox" className="size-4 accent-accent" checked={chosen.snapsToGrid}
+            onChange={(event) => preferences.setState({ snapsToGrid: event.target.checked })}
+          />
+          <select
+            className={`${FIELD} w-24!`} aria-label={say("settings.grid")} value={chosen.grid}
+            onChange={(event) => preferences.setState({ grid: Number(event.target.value) })}
+          >
+            {GRIDS.map((size) => <option key={size} value={size}>{size}</option>)}
+          </select>
+          <span className="text-xs text-quiet">{say("settings.snapKey")}</span>
+        </div>
       </Section>
       <Shortcuts />
       {isShared !== null && <p className="px-3 pt-2 text-xs text-quiet" role="status">{say(isShared ? "settings.shared" : "settings.local")}</p>}

@@ -29,6 +29,7 @@ class Player {
   state: GestureState = IDLE;
   effects: Effect[] = [];
   grid = 0;
+  snapsToGrid = true;
 
   constructor() {
     const edit = new Edit(emptyWorkflow());
@@ -44,7 +45,7 @@ class Player {
   }
 
   do(input: PointerInput): this {
-    const facts = { viewport: this.view, selection: this.selection, grid: this.grid, showsGuides: false };
+    const facts = { viewport: this.view, selection: this.selection, grid: this.grid, snapsToGrid: this.snapsToGrid, showsGuides: false };
     const answer = reduce(this.state, input, worldOf(this.scene, facts));
     this.state = answer.state;
     for (const effect of answer.effects) {
@@ -117,6 +118,24 @@ describe("the pointer", () => {
     expect(player.last("commitDrag")?.places.nodes.get("1")).toEqual({ x: 50, y: 50 });
     player.drag([50, -10], [112, 20], { modifiers: { ...NO_MODIFIERS, alt: true } });
     expect(player.last("commitDrag")?.places.nodes.get("1")).toEqual({ x: 62, y: 30 });
+  });
+
+  it("snaps while shift is held where it does not, and the other way round", () => {
+    const shift = { modifiers: { ...NO_MODIFIERS, shift: true } };
+    const places = (snapsToGrid: boolean) => {
+      const player = Object.assign(new Player(), { grid: 50, snapsToGrid });
+      player.pointer("down", 50, -10).pointer("move", 90, 0).pointer("move", 112, 20, shift).pointer("up", 112, 20, shift);
+      return player.last("commitDrag")?.places.nodes.get("1");
+    };
+    expect([places(false), places(true)]).toEqual([{ x: 50, y: 50 }, { x: 62, y: 30 }]);
+  });
+
+  it("puts the far edges on the grid when a group is resized, and groups too when they are moved", () => {
+    const player = Object.assign(new Player(), { grid: 50 });
+    player.drag([268, 548], [301, 590]);
+    expect(player.last("commitDrag")?.places.groups.values().next().value).toEqual({ x: -30, y: 350, width: 330, height: 250 });
+    player.drag([100, 360], [110, 395]);
+    expect(player.last("commitDrag")?.places.groups.values().next().value).toMatchObject({ x: 0, y: 400 });
   });
 
   it("pans from the void, with the middle button and with space", () => {
