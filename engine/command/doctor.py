@@ -13,13 +13,15 @@ import subprocess
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 from engine.command.arguments import FlagParser, add_server_flags, settings_from_flags
 from engine.command.environment import requirements
+from engine.command.memory_story import memory_lines, read_memory_story
 from engine.core.folders import Folders
-from engine.core.settings import Settings
+from engine.core.settings import Settings, settings_to_json
 from engine.server.database import has_wal_reset_race
 
 __all__ = ["Finding", "examine", "main"]
@@ -29,8 +31,20 @@ _DEVICE_PROBE = """
 import json, sys, time
 started = time.perf_counter()
 import torch
+seconds = time.perf_counter() - started
+from engine.core.settings import settings_from_json
+from engine.families.model_store import hosts_from_settings
+from engine.memory.attention_kernels import attention_kernels
 from engine.memory.device import list_devices
-print(json.dumps({"seconds": time.perf_counter() - started, "devices": [str(item) for item in list_devices()]}))
+hosts = hosts_from_settings(settings_from_json(json.loads(sys.argv[1])))
+print(json.dumps({
+    "seconds": seconds,
+    "devices": [
+        {"text": str(item), "name": item.name, "kernels": [k.name for k in attention_kernels(item) if k.is_available]}
+        for item in list_devices()
+    ],
+    "plans": list({host.device.name: [host.budget_bytes, host.mode.value] for host in hosts.values()}.items()),
+}))
 """
 
 
@@ -48,9 +62,15 @@ def main(root: Path, arguments: list[str]) -> int:
     """Print the report; returns 1 when something is a problem."""
     parser = FlagParser(prog="main.py doctor", description="Examine this installation.")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--job", metavar="ID", help="tell the memory story of a job of the running server instead")
     add_server_flags(parser)
     flags = parser.parse_args(arguments)
-    findings = examine(root, settings_from_flags(root, flags, arguments))
+    settings = settings_from_flags(root, flags, arguments)
+    if flags.job is not None:
+        story = read_memory_story(settings, flags.job)
+        print(json.dumps(story, indent=2) if flags.json else "\n".join(memory_lines(story)))
+        return 0
+    findings = examine(root, settings)
     if flags.json:
         print(json.dumps([asdict(item) for item in findings], indent=2))
     else:
@@ -68,7 +88,7 @@ def examine(root: Path, settings: Settings) -> list[Finding]:
         Finding("python", f"{platform.python_version()} at {sys.executable}"),
         Finding("system", f"{platform.platform()}, {os.cpu_count()} cores"),
         *_packages(root),
-        *_devices(root),
+        *_devices(root, settings),
         *_memory(),
         _sqlite(),
         *_folders(settings.folders),
@@ -92,14 +112,30 @@ def _packages(root: Path) -> list[Finding]:
     return found
 
 
-def _devices(root: Path) -> list[Finding]:
+def _devices(root: Path, settings: Settings) -> list[Finding]:
     """Asked of a child process, because looking at a device loads torch."""
-    probe = subprocess.run([sys.executable, "-c", _DEVICE_PROBE], cwd=root, capture_output=True, text=True)
+    command = [sys.executable, "-c", _DEVICE_PROBE, json.dumps(settings_to_json(settings))]
+    probe = subprocess.run(command, cwd=root, capture_output=True, text=True)
     if probe.returncode != 0:
         return [Finding("device", f"torch does not load: {probe.stderr.strip()[-500:]}", "problem", "Delete .venv.")]
     facts = json.loads(probe.stdout.splitlines()[-1])
-    lines = [Finding("device", text) for text in facts["devices"]]
-    return [*lines, Finding("device", f"torch loads in {facts['seconds']:.1f} s")]
+    lines = [Finding("device", item["text"]) for item in facts["devices"]]
+    lines.append(Finding("device", f"torch loads in {facts['seconds']:.1f} s"))
+    for item in facts["devices"]:
+        lines.append(Finding("attention", f"{item['name']}: {', '.join(item['kernels'])} (the first that can is used)"))
+    return [*lines, *_plans(facts["plans"], settings)]
+
+
+def _plans(plans: list[list[Any]], settings: Settings) -> list[Finding]:
+    """What networks may take of each device that is used with these flags."""
+    found = []
+    for device, (budget_bytes, mode) in plans:
+        text = f"{device}: weights and activations may take {budget_bytes / _GIB:.2f} GiB"
+        text += "; weights are streamed" if mode == "stream" else "; what fits stays, the rest is streamed"
+        found.append(Finding("memory plan", text))
+    if settings.memory.pinned:
+        found.append(Finding("memory plan", f"kept loaded: {', '.join(settings.memory.pinned)}"))
+    return found
 
 
 def _memory() -> list[Finding]:

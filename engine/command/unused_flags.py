@@ -11,7 +11,7 @@ from engine.core.errors import SettingsError
 __all__ = ["NO_EFFECT", "REFUSED", "add_unused_flags"]
 
 _BROWSER = "the browser is not opened by the server"
-_ATTENTION = "torch's own attention is used, which picks the best kernel there is"
+_ATTENTION = "torch's own attention picks the best kernel there is, and works in parts where it would keep all scores"
 _PLAN = "weights always follow the residency plan"
 
 NO_EFFECT = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -10,14 +11,37 @@ from engine.nn.layers import Conv2d, GroupNorm, LayerNorm, Linear
 __all__ = ["CrossAttention", "FeedForward", "SpatialTransformer", "TransformerBlock", "attend"]
 
 
+_MAX_SCORES = 1 << 27
+"""Scores that are held at once where the kernel holds them all: half a gigabyte in float32."""
+
+
 def attend(query: Tensor, key: Tensor, value: Tensor, num_heads: int, *, is_causal: bool = False) -> Tensor:
     """Multi-head softmax attention: query [b n d], key and value [b m d] → [b n d].
 
     Source: Vaswani et al. 2017, arXiv:1706.03762, equation 1.
     """
     q, k, v = (x.unflatten(-1, (num_heads, -1)).transpose(1, 2) for x in (query, key, value))
-    mixed = functional.scaled_dot_product_attention(q, k, v, is_causal=is_causal)
+    num_rows = _rows_at_once(q, k)
+    if is_causal or num_rows >= q.shape[2]:
+        mixed = functional.scaled_dot_product_attention(q, k, v, is_causal=is_causal)
+    else:
+        mixed = _attend_in_parts(q, k, v, num_rows)
     return mixed.transpose(1, 2).flatten(2)
+
+
+def _attend_in_parts(q: Tensor, k: Tensor, v: Tensor, num_rows: int) -> Tensor:
+    """[b h n d], so many queries after each other; rows of the softmax do not depend on each other."""
+    parts = [functional.scaled_dot_product_attention(rows, k, v) for rows in q.split(num_rows, dim=2)]
+    return torch.cat(parts, dim=2)
+
+
+def _rows_at_once(q: Tensor, k: Tensor, max_scores: int = _MAX_SCORES) -> int:
+    """How many queries [b h n d] to answer at once: all where a kernel keeps no scores, else as many as there is room
+    for."""
+    keeps_scores = q.device.type == "mps" or (q.dtype is torch.float64 and q.device.type != "cpu")
+    if not keeps_scores:
+        return q.shape[2]
+    return max(1, max_scores // (q.shape[0] * q.shape[1] * k.shape[2]))
 
 
 class CrossAttention(nn.Module):
