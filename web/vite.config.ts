@@ -16,6 +16,8 @@ export default defineConfig({
   },
   worker: { format: "es" },
   server: {
+    // Templates lie beside this folder.
+    fs: { allow: [".."] },
     proxy: { "/api": { target: "http://127.0.0.1:8188", changeOrigin: true } },
   },
   test: {

@@ -130,7 +130,7 @@ function Editor({ session, setOver }: { session: Session; setOver: (over: Over |
             {broken === undefined ? <Graph session={session} /> : <Suspense><UnreadableDraft session={session} tab={broken} /></Suspense>}
             {comparison !== null && <Suspense><ComparisonBar session={session} comparison={comparison} /></Suspense>}
             <Breadcrumb session={session} onInterface={(graph) => setOver({ is: "interface", graph })} />
-            <Minimap session={session} />
+            {broken === undefined && <Minimap session={session} />}
             <RunCard session={session} />
             {isDropping && (
               <p className="pointer-events-none absolute inset-3 z-30 flex items-center justify-center rounded-xl border-2 border-dashed border-accent bg-canvas/80 text-lg">{say("file.drop")}</p>

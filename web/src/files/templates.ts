@@ -20,7 +20,10 @@ export interface Template {
   readonly url: string;
   /** What it makes, as a small picture; null where there is none. */
   readonly picture: string | null;
-  /** Where its nodes are, for a small picture; none for templates that were not looked into. */
+}
+
+/** Where the nodes of a template are, for a small drawing of it. */
+export interface Drawing {
   readonly boxes: readonly Box[];
   readonly view: string;
 }
@@ -29,18 +32,24 @@ const OWN = import.meta.glob<string>("../../../workflows/*.json", { query: "?url
 const PICTURES = import.meta.glob<string>("../../../workflows/thumbnails/*.webp", { query: "?url", import: "default", eager: true });
 const FIRST = "text_to_image";
 
-export async function listTemplates(client: Client): Promise<readonly Template[]> {
+/** Those that come with the editor: the one to begin with, then the others by name. */
+export function ownTemplates(): readonly Template[] {
   const pictures = new Map(Object.entries(PICTURES).map(([path, url]) => [nameOf(path), url]));
-  const own = Object.entries(OWN).map(([path, url]) => ({ name: nameOf(path), url, picture: pictures.get(nameOf(path)) ?? null }));
+  return Object.entries(OWN)
+    .map(([path, url]) => ({ name: nameOf(path), url }))
+    .toSorted((one, two) => Number(two.name === FIRST) - Number(one.name === FIRST))
+    .map(({ name, url }) => ({ title: titleFrom(name), url, picture: pictures.get(name) ?? null }));
+}
+
+/** Those of node packs; none while the server is away. */
+export async function packTemplates(client: Client): Promise<readonly Template[]> {
   const packs = await client.send("/workflow_templates", {}).then(async (answer) => parseJson(await answer.text())).catch(() => ({}));
-  const others = Object.entries(isObject(packs) ? packs : {}).flatMap(([pack, names]) =>
+  return Object.entries(isObject(packs) ? packs : {}).flatMap(([pack, names]) =>
     (Array.isArray(names) ? names : []).filter((name): name is string => typeof name === "string").map((name) => ({
-      name, url: `/api/workflow_templates/${encodeURIComponent(pack)}/${encodeURIComponent(name)}.json`,
-      picture: null,
+      title: titleFrom(name), picture: null,
+      url: `/api/workflow_templates/${encodeURIComponent(pack)}/${encodeURIComponent(name)}.json`,
     })),
   );
-  const first = own.toSorted((one, two) => Number(two.name === FIRST) - Number(one.name === FIRST));
-  return Promise.all([...first, ...others].map((item) => describe(client, item)));
 }
 
 export async function readTemplate(client: Client, template: Template): Promise<Json> {
@@ -51,23 +60,17 @@ function nameOf(path: string): string {
   return path.split("/").at(-1)?.replace(/\.\w+$/, "") ?? path;
 }
 
-interface Found {
-  readonly name: string;
-  readonly url: string;
-  readonly picture: string | null;
+function titleFrom(name: string): string {
+  return name.charAt(0).toUpperCase() + name.slice(1).replaceAll("_", " ");
 }
 
-async function describe(client: Client, { name, url, picture }: Found): Promise<Template> {
-  const title = name.charAt(0).toUpperCase() + name.slice(1).replaceAll("_", " ");
-  try {
-    const { nodes } = rootOf(loadWorkflow(parseJson(await (await client.send(url, {})).text())));
-    const boxes = [...nodes.byId.values()].map((node): Box => ({
-      ...positionOf(node), ...(savedSizeOf(node) ?? { width: 200, height: 100 }), isNote: NOTE_TYPES.has(typeOf(node)),
-    }));
-    return { title, url, picture, boxes, view: viewOf(boxes) };
-  } catch {
-    return { title, url, picture, boxes: [], view: "0 0 1 1" };
-  }
+/** Raises what reading and parsing raise. */
+export async function drawTemplate(client: Client, template: Template): Promise<Drawing> {
+  const { nodes } = rootOf(loadWorkflow(await readTemplate(client, template)));
+  const boxes = [...nodes.byId.values()].map((node): Box => ({
+    ...positionOf(node), ...(savedSizeOf(node) ?? { width: 200, height: 100 }), isNote: NOTE_TYPES.has(typeOf(node)),
+  }));
+  return { boxes, view: viewOf(boxes) };
 }
 
 function viewOf(boxes: readonly Box[]): string {

@@ -87,7 +87,8 @@ function Row({ session, file, download }: { session: Session; file: MissingFile;
   };
   if (download !== undefined && download.state !== "done") return <Progress session={session} download={download} />;
   if (offer === null) {
-    return <button type="button" className={`${PLAIN_BUTTON} mt-1.5`} onClick={ask}><DownloadIcon size={14} />{say("download.ask", { name: shortName(file.name) })}</button>;
+    const label = say("download.ask", { name: shortName(file.name) });
+    return <button type="button" className={`${PLAIN_BUTTON} mt-1.5`} aria-label={label} onClick={ask}><DownloadIcon size={14} />{say("gallery.download")}…</button>;
   }
   if (offer === "asked") return <p role="status" className="mt-1.5 text-quiet">{say("download.asking", { host: hostOf(body.url) })}</p>;
   const [size, free] = [sizeText(offer.size_bytes, say), sizeText(offer.free_bytes, say)];

@@ -108,18 +108,21 @@ function JobRow({ session, job, act, isFirst }: RowProps) {
               <ArrowUpToLine size={14} />
             </IconButton>
           )}
-          {job.state === "queued" && (
-            <PriorityField
-              label={say("queue.priorityOf", { number: job.number })} value={job.priority} className="my-auto ml-1"
-              onChange={(next) => act(client.call("POST /jobs/{job}/move", { path, body: { priority: next } }))}
-            />
-          )}
           {isEnded
             ? <>
                 <IconButton label={say("queue.retry")} onClick={() => act(client.call("POST /jobs/{job}/requeue", { path }))}><RotateCcw size={14} /></IconButton>
                 <IconButton label={say("queue.remove")} onClick={() => act(client.call("DELETE /jobs/{job}", { path }))}><Trash2 size={14} /></IconButton>
               </>
             : <IconButton label={say("queue.cancel")} disabled={job.cancel_requested} onClick={() => act(client.call("POST /jobs/{job}/cancel", { path }))}><Square size={14} /></IconButton>}
+          {job.state === "queued" && (
+            <label className="my-auto ml-auto flex items-center gap-2 text-xs text-quiet" title={say("queue.priorityHint")}>
+              {say("queue.priority")}
+              <PriorityField
+                label={say("queue.priorityOf", { number: job.number })} value={job.priority}
+                onChange={(next) => act(client.call("POST /jobs/{job}/move", { path, body: { priority: next } }))}
+              />
+            </label>
+          )}
         </div>
       </div>
     </li>
@@ -135,11 +138,10 @@ interface PriorityProps {
   readonly label: string;
   readonly value: number;
   readonly onChange: (value: number) => void;
-  readonly className?: string;
 }
 
 /** A whole number that is taken when it is left or Enter is pressed, so that a half-typed one moves nothing. */
-function PriorityField({ label, value, onChange, className = "" }: PriorityProps) {
+function PriorityField({ label, value, onChange }: PriorityProps) {
   const take = (field: HTMLInputElement) => {
     const next = Math.min(MAX_PRIORITY, Math.max(-MAX_PRIORITY, Math.round(Number(field.value)) || 0));
     field.value = String(next);
@@ -148,7 +150,7 @@ function PriorityField({ label, value, onChange, className = "" }: PriorityProps
   return (
     <input
       key={value} type="number" min={-MAX_PRIORITY} max={MAX_PRIORITY} step={1} defaultValue={value} aria-label={label} title={label}
-      className={`w-16 rounded-md border border-line bg-canvas px-1.5 py-0.5 text-center tabular-nums hover:border-quiet ${className}`}
+      className="w-16 rounded-md border border-line bg-canvas px-1.5 py-0.5 text-center text-sm text-text tabular-nums hover:border-quiet"
       onBlur={(event) => take(event.currentTarget)}
       onKeyDown={(event) => event.key === "Enter" && take(event.currentTarget)}
     />

@@ -5,7 +5,7 @@ import { useEffect, useState } from "react";
 import { useStore } from "zustand";
 import type { Session } from "../app/session";
 import { BLUEPRINTS } from "../app/subgraph_commands";
-import { listTemplates, readTemplate, type Template } from "../files/templates";
+import { ownTemplates, packTemplates, readTemplate, type Template } from "../files/templates";
 import { useSay } from "../i18n/catalogue";
 import { listWorkflows } from "../server/workflows";
 import { Empty, IconButton, Section } from "../ui/parts";
@@ -15,8 +15,8 @@ export default function WorkflowPanel({ session, onClose }: { session: Session; 
   const say = useSay();
   const all = useStore(session.store, (state) => state.workflows);
   const workflows = all.filter((item) => !item.name.startsWith(BLUEPRINTS));
-  const [templates, setTemplates] = useState<readonly Template[]>([]);
-  useEffect(() => void listTemplates(session.client).then(setTemplates), [session]);
+  const [templates, setTemplates] = useState<readonly Template[]>(ownTemplates);
+  useEffect(() => void packTemplates(session.client).then((found) => setTemplates([...ownTemplates(), ...found])), [session]);
   const shown = () => !matchMedia("(min-width: 48rem)").matches && onClose();
   const openTemplate = async (template: Template) => {
     try {
@@ -39,7 +39,7 @@ export default function WorkflowPanel({ session, onClose }: { session: Session; 
       <Section title={say("workflows.templates")}>
         <div className="grid grid-cols-2 gap-2">
           {templates.map((template) => (
-            <TemplateCard key={template.url} template={template} onOpen={() => void openTemplate(template)} />
+            <TemplateCard key={template.url} client={session.client} template={template} onOpen={() => void openTemplate(template)} />
           ))}
         </div>
       </Section>
