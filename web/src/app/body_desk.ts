@@ -15,6 +15,7 @@ import { editorText } from "../model/widget_plan";
 import { widgetsOf, type WidgetContext } from "../model/widgets";
 import type { NodeDesk, Trouble } from "../nodes/node_desk";
 import { urlOf } from "../server/client";
+import { inputPictureAddress } from "../server/input_pictures";
 import { modelPictures } from "../server/model_pictures";
 import { embeddingNames, previewAddress, upload } from "../server/workflows";
 import { preferences, withStar } from "../settings/preferences";
@@ -167,10 +168,7 @@ export class BodyDesk implements NodeDesk {
 
   readonly lastUsed = (id: NodeId, input: string): Json | undefined => this.session.board.used(this.open, id, input);
 
-  readonly inputPicture = (value: string): string => {
-    const [, subfolder = "", name = ""] = /^(?:(.*)\/)?([^/]*?)(?: \[\w+\])?$/.exec(value) ?? [];
-    return `/view?${new URLSearchParams({ filename: name, subfolder, type: / \[(\w+)\]$/.exec(value)?.[1] ?? "input" }).toString()}`;
-  };
+  readonly inputPicture = inputPictureAddress;
 
   readonly outputPicture = (asset: string): string => urlOf("/assets/{asset}", { asset }, {});
 

@@ -319,7 +319,7 @@ export class GraphView implements Desk, Mapped {
     paint(this.stage.base, {
       scene: this.scene, context: this.session.contextOf(this.open.document), viewport: this.view, size: this.size,
       pixelRatio: devicePixelRatio, mounted: this.bodies.mounted,
-      imageOf: (id) => this.imageOf(id),
+      hasGrid: true, newPath: () => new Path2D(), imageOf: (id) => this.imageOf(id),
     }, this.theme);
   }
 

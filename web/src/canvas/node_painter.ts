@@ -5,6 +5,7 @@ import { colorOf, isKnownNode, modeOf, titleOf } from "../model/node_reading";
 import { MODE, type NodeId, type NodeRecord } from "../model/records";
 import { editorText } from "../model/widget_plan";
 import { widgetsOf } from "../model/widgets";
+import type { Drawing, ShapePath } from "./drawing";
 import type { Picture } from "./picture";
 import { textOn, typeColor, type Theme } from "./theme";
 
@@ -17,12 +18,12 @@ const RADIUS = 8;
 const textSize = (zoom: number) => Math.min(16, Math.max(12, 6.5 / zoom));
 const titleSize = (zoom: number) => Math.min(22, Math.max(13, 10 / zoom));
 
-export function paintBlocks(canvas: CanvasRenderingContext2D, picture: Picture, ids: readonly NodeId[], theme: Theme): void {
+export function paintBlocks(canvas: Drawing, picture: Picture, ids: readonly NodeId[], theme: Theme): void {
   const { scene, viewport } = picture;
-  const byColor = new Map<string, Path2D>();
-  const pathOf = (color: string): Path2D => {
+  const byColor = new Map<string, ShapePath>();
+  const pathOf = (color: string): ShapePath => {
     let path = byColor.get(color);
-    if (path === undefined) byColor.set(color, (path = new Path2D()));
+    if (path === undefined) byColor.set(color, (path = picture.newPath()));
     return path;
   };
   for (const id of ids) {
@@ -37,11 +38,11 @@ export function paintBlocks(canvas: CanvasRenderingContext2D, picture: Picture, 
   }
   for (const [color, path] of byColor) {
     canvas.fillStyle = color;
-    canvas.fill(path);
+    canvas.fill(path as Path2D);
   }
 }
 
-export function paintNode(canvas: CanvasRenderingContext2D, picture: Picture, id: NodeId, theme: Theme): void {
+export function paintNode(canvas: Drawing, picture: Picture, id: NodeId, theme: Theme): void {
   const { scene, context, viewport } = picture;
   const placed = scene.node(id);
   if (placed === undefined) return;
@@ -71,7 +72,7 @@ function textOfBody(record: NodeRecord | undefined, theme: Theme): string {
 }
 
 function paintFrame(
-  canvas: CanvasRenderingContext2D, shape: NodeShape, record: NodeRecord | undefined, isKnown: boolean, theme: Theme,
+  canvas: Drawing, shape: NodeShape, record: NodeRecord | undefined, isKnown: boolean, theme: Theme,
 ): void {
   const { outer, titleHeight } = shape;
   const radius = Math.min(RADIUS, outer.height / 2);
@@ -91,7 +92,7 @@ function paintFrame(
 }
 
 function paintTitle(
-  canvas: CanvasRenderingContext2D, shape: NodeShape, title: string, color: string | null, size: number, theme: Theme,
+  canvas: Drawing, shape: NodeShape, title: string, color: string | null, size: number, theme: Theme,
 ): void {
   canvas.fillStyle = color === null ? theme.text : textOn(color);
   canvas.font = `600 ${size}px system-ui, sans-serif`;
@@ -101,7 +102,7 @@ function paintTitle(
 }
 
 /** `size` of the names; 0 for none. */
-function paintSockets(canvas: CanvasRenderingContext2D, shape: NodeShape, size: number, text: string): void {
+function paintSockets(canvas: Drawing, shape: NodeShape, size: number, text: string): void {
   canvas.textBaseline = "middle";
   for (const socket of [...shape.inputs, ...shape.outputs]) {
     canvas.beginPath();
@@ -117,7 +118,7 @@ function paintSockets(canvas: CanvasRenderingContext2D, shape: NodeShape, size: 
 }
 
 function paintRows(
-  canvas: CanvasRenderingContext2D, picture: Picture, record: NodeRecord, shape: NodeShape, text: string, theme: Theme,
+  canvas: Drawing, picture: Picture, record: NodeRecord, shape: NodeShape, text: string, theme: Theme,
 ): void {
   const views = widgetsOf(picture.context, picture.scene.graph, record);
   const field = colorOf(record, "bgcolor") === null ? theme.field : "rgb(0 0 0 / 0.25)";
@@ -143,7 +144,7 @@ function paintRows(
 }
 
 /** As large as it fits below the rows. */
-function paintImage(canvas: CanvasRenderingContext2D, image: HTMLImageElement, shape: NodeShape): void {
+function paintImage(canvas: Drawing, image: HTMLImageElement, shape: NodeShape): void {
   const last = shape.rows.at(-1);
   const sockets = [...shape.inputs, ...shape.outputs].map((spot) => spot.y + METRICS.socketRow / 2);
   const top = (last === undefined ? Math.max(0, ...sockets) : last.y + last.height) + METRICS.gap;
@@ -156,7 +157,7 @@ function paintImage(canvas: CanvasRenderingContext2D, image: HTMLImageElement, s
 
 /** The first lines of a text, as many as its field has room for. */
 function paintLines(
-  canvas: CanvasRenderingContext2D, value: string, row: { readonly y: number; readonly height: number }, size: number, letters: number,
+  canvas: Drawing, value: string, row: { readonly y: number; readonly height: number }, size: number, letters: number,
 ): void {
   const height = size * 1.5;
   const lines = wrapped(value, letters * 0.95, Math.max(1, Math.floor((row.height - METRICS.padding) / height)));

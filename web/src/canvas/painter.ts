@@ -4,6 +4,7 @@ import { METRICS } from "../geometry/node_shape";
 import type { Point, Rect } from "../geometry/shapes";
 import { visibleRect } from "../geometry/viewport";
 import { colorOf } from "../model/node_reading";
+import type { Drawing, ShapePath } from "./drawing";
 import { BLOCKS_BELOW, fittedText, paintBlocks, paintNode } from "./node_painter";
 import type { Picture } from "./picture";
 import { typeColor, type Theme } from "./theme";
@@ -11,13 +12,13 @@ import { typeColor, type Theme } from "./theme";
 const GRID = 32;
 
 /** The canvas in world units, over the whole picture. */
-export function toWorldUnits(canvas: CanvasRenderingContext2D, picture: Pick<Picture, "viewport" | "pixelRatio">): void {
+export function toWorldUnits(canvas: Drawing, picture: Pick<Picture, "viewport" | "pixelRatio">): void {
   const { viewport, pixelRatio } = picture;
   const scale = viewport.zoom * pixelRatio;
   canvas.setTransform(scale, 0, 0, scale, -viewport.x * scale, -viewport.y * scale);
 }
 
-export function paint(canvas: CanvasRenderingContext2D, picture: Picture, theme: Theme): void {
+export function paint(canvas: Drawing, picture: Picture, theme: Theme): void {
   const { viewport, size, pixelRatio, scene, mounted } = picture;
   canvas.setTransform(1, 0, 0, 1, 0, 0);
   canvas.globalAlpha = 1;
@@ -25,7 +26,7 @@ export function paint(canvas: CanvasRenderingContext2D, picture: Picture, theme:
   canvas.fillRect(0, 0, size.width * pixelRatio, size.height * pixelRatio);
   toWorldUnits(canvas, picture);
   const region = visibleRect(viewport, size);
-  if (viewport.zoom > 0.4) paintGrid(canvas, region, viewport.zoom, theme);
+  if (picture.hasGrid && viewport.zoom > 0.4) paintGrid(canvas, region, viewport.zoom, theme);
   const visible = scene.visible(region);
   for (const id of visible.groups) paintGroup(canvas, picture, id, theme);
   paintLinks(canvas, picture, visible.links);
@@ -35,7 +36,7 @@ export function paint(canvas: CanvasRenderingContext2D, picture: Picture, theme:
 }
 
 /** Dots at the crossings, quieter than lines: dashed lines whose dashes are the dots. */
-function paintGrid(canvas: CanvasRenderingContext2D, region: Rect, zoom: number, theme: Theme): void {
+function paintGrid(canvas: Drawing, region: Rect, zoom: number, theme: Theme): void {
   const dot = 1.5 / zoom;
   const step = zoom < 0.7 ? 2 * GRID : GRID;
   const left = Math.floor(region.x / step) * step;
@@ -51,7 +52,7 @@ function paintGrid(canvas: CanvasRenderingContext2D, region: Rect, zoom: number,
   canvas.setLineDash([]);
 }
 
-function paintGroup(canvas: CanvasRenderingContext2D, picture: Picture, id: string, theme: Theme): void {
+function paintGroup(canvas: Drawing, picture: Picture, id: string, theme: Theme): void {
   const rect = picture.scene.group(id) as Rect;
   const record = picture.scene.graph.groups.byId.get(id);
   const color = (record && colorOf(record)) ?? theme.quiet;
@@ -75,16 +76,16 @@ function paintGroup(canvas: CanvasRenderingContext2D, picture: Picture, id: stri
   canvas.fillText(fittedText(String(record?.title ?? ""), room), rect.x + 12, rect.y + Math.max(16, fontSize));
 }
 
-function paintLinks(canvas: CanvasRenderingContext2D, picture: Picture, ids: readonly string[]): void {
+function paintLinks(canvas: Drawing, picture: Picture, ids: readonly string[]): void {
   const { scene, viewport } = picture;
-  const byColor = new Map<string, Path2D>();
+  const byColor = new Map<string, ShapePath>();
   for (const id of ids) {
     const curve = scene.curve(id);
     const link = scene.graph.links.byId.get(id);
     if (curve === undefined || link === undefined) continue;
     const color = typeColor(String(link.type ?? "*"));
     let path = byColor.get(color);
-    if (path === undefined) byColor.set(color, (path = new Path2D()));
+    if (path === undefined) byColor.set(color, (path = picture.newPath()));
     // From afar a curve is a pixel away from a line, and curves are what costs.
     const isFar = viewport.zoom < 0.15;
     for (const { from, to, handleFrom, handleTo } of curve.segments) {
@@ -97,12 +98,12 @@ function paintLinks(canvas: CanvasRenderingContext2D, picture: Picture, ids: rea
   canvas.globalAlpha = 0.85;
   for (const [color, path] of byColor) {
     canvas.strokeStyle = color;
-    canvas.stroke(path);
+    canvas.stroke(path as Path2D);
   }
   canvas.globalAlpha = 1;
 }
 
-function paintPoints(canvas: CanvasRenderingContext2D, picture: Picture, ids: readonly string[], theme: Theme): void {
+function paintPoints(canvas: Drawing, picture: Picture, ids: readonly string[], theme: Theme): void {
   const { scene } = picture;
   for (const id of ids) {
     const at = scene.reroute(id) as Point;

@@ -1,8 +1,11 @@
-/** Texts that pictures and latents carry: PNG chunks, WebP EXIF, headers of safetensors. Reads anything, throws nothing. */
+/** Texts that pictures and latents carry: PNG chunks, WebP EXIF, SVG metadata, headers of safetensors. Reads anything, throws nothing. */
 
 import { inflateSync, unzlibSync } from "fflate";
+import { svgTexts } from "./workflow_pictures";
 
 const PNG = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
+/** How a text of markup begins: blank, "<", or the mark of UTF-8. */
+const LESS_THAN = [0x09, 0x0a, 0x0d, 0x20, 0x3c, 0xef];
 /** More than any workflow needs; what unpacks to more is left out. */
 const MAX_TEXT_BYTES = 64 * 1024 * 1024;
 const MAX_HEADER_BYTES = 100 * 1024 * 1024;
@@ -14,6 +17,7 @@ export function textsOf(data: Uint8Array): ReadonlyMap<string, string> {
   try {
     if (PNG.every((byte, i) => data[i] === byte)) return pngTexts(data);
     if (ascii(data, 0, 4) === "RIFF" && ascii(data, 8, 4) === "WEBP") return webpTexts(data);
+    if (LESS_THAN.includes(data[0] as number)) return svgTexts(utf8.decode(data)) ?? headerTexts(data);
     return headerTexts(data);
   } catch {
     return new Map();

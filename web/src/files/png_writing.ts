@@ -4,7 +4,8 @@ import { zlibSync } from "fflate";
 import type { Pixels } from "../model/pixels";
 
 const SIGNATURE = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
-const IEND_BYTES = 12;
+/** The signature and the header: texts after the colours are missed by many readers. */
+const HEAD_BYTES = 33;
 
 /** Eight bits a channel with opacity; `texts` by keyword. */
 export function writePng({ width, height, data }: Pixels, texts: ReadonlyMap<string, string> = new Map()): Uint8Array {
@@ -16,10 +17,9 @@ export function writePng({ width, height, data }: Pixels, texts: ReadonlyMap<str
   return joined([Uint8Array.from(SIGNATURE), chunk("IHDR", header), ...textChunks(texts), chunk("IDAT", zlibSync(filtered(width, height, data))), chunk("IEND", new Uint8Array())]);
 }
 
-/** A PNG file with more texts in it. */
-export function withTexts(png: Uint8Array, texts: ReadonlyMap<string, string>): Uint8Array {
-  const end = png.length - IEND_BYTES;
-  return joined([png.subarray(0, end), ...textChunks(texts), png.subarray(end)]);
+/** A PNG file with more texts in it; as tEXt they have to be ASCII. */
+export function withTexts(png: Uint8Array, texts: ReadonlyMap<string, string>, kind: "iTXt" | "tEXt" = "iTXt"): Uint8Array {
+  return joined([png.subarray(0, HEAD_BYTES), ...textChunks(texts, kind), png.subarray(HEAD_BYTES)]);
 }
 
 /** Rows as differences to their left neighbours, which pack well. */
@@ -34,9 +34,10 @@ function filtered(width: number, height: number, data: Uint8ClampedArray): Uint8
   return out;
 }
 
-/** iTXt, which is UTF-8 by its standard. */
-function textChunks(texts: ReadonlyMap<string, string>): Uint8Array[] {
-  return [...texts].map(([name, text]) => chunk("iTXt", new TextEncoder().encode(`${name}\0\0\0\0\0${text}`)));
+/** iTXt is UTF-8 by its standard, tEXt Latin 1. */
+function textChunks(texts: ReadonlyMap<string, string>, kind: "iTXt" | "tEXt" = "iTXt"): Uint8Array[] {
+  const gap = kind === "iTXt" ? "\0\0\0\0\0" : "\0";
+  return [...texts].map(([name, text]) => chunk(kind, new TextEncoder().encode(`${name}${gap}${text}`)));
 }
 
 function chunk(kind: string, body: Uint8Array): Uint8Array {

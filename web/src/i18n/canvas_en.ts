@@ -35,6 +35,8 @@ export const CANVAS_EN = {
   "settings.snaps": "Snap to the grid",
   "settings.grid": "Lines of the grid, pixels apart",
   "settings.snapKey": "Shift turns it around while you drag, Alt lets go.",
+  "menu.exportPng": "Export as picture (PNG)",
+  "menu.exportSvg": "Export as drawing (SVG)",
   "command.map": "Show or hide the map",
 } as const satisfies Readonly<Record<string, string>>;
 

@@ -37,5 +37,7 @@ export const CANVAS_RU: CanvasTexts = {
   "settings.snaps": "Привязка к сетке",
   "settings.grid": "Шаг сетки, пикселей",
   "settings.snapKey": "Shift при перетаскивании — наоборот, Alt — без привязки.",
+  "menu.exportPng": "Экспорт картинкой (PNG)",
+  "menu.exportSvg": "Экспорт рисунком (SVG)",
   "command.map": "Показать или скрыть карту",
 };

@@ -37,5 +37,7 @@ export const CANVAS_ZH: CanvasTexts = {
   "settings.snaps": "对齐网格",
   "settings.grid": "网格间距（像素）",
   "settings.snapKey": "拖动时按 Shift 反转，按 Alt 不对齐。",
+  "menu.exportPng": "导出为图片（PNG）",
+  "menu.exportSvg": "导出为矢量图（SVG）",
   "command.map": "显示或隐藏小地图",
 };

@@ -9,7 +9,7 @@ import { useSay } from "../i18n/catalogue";
 import { cancelJob } from "../server/workflows";
 import { useDocument } from "../ui/hooks";
 import { IconButton } from "../ui/parts";
-import { exportFile } from "./exporting";
+import { exportFile, exportPicture } from "./exporting";
 import { WithForecast } from "./forecast";
 import { openFiles } from "./opening";
 
@@ -68,6 +68,8 @@ function MainMenu({ session, onWindow }: Pick<BarProps, "session" | "onWindow">)
               {line}
               {item(say("menu.export"), () => exportFile(session, "workflow"))}
               {item(say("menu.exportApi"), () => exportFile(session, "api"))}
+              {item(say("menu.exportPng"), () => void exportPicture(session, "png"))}
+              {item(say("menu.exportSvg"), () => void exportPicture(session, "svg"))}
               {line}
               {item(say("menu.undo"), () => void open.undo(), "Ctrl+Z")}
               {item(say("menu.redo"), () => void open.redo(), "Ctrl+Y")}
@@ -80,7 +82,7 @@ function MainMenu({ session, onWindow }: Pick<BarProps, "session" | "onWindow">)
       </Menu.Root>
       <input
         ref={picker} type="file" multiple hidden aria-label={say("menu.open")}
-        accept=".json,.png,.webp,.latent,application/json,image/png,image/webp"
+        accept=".json,.png,.webp,.svg,.latent,application/json,image/png,image/webp,image/svg+xml"
         onChange={(event) => {
           void openFiles(session, Array.from(event.target.files ?? []));
           event.target.value = "";
