@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 import sys
 import tempfile
 from collections.abc import Generator, Iterator
@@ -12,6 +11,8 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.figures import figure_rows, machine_line
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # One process per core: a second thread each would only be in the way. Set before anything imports torch.
@@ -78,19 +79,12 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """The figures that benchmarks left on their reports, which come from whatever process ran them."""
-    rows = [
-        row
-        for reports in terminalreporter.stats.values()
-        for report in reports
-        if getattr(report, "when", "") == "call"
-        for name, row in report.user_properties
-        if name == "figure"
-    ]
+    """The figures that benchmarks left."""
+    rows = figure_rows(terminalreporter)
     if not rows:
         return
     terminalreporter.section("figures")
-    terminalreporter.write_line(f"Python {platform.python_version()}, {os.cpu_count()} cores, {platform.platform()}")
+    terminalreporter.write_line(machine_line())
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    for row in sorted(rows):
+    for row in rows:
         terminalreporter.write_line("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())

@@ -1,4 +1,7 @@
-"""`main.py bench`: the benchmarks of tests/benchmarks, their figures as one table."""
+"""`main.py bench`: the benchmarks of tests/benchmarks, their figures as one table.
+
+Arguments go to pytest, which knows those of tests/benchmarks/conftest.py as well: --model, --size, --against, --out …
+"""
 
 from __future__ import annotations
 

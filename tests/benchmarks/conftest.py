@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.figures import figure_rows, put_into_page
+
 
 @dataclass(frozen=True)
 class Figures:
@@ -21,6 +23,26 @@ class Figures:
 @pytest.fixture
 def figures(request: pytest.FixtureRequest) -> Figures:
     return Figures(request.node)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("bench", "figures of models")
+    group.addoption("--model", default="starter", help="starter (default), sd15, sdxl (full size, made up), or a file")
+    group.addoption("--size", type=int, action="append", help="side of the pictures in pixels, again for more; 256")
+    group.addoption("--steps", type=int, default=4, help="forwards that are timed in each process; 4")
+    group.addoption("--jobs", type=int, default=8, help="queued jobs; 8")
+    group.addoption("--against", choices=("diffusers",), help="time the same weights there as well, in turns: A B A B")
+    group.addoption("--out", type=Path, help="a page of Markdown to put the table into")
+    group.addoption("--name", default="all", help="the mark of the table in that page; all")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    page = config.getoption("--out", default=None)
+    rows = figure_rows(terminalreporter)
+    if page is not None and rows:
+        given = [argument for argument in config.invocation_params.args if "tests/benchmarks" not in str(argument)]
+        words = [str(argument) for argument in given if argument not in ("-q", "--no-header", "-m", "")]
+        put_into_page(page, config.getoption("--name"), " ".join(["python3 main.py bench", *words]), rows)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
