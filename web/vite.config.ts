@@ -27,5 +27,6 @@ export default defineConfig({
     maxWorkers: 1,
     isolate: false,
     testTimeout: 20_000,
+    hookTimeout: 60_000,
   },
 });

@@ -20,7 +20,7 @@ from typing import Any
 import aiohttp
 
 from engine.core.containment import resolve_inside
-from engine.core.errors import AtelierError, ConflictError, NotFoundError
+from engine.core.errors import ConflictError, NotFoundError
 from engine.core.folders import Folders
 from engine.core.ids import JobId
 from engine.server.download_part import Part
@@ -212,7 +212,7 @@ class Downloads:
         except asyncio.CancelledError:
             self._put(replace(self._known[download], state="stopped"))
             raise
-        except (AtelierError, *_FAILURES, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever it was, people see it beside the file
             failure = disk_failure(error) if isinstance(error, OSError) else None
             sentence = failure.message if failure is not None else getattr(error, "message", "") or str(error)
             _log.warning("The download of %s failed: %s", self._known[download].name, sentence)

@@ -58,7 +58,7 @@ export default function QueuePanel({ session }: { session: Session }) {
       {page.total === 0 && <Empty>{say("queue.empty")}</Empty>}
       <ol aria-label={say("rail.queue")}>
         {[...now, ...waiting.jobs, ...past].map((job) => (
-          <JobRow key={job.id} session={session} job={job} act={act} isFirst={order.get(job.id) === 0} />
+          <JobRow key={job.id} session={session} job={job} act={act} first={waiting.jobs[0] ?? job} />
         ))}
       </ol>
       {page.total > page.jobs.length && (
@@ -72,10 +72,11 @@ interface RowProps {
   readonly session: Session;
   readonly job: Job;
   readonly act: (work: Promise<unknown>) => void;
-  readonly isFirst: boolean;
+  /** The one that runs next. */
+  readonly first: Job;
 }
 
-function JobRow({ session, job, act, isFirst }: RowProps) {
+function JobRow({ session, job, act, first }: RowProps) {
   const say = useSay();
   const { client } = session;
   const path = { job: job.id };
@@ -103,8 +104,8 @@ function JobRow({ session, job, act, isFirst }: RowProps) {
         {message !== "" && <p className="mt-1 text-xs break-words text-danger">{message}</p>}
         <div className="-ml-2 flex">
           <IconButton label={say("queue.open")} onClick={() => act(open())}><SquareArrowOutUpRight size={14} /></IconButton>
-          {job.state === "queued" && !isFirst && (
-            <IconButton label={say("queue.front")} onClick={() => act(client.call("POST /jobs/{job}/move", { path, body: { front: true } }))}>
+          {job.state === "queued" && job.id !== first.id && (
+            <IconButton label={say("queue.front")} onClick={() => act(client.call("POST /jobs/{job}/move", { path, body: toFront(job, first) }))}>
               <ArrowUpToLine size={14} />
             </IconButton>
           )}
@@ -127,6 +128,11 @@ function JobRow({ session, job, act, isFirst }: RowProps) {
       </div>
     </li>
   );
+}
+
+/** Before the job that runs next: with its priority too where one's own is lower. */
+function toFront(job: Job, first: Job): { readonly front: true; readonly priority?: number } {
+  return first.priority > job.priority ? { front: true, priority: first.priority } : { front: true };
 }
 
 function durationOf(job: Job, say: Say): string {

@@ -49,6 +49,12 @@ describe("the queue panel", () => {
     await waitFor(() => expect(server.changes).toEqual([["POST /jobs/2/move", { front: true }]]));
   });
 
+  it("gives a job that goes to the front the priority it needs there", async () => {
+    const server = shown([job("1", "queued", { priority: 9 }), job("2", "queued")]);
+    await press("Move to the front");
+    await waitFor(() => expect(server.changes).toEqual([["POST /jobs/2/move", { front: true, priority: 9 }]]));
+  });
+
   it("runs a job again that has failed, and says what went wrong with it", async () => {
     const server = shown([job("3", "failed", { error: { message: "<b>Out of memory</b>" } })]);
     expect(await screen.findByText("<b>Out of memory</b>")).toBeTruthy();
