@@ -4,7 +4,7 @@ import { useMemo, useState } from "react";
 import { useStore } from "zustand";
 import type { Session } from "../app/session";
 import type { NodeSpec } from "../model/catalog";
-import { addFound, NODE_DRAG, readUses } from "../search/adding";
+import { addFound, NODE_DRAG, ownTitles, readUses } from "../search/adding";
 import { NodeSearch } from "../search/ranking";
 import { useSay } from "../i18n/catalogue";
 import { Empty, FIELD } from "../ui/parts";
@@ -20,7 +20,7 @@ export default function NodePanel({ session, onClose }: { session: Session; onCl
   const say = useSay();
   const catalog = useStore(session.store, (state) => state.catalog);
   const [text, setText] = useState("");
-  const search = useMemo(() => new NodeSearch(catalog), [catalog]);
+  const search = useMemo(() => new NodeSearch(catalog, ownTitles(say)), [catalog, say]);
   const tree = useMemo(() => treeOf([...catalog.specs.values()], say("nodes.other")), [catalog, say]);
   const added = () => void (!matchMedia("(min-width: 48rem)").matches && onClose());
   const add = (type: string) => {

@@ -2,6 +2,7 @@
 
 import type { SearchRequest } from "../app/requests";
 import type { Session } from "../app/session";
+import type { Say } from "../i18n/catalogue";
 import { connect, type SocketPlace } from "../model/link_edits";
 import { addNode, widgetSocket } from "../model/node_edits";
 import { inputsOf, inputWidget, outputsOf } from "../model/node_reading";
@@ -12,6 +13,11 @@ import { fitness, socketType } from "../model/socket_types";
 
 /** What a dragged node type is called in a drop. */
 export const NODE_DRAG = "application/x-atelier-node";
+
+/** What the editor's own nodes are called. */
+export function ownTitles(say: Say): Readonly<Record<string, string>> {
+  return { Note: say("search.note"), MarkdownNote: say("search.markdownNote"), PrimitiveNode: say("search.primitive") };
+}
 
 const USES_KEY = "atelier-node-uses";
 

@@ -10,7 +10,7 @@ export interface Wanted {
   readonly type: string;
 }
 
-/** Built into the editor; the server does not list them. */
+/** Built into the editor; the server does not list them. Their titles are English ones, people see those of their language. */
 export const EDITOR_NODES: readonly { readonly name: string; readonly title: string }[] = [
   { name: "Note", title: "Note" }, { name: "MarkdownNote", title: "Markdown note" },
   { name: "PrimitiveNode", title: "Primitive" },
@@ -34,13 +34,14 @@ export class NodeSearch {
   private readonly index: MiniSearch<Entry>;
   private readonly entries: ReadonlyMap<string, Entry>;
 
-  constructor(catalog: Catalog) {
+  /** `titles` are those of the editor's own nodes by type, in the language of the page. */
+  constructor(catalog: Catalog, titles: Readonly<Record<string, string>> = {}) {
     const known = Array.from(catalog.specs.values(), (spec): Entry => ({
       id: spec.name, name: spec.name, title: spec.title || spec.name, category: spec.category,
       aliases: spec.search_aliases.join(" "), description: spec.description, isOld: spec.is_deprecated, spec,
     }));
     const own = EDITOR_NODES.map((item): Entry => ({
-      ...item, id: item.name, category: "", aliases: "", description: "", isOld: false, spec: null,
+      ...item, title: titles[item.name] ?? item.title, id: item.name, category: "", aliases: item.title, description: "", isOld: false, spec: null,
     }));
     this.entries = new Map([...known, ...own].map((entry) => [entry.id, entry]));
     this.index = new MiniSearch<Entry>({

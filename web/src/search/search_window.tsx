@@ -7,7 +7,7 @@ import type { SearchRequest } from "../app/requests";
 import type { Session } from "../app/session";
 import { typeColor } from "../canvas/theme";
 import { useSay } from "../i18n/catalogue";
-import { addFound, readUses } from "./adding";
+import { addFound, ownTitles, readUses } from "./adding";
 import { NodeSearch } from "./ranking";
 
 const WIDTH = 360;
@@ -25,7 +25,7 @@ export default function SearchWindow({ session, request, place, onClose }: {
   const catalog = useStore(session.store, (state) => state.catalog);
   const [text, setText] = useState("");
   const [at, setAt] = useState(0);
-  const search = useMemo(() => new NodeSearch(catalog), [catalog]);
+  const search = useMemo(() => new NodeSearch(catalog, ownTitles(say)), [catalog, say]);
   const uses = useMemo(readUses, []);
   const { from } = request;
   const found = useMemo(() => search.find(text, from ?? null, uses), [search, text, from, uses]);

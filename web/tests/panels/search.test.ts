@@ -24,6 +24,12 @@ describe("the search for nodes", () => {
     expect(names("sampler", { side: "input", type: "IMAGE" }, {})).not.toContain("KSampler");
   });
 
+  it("finds the editor's own nodes in the language of the page, and by their English names", () => {
+    const own = new NodeSearch(referenceCatalog(), { Note: "Заметка" });
+    expect(own.find("заметка", null, {})[0]).toMatchObject({ name: "Note", title: "Заметка" });
+    expect(own.find("note", null, {}).map(({ name }) => name)).toContain("Note");
+  });
+
   it("learns what was chosen before", () => {
     const plain = names("load", null, {});
     const last = plain.at(-1) as string;
