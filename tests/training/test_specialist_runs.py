@@ -17,17 +17,22 @@ from engine.families.sd1.network import parameterization
 from engine.training.adapters.base_model import BaseModelRecipe
 from engine.training.adapters.checkpoint_export import CheckpointExportRecipe
 from engine.training.adapters.fine_tune import FineTuneRecipe
+from engine.training.checkpoints import newest_state
 from engine.training.config.error import ConfigError
+from engine.training.config.resolve import resolve
 from engine.training.context import BuildContext
 from engine.training.data.place import Place
 from engine.training.inpainting.masks import MaskRecipe, random_mask
 from engine.training.inpainting.recipe import InpaintingRecipe
 from engine.training.postcards.chance import Chance
 from engine.training.randomness import StepChance
+from engine.training.recipe import TrainingRecipe
 from engine.training.sigma_sampling import RangeSampling
 from nodes.vae import condition_inpainting
 from tests.tiny_sd1 import host_with, shallow_checkpoint, store_on
+from tests.training.tiny_recipes import run
 
+torch.set_num_threads(1)
 CPU = torch.device("cpu")
 X = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(1))
 SIGMA = torch.tensor([2.0, 0.4])
@@ -189,3 +194,32 @@ def test_a_network_alone_in_eight_bits_is_a_checkpoint_for_use_beside_its_base(
     assert all(stored[key.replace("scale_weight", "weight")].dtype == torch.float8_e4m3fn for key in scaled)
     assert stored["model.diffusion_model.input_blocks.0.0.weight"].dtype == torch.float16
     assert (tmp_path / "fp8.safetensors").stat().st_size < (tmp_path / "fp32.safetensors").stat().st_size / 2.5
+
+
+# ------------------------------------------------------------------ going on
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["inpainting", "controlnet"])
+def test_a_stopped_run_on_stored_latents_goes_on_to_the_weights_of_an_uninterrupted_one(
+    kind: str, checkpoint: Path, tmp_path: Path
+) -> None:
+    only_controls = {"rank": 2, "hint_channels": [4, 8, 8, 8]} if kind == "controlnet" else {}
+    plain = {
+        "model": {"kind": kind, "base": {"checkpoint": str(checkpoint)}, **only_controls},
+        "data": {
+            "source": {"kind": "postcards", "size": 64},
+            "batch_size": 2,
+            "latent_cache": {"path": str(tmp_path / "latents"), "num_items": 6, "hold": "device"},
+        },
+        "optimizer": {"algorithm": "muon", "learning_rate": 1e-2},
+        "trainer": {"max_steps": 2, "log_every": 1, "checkpoint_every": 1, "accelerator": "cpu"},
+    }
+    recipe = resolve(TrainingRecipe, plain)
+    run(tmp_path / "whole", recipe)
+    stopped = run(tmp_path / "parts", recipe, should_stop=lambda: True)
+    assert (stopped.step, stopped.is_finished) == (1, False)
+    run(tmp_path / "parts", recipe, resumes=True)
+    whole, parts = (newest_state(tmp_path / name / "checkpoints") for name in ("whole", "parts"))
+    assert whole.step == parts.step == 2
+    assert all(torch.equal(whole.weights[name], parts.weights[name]) for name in whole.weights)
