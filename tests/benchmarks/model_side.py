@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import resource
 import sys
+import tempfile
 import time
 import warnings
 from collections.abc import Callable
@@ -35,8 +36,8 @@ def by_atelier(source: Path) -> tuple[float, Call, Call]:
     from engine.families.model_store import model_store_from_settings
 
     start = time.perf_counter()
-    here = source.parent
-    folders = Folders(base=here, input=here, output=here, temp=here, user=here / "user", custom_nodes=())
+    here = Path(tempfile.mkdtemp())
+    folders = Folders(base=here, input=here, output=here, temp=here, user=here, custom_nodes=())
     model, _, vae = model_store_from_settings(Settings(folders=folders)).open_checkpoint(source)
     config = model.form.config
     context = torch.zeros(BATCH, TOKENS, model.context_width, device=model.device)

@@ -7,6 +7,7 @@ prompts.
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -35,7 +36,8 @@ INPAINTED = (("red", "lighthouse"), ("green", "lighthouse"), ("yellow", "lightho
 @cache
 def store() -> ModelStore:
     here = MODELS.parent
-    folders = Folders(base=here, input=here, output=here, temp=here, user=here, custom_nodes=())
+    own = Path(tempfile.mkdtemp(prefix="starter-"))
+    folders = Folders(base=here, input=here, output=own, temp=own, user=own, custom_nodes=())
     return model_store_from_settings(Settings(folders=folders, memory=MemorySettings(device="cpu")))
 
 
