@@ -42,7 +42,7 @@ def needs(path: Path) -> pytest.MarkDecorator:
 @cache
 def store() -> ModelStore:
     here = MODELS.parent
-    folders = Folders(base=here, input=here, output=here, temp=here, user=here, custom_nodes=())
+    folders = Folders(base=here, input=here, output=here, temp=here, user=here / "user", custom_nodes=())
     return model_store_from_settings(Settings(folders=folders, memory=MemorySettings(device="cpu")))
 
 
