@@ -35,6 +35,26 @@ def test_the_low_memory_plans_stream(tmp_path: Path, plan: str) -> None:
     assert hosts["network"].mode is MemoryMode.STREAM
 
 
+def test_on_the_cpu_the_smaller_of_both_limits_binds(tmp_path: Path) -> None:
+    for vram, ram, reserved, budget in (
+        (100, 300, 0, 100),
+        (300, 100, 0, 100),
+        (None, 100, 30, 70),
+        (100, None, 0, 100),
+    ):
+        memory = MemorySettings(device="cpu", max_vram_bytes=vram, max_ram_bytes=ram, reserve_vram_bytes=reserved)
+        assert hosts_from_settings(settings(tmp_path, memory=memory))["network"].budget_bytes == budget
+
+
+@pytest.mark.parametrize(("plan", "is_kept"), [("auto", False), ("normal", False), ("high", True), ("gpu_only", True)])
+def test_the_high_memory_plans_keep_what_runs_once_a_picture(tmp_path: Path, plan: str, is_kept: bool) -> None:
+    store = model_store_from_settings(settings(tmp_path, memory=MemorySettings(plan=plan, device="cpu")))
+    clip = store.open_checkpoint(tiny_checkpoint(tmp_path))[1]
+    clip.encode("a fox")
+    (device,) = store.memory_story(0)["devices"]
+    assert [network["moved_bytes"] == 0 for network in device["networks"]] == [is_kept]
+
+
 def test_the_cpu_plan_uses_the_cpu(tmp_path: Path) -> None:
     hosts = hosts_from_settings(settings(tmp_path, memory=MemorySettings(plan="cpu", device="nonsense")))
     assert {host.device.kind for host in hosts.values()} == {"cpu"}

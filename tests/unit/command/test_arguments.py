@@ -69,6 +69,14 @@ def test_vram_flags_choose_a_plan(tmp_path: Path, flag: str, plan: str) -> None:
     assert parse(tmp_path, flag).memory.plan == plan
 
 
+def test_limits_and_what_stays_loaded_reach_the_worker(tmp_path: Path) -> None:
+    given = ("--max-vram", "2", "--max-ram", "3", "--keep-loaded", "a.safetensors", "b.ckpt", "--disable-smart-memory")
+    settings = parse(tmp_path, *given)
+    memory = settings_from_json(settings_to_json(settings)).memory
+    assert (memory.max_vram_bytes, memory.max_ram_bytes) == (2 << 30, 3 << 30)
+    assert (memory.pinned, memory.keeps_one) == (("a.safetensors", "b.ckpt"), True)
+
+
 def test_two_vram_flags_exclude_each_other(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="not allowed with"):
         parse(tmp_path, "--cpu", "--lowvram")
