@@ -324,6 +324,6 @@ class NetworkHost:
                 if attempt > 0:
                     other.network.unload()
                     other.ready = None
-            else:
+            elif attempt > 0 or not self._is_pinned(other):  # rather than fail, even those give way
                 self._unload(other, f"an allocation of the {loaded.source.title} failed")
         release_cached_memory(self.device)

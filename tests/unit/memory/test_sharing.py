@@ -76,6 +76,23 @@ def test_a_pinned_network_stays_and_others_stream_beside_it() -> None:
     assert host.resident_bytes <= host.budget_bytes
 
 
+def test_a_pinned_network_gives_way_only_when_the_rest_was_not_enough() -> None:
+    pinned, other, running = named("pinned.safetensors"), named("other"), named("running")
+    host = NetworkHost(DEVICE, 1 << 30, pinned=["pinned.safetensors"])
+    run(host, pinned)
+    run(host, other)
+    seen: list[list[bool]] = []
+
+    def forward(network: torch.nn.Module) -> torch.Tensor:
+        seen.append([host.plan_of(source) is not None for source in (pinned, other)])
+        if len(seen) < 3:
+            raise torch.OutOfMemoryError("no memory")
+        return network(X)
+
+    assert torch.equal(host.run(running, forward), expected(running, X))
+    assert seen == [[True, True], [True, False], [False, False]]
+
+
 def test_networks_that_take_turns_in_a_loop_settle_instead_of_pushing_each_other_out() -> None:
     control, network = named("control"), named("network")
     host = NetworkHost(DEVICE, WHOLE + 4 * LAYER_BYTES)
