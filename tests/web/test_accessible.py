@@ -189,7 +189,8 @@ async def screens_of_trouble(studio: Studio, look: Examiner) -> None:
 
 async def form_screens(studio: Studio, look: Examiner) -> None:
     page = studio.page
-    await studio.open("/?workflow=house&view=form")
+    # A file of its own: whether the draft of the other, a subgraph by now, is back depends on the moment.
+    await studio.open("/?workflow=postcard&view=form")
     await page.until("!!document.querySelector('form textarea')")
     await look.look("form")
     await page.click("form button", "Run")
@@ -222,7 +223,8 @@ async def test_axe_finds_nothing_serious_on_any_screen(tmp_path: Path) -> None:
     if not AXE.is_file():
         install_packages(ROOT / "web", find_tools(ROOT))
     async with open_studio(tmp_path, *WIDE) as studio:
-        await studio.put("house", text_to_image())
+        for name in ("house", "postcard"):
+            await studio.put(name, text_to_image())
         look = Examiner(studio.page)
         await mask_screen(studio, look)
         await wide_screens(studio, look)

@@ -154,7 +154,7 @@ export class Session {
     await this.told(async () => {
       const [catalog, workflows] = await Promise.all([loadCatalog(this.client), listWorkflows(this.client)]);
       // What is open already was opened without node types, and could not ask for their files.
-      await Promise.all(this.store.getState().tabs.map((tab) => this.loadFiles(tab.open.document, catalog)));
+      await Promise.all(this.store.getState().tabs.map((tab) => this.loadFiles(tab.open.document, catalog).catch(() => undefined)));
       this.store.setState({ catalog, workflows });
       if (workflow !== null) await this.openSaved(workflow);
     });
