@@ -79,7 +79,8 @@ def test_jobs_that_cannot_fit_fail_by_plan_and_those_between_them_run(bench: Any
         fits = refused.error["details"]["fits"]
         assert f"{fits['width']} x {fits['height']} pixels would fit" in refused.error["hint"]
         assert 64 < fits["width"] < 8192
-        assert {kind for kind, _ in changes(refused)} == {"split", "refused"}
+        # A size that was refused before is not tried two at a time again.
+        assert {"refused"} <= {kind for kind, _ in changes(refused)} <= {"split", "refused"}
         good = bench.run(changed("5", seed=2 + number))
         assert (good.outcome, changes(good)) == ("succeeded", [])
 
