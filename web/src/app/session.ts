@@ -126,6 +126,7 @@ export class Session {
   desk: GraphDesk | null = null;
   readonly client: Client;
   private readonly environment: SessionEnvironment;
+  private starting: Promise<void> | null = null;
 
   constructor(client: Client, environment: SessionEnvironment) {
     this.client = client;
@@ -149,15 +150,18 @@ export class Session {
     return { document, catalog: this.store.getState().catalog, listFiles: this.files.list };
   }
 
-  /** Load the catalog and, when one is named, a workflow. */
+  /** Load the catalog and, when one is named, a workflow; one at a time, so that a slow server is not asked twice. */
   async start(workflow: string | null): Promise<void> {
-    await this.told(async () => {
+    const before = this.starting;
+    if (before !== null) return workflow === null ? before : before.then(() => this.start(workflow));
+    this.starting = this.told(async () => {
       const [catalog, workflows] = await Promise.all([loadCatalog(this.client), listWorkflows(this.client)]);
       // What is open already was opened without node types, and could not ask for their files.
       await Promise.all(this.store.getState().tabs.map((tab) => this.loadFiles(tab.open.document, catalog).catch(() => undefined)));
       this.store.setState({ catalog, workflows });
       if (workflow !== null) await this.openSaved(workflow);
-    });
+    }).finally(() => (this.starting = null));
+    return this.starting;
   }
 
   openSaved(name: string): Promise<void> {

@@ -23,3 +23,12 @@ it("a workflow that was opened before the node types had come has its files when
   const { open, catalog } = session.store.getState();
   expect(missingIn(open.document, catalog, session.files.list)).toEqual({ types: [], files: [] });
 });
+
+it("a page that asks for the node types again waits for the answer it is waiting for already", async () => {
+  const server = new FakeServer().on("GET /catalog", () => ({ digest: "x", nodes: {} })).on("GET /workflows", () => []);
+  const asked = () => server.asked.filter(({ path }) => path === "/catalog").length;
+  await Promise.all([server.session.start(null), server.session.start(null)]);
+  expect(asked()).toBe(1);
+  await server.session.start(null);
+  expect(asked()).toBe(2);
+});
