@@ -3,6 +3,7 @@
 import type { MaskRequest } from "../app/requests";
 import type { Session } from "../app/session";
 import { textsOf } from "../files/picture_metadata";
+import { readPng } from "../files/png_reading";
 import { maskOf, type Mask } from "../model/mask";
 import type { Pixels } from "../model/pixels";
 
@@ -16,19 +17,29 @@ export interface InputPicture {
   readonly texts: ReadonlyMap<string, string>;
 }
 
-/** The colours come from the picture a mask was painted on before, for a canvas forgets those it cannot see. */
+/**
+ * The colours come from the picture a mask was painted on before, as long as that is there: programs in between may have
+ * lost those below the mask.
+ */
 export async function loadPicture(session: Session, { name, addressOf }: MaskRequest): Promise<InputPicture> {
   const read = async (address: string) => (await session.client.send(address, {})).blob();
   const blob = await read(addressOf(name));
   const own = await pixelsOf(blob);
-  const texts = textsOf(new Uint8Array(await blob.arrayBuffer()));
+  const texts = textsOf(await bytesOf(blob));
   const source = texts.get(MASK_SOURCE);
   const first = source === undefined ? null : await read(addressOf(source)).then(pixelsOf).catch(() => null);
   const isSame = first !== null && first.width === own.width && first.height === own.height;
   return { pixels: isSame ? first : own, source: isSame && source !== undefined ? source : name, mask: maskOf(own), texts };
 }
 
+async function bytesOf(blob: Blob): Promise<Uint8Array> {
+  return new Uint8Array(await blob.arrayBuffer());
+}
+
+/** A canvas forgets the colours it cannot see, so files with a mask in them are read without one where that is possible. */
 async function pixelsOf(blob: Blob): Promise<Pixels> {
+  const exact = readPng(await bytesOf(blob));
+  if (exact !== null) return exact;
   const picture = await createImageBitmap(blob);
   const { width, height } = picture;
   const canvas = Object.assign(document.createElement("canvas"), { width, height }).getContext("2d") as CanvasRenderingContext2D;
