@@ -270,6 +270,7 @@ export const EN = {
   "form.copied": "The link is in the clipboard.",
   "form.upload": "Send a picture for {name}",
   "form.newEachTime": "A new one each time",
+  "form.gone": "{name} is not shown: its node is gone, or something else decides the value.",
   "menu.grid": "XY grid…",
   "grid.title": "XY grid",
   "grid.across": "Across",

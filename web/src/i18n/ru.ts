@@ -271,6 +271,7 @@ export const RU: Texts = {
   "form.copied": "Ссылка скопирована.",
   "form.upload": "Загрузить картинку: {name}",
   "form.newEachTime": "Каждый раз новое",
+  "form.gone": "Значение «{name}» не показано: его узла больше нет, или значение задаёт что-то другое.",
   "menu.grid": "Сетка XY…",
   "grid.title": "Сетка XY",
   "grid.across": "По горизонтали",

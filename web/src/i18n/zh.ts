@@ -271,6 +271,7 @@ export const ZH: Texts = {
   "form.copied": "链接已复制到剪贴板。",
   "form.upload": "为 {name} 上传图片",
   "form.newEachTime": "每次使用新值",
+  "form.gone": "未显示 {name}：其节点已不存在，或该值由别处决定。",
   "menu.grid": "XY 网格…",
   "grid.title": "XY 网格",
   "grid.across": "横向",

@@ -2,13 +2,14 @@
 
 import type { Edit } from "./edit";
 import { idText, isArray, isObject, type Json, type JsonObject } from "./json";
-import { titleOf, typeOf } from "./node_reading";
-import { inOrder } from "./outline";
-import { ROOT, rootOf, type NodeId, type NodeRecord, type WorkflowDocument } from "./records";
+import { placeOf, placesOf } from "./node_paths";
+import { propertiesOf, titleOf, typeOf } from "./node_reading";
+import { ROOT, rootOf, type GraphId, type NodeId, type NodeRecord, type WorkflowDocument } from "./records";
 import { widgetsOf, type WidgetContext, type WidgetView } from "./widgets";
 
 export interface FormField {
-  readonly node: NodeId;
+  /** The path of a node: "12", or "5:12" inside of what the instance 5 stands for. */
+  readonly node: string;
   readonly widget: string;
   /** null for the name it has anyway. */
   readonly label: string | null;
@@ -20,14 +21,17 @@ export interface FormField {
 export interface WorkflowForm {
   readonly title: string;
   readonly fields: readonly FormField[];
-  /** Nodes whose pictures are shown. */
-  readonly outputs: readonly NodeId[];
+  /** Paths of the nodes whose pictures are shown. */
+  readonly outputs: readonly string[];
 }
 
 /** A field of the form that the document has, as it is now. */
 export interface ShownField {
   readonly field: FormField;
   readonly label: string;
+  /** Where the node is, and its id there. */
+  readonly graph: GraphId;
+  readonly id: NodeId;
   readonly record: NodeRecord;
   readonly view: WidgetView;
 }
@@ -62,31 +66,65 @@ export function putForm(edit: Edit, form: WorkflowForm): void {
 
 /** What a form is before anybody made one: texts, pictures, seeds and sizes, and everything that ends in a file. */
 export function suggestedForm(context: WidgetContext): WorkflowForm {
-  const root = rootOf(context.document);
-  const fields = inOrder(root).flatMap((node): FormField[] =>
+  const fields = fieldPaths(context.document).flatMap((node): FormField[] =>
     offered(context, node).filter(({ spec, name }) =>
       spec !== null && (SUGGESTED.has(name) || Boolean(spec.options.multiline) || Boolean(spec.options.image_upload)),
     ).map((view) => ({ node, widget: view.name, label: null, min: null, max: null })));
-  const outputs = root.nodes.ids.filter((id) => context.catalog.get(typeOf(root.nodes.byId.get(id) as NodeRecord))?.is_output_node === true);
-  return { title: "", fields, outputs };
+  return { title: "", fields, outputs: outputPaths(context) };
 }
 
-/** The values of a node that people may choose: those no link decides. */
-export function offered(context: WidgetContext, node: NodeId): readonly WidgetView[] {
-  const root = rootOf(context.document);
-  const record = root.nodes.byId.get(node);
-  return record === undefined ? [] : widgetsOf(context, root, record).filter((view) => view.spec !== null && !view.isLinked);
+/** The nodes whose values a form may show; those of a definition once, for all its instances have the same. */
+export function fieldPaths(document: WorkflowDocument): readonly string[] {
+  const seen = new Set<string>();
+  return placesOf(document).flatMap(({ path, graph, id }) => {
+    const key = `${graph.id}/${id}`;
+    if (seen.has(key)) return [];
+    seen.add(key);
+    return [path];
+  });
+}
+
+/** The nodes whose results a form may show. */
+export function outputPaths({ document, catalog }: WidgetContext): readonly string[] {
+  return placesOf(document).filter(({ record }) => catalog.get(typeOf(record))?.is_output_node === true).map(({ path }) => path);
+}
+
+/** The values of a node, by its path, that people may choose: those no link and no instance around it decides. */
+export function offered(context: WidgetContext, node: string): readonly WidgetView[] {
+  const place = placeOf(context.document, node);
+  if (place === null) return [];
+  const proxies = place.holder === null ? null : propertiesOf(place.holder).proxyWidgets;
+  const given = new Set((isArray(proxies) ? proxies : []).flatMap((item) =>
+    (isArray(item) && idText(item[0]) === place.id ? [item[1]] : [])));
+  return widgetsOf(context, place.graph, place.record).filter((view) =>
+    view.spec !== null && !view.isLinked && !given.has(view.name));
 }
 
 /** The fields of a form that are there, within their limits. */
 export function shownFields(context: WidgetContext, form: WorkflowForm): readonly ShownField[] {
-  const root = rootOf(context.document);
   return form.fields.flatMap((field) => {
-    const record = root.nodes.byId.get(field.node);
+    const place = placeOf(context.document, field.node);
     const view = offered(context, field.node).find((item) => item.name === field.widget);
-    if (record === undefined || view === undefined) return [];
-    return [{ field, label: field.label ?? defaultLabel(context, record, view), record, view: limited(view, field) }];
+    if (place === null || view === undefined) return [];
+    const { graph, id, record } = place;
+    return [{ field, label: field.label ?? defaultLabel(context, record, view), graph: graph.id, id, record, view: limited(view, field) }];
   });
+}
+
+/** The others: their node is gone, or something else decides their value. They stay in the file. */
+export function hiddenFields(context: WidgetContext, form: WorkflowForm): readonly FormField[] {
+  const shown = new Set(shownFields(context, form).map(({ field }) => field));
+  return form.fields.filter((field) => !shown.has(field));
+}
+
+/** What a field is called where its node cannot say. */
+export function nameOfField({ label, node, widget }: FormField): string {
+  return label ?? `${widget} #${node}`;
+}
+
+/** Fields with two of them in each other's place. */
+export function swapped(fields: readonly FormField[], one: FormField, other: FormField): readonly FormField[] {
+  return fields.map((field) => (field === one ? other : field === other ? one : field));
 }
 
 /** A text is called after its node, for its own name is only "text". */

@@ -1,6 +1,7 @@
 /** Turns a part of a graph into a subgraph: a definition with inputs and outputs, and one instance in its place. */
 
 import type { Edit } from "./edit";
+import { followIn } from "./form_following";
 import { takeId } from "./ids";
 import { idJson, isArray, isObject, type Json, type JsonObject } from "./json";
 import { mendLinks, putLink, removeLink } from "./link_edits";
@@ -78,6 +79,7 @@ export function makeSubgraph(
     putLink(edit, graph, { ...source, id: link, target: id, targetSlot: slot, type, parent: null, raw: null });
   });
   for (const node of inside) moveProxies(edit, graph, node, (widget) => proxyFor(edit, definition.id, id, node, widget, tools));
+  followIn(edit, graph, id, inside);
   return id;
 }
 

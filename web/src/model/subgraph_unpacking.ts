@@ -1,6 +1,7 @@
 /** Puts the inside of a subgraph in the place of an instance of it. */
 
 import type { Edit } from "./edit";
+import { followOut } from "./form_following";
 import { addGroup } from "./group_edits";
 import { takeId } from "./ids";
 import { idJson, idText, isArray, isObject, type Json } from "./json";
@@ -58,11 +59,13 @@ export function unpackSubgraph(
   putOutgoing(work, id);
   countLinks(work);
   putValues(work, tools);
-  moveProxies(edit, graph, id, (name) => {
+  const insideOf = (name: string): readonly [NodeId, string] | null => {
     const found = promotedInputs(inner).get(definitionSockets(inner, "inputs").findIndex((item) => item.name === name));
     const node = work.nodes.get(found?.node ?? "");
     return found === undefined || node === undefined ? null : [node, found.widget];
-  });
+  };
+  moveProxies(edit, graph, id, insideOf);
+  followOut(edit, graph, id, instance, work.nodes, insideOf);
   if (instancesOf(edit, inner.id).length === 0) dropDefinition(edit, inner);
   return selectionOf({ nodes: work.nodes.values(), groups, reroutes: work.points.values() });
 }

@@ -4,23 +4,25 @@ import { ArrowDown, ArrowUp, Trash2 } from "lucide-react";
 import { useStore } from "zustand";
 import type { Session } from "../app/session";
 import { useSay } from "../i18n/catalogue";
-import { offered, putForm, readForm, shownFields, suggestedForm, type FormField, type WorkflowForm } from "../model/form";
-import { titleOf, typeOf } from "../model/node_reading";
-import { inOrder } from "../model/outline";
-import { rootOf } from "../model/records";
+import {
+  fieldPaths, hiddenFields, nameOfField, offered, outputPaths, putForm, readForm, shownFields, suggestedForm, swapped,
+  type FormField, type WorkflowForm,
+} from "../model/form";
+import { placeOf } from "../model/node_paths";
+import { titleOf } from "../model/node_reading";
+import type { WidgetContext } from "../model/widgets";
 import { useDocument } from "../ui/hooks";
 import { FIELD, IconButton, MAIN_BUTTON, PLAIN_BUTTON, Section } from "../ui/parts";
 
 export default function FormPanel({ session, onClose }: { session: Session; onClose: () => void }) {
   const say = useSay();
   const open = useDocument(useStore(session.store, (state) => state.open));
-  const { catalog, saved } = useStore(session.store);
+  const { saved } = useStore(session.store);
   const context = session.contextOf(open.document);
   const form = readForm(open.document) ?? suggestedForm(context);
-  const root = rootOf(open.document);
   const put = (next: Partial<WorkflowForm>, merge?: string) =>
     open.edit("Form", (edit) => putForm(edit, { ...form, ...next }), merge === undefined ? {} : { merge });
-  const results = inOrder(root).filter((id) => catalog.get(typeOf(root.nodes.byId.get(id) ?? { id }))?.is_output_node === true);
+  const results = outputPaths(context);
   const link = saved === null ? null : `${location.origin}${location.pathname}?${new URLSearchParams({ workflow: saved.name, view: "form" }).toString()}`;
   return (
     <>
@@ -28,7 +30,10 @@ export default function FormPanel({ session, onClose }: { session: Session; onCl
         <p className="text-xs text-quiet">{say("form.about")}</p>
         <label className="flex flex-col gap-1">
           <span className="text-xs text-quiet">{say("form.name")}</span>
-          <input className={FIELD} value={form.title} onChange={(event) => put({ title: event.target.value }, "form:title")} />
+          <input
+            className={FIELD} value={form.title} disabled={context.catalog.specs.size === 0}
+            onChange={(event) => put({ title: event.target.value }, "form:title")}
+          />
         </label>
         <button type="button" className={MAIN_BUTTON} onClick={() => { onClose(); session.showForm(true); }}>{say("form.open")}</button>
       </div>
@@ -40,7 +45,7 @@ export default function FormPanel({ session, onClose }: { session: Session; onCl
               type="checkbox" className="size-4 accent-accent" checked={form.outputs.includes(id)}
               onChange={(event) => put({ outputs: event.target.checked ? [...form.outputs, id] : form.outputs.filter((other) => other !== id) })}
             />
-            <span className="truncate">{titleOf(root.nodes.byId.get(id) ?? { id }, catalog, open.document)} #{id}</span>
+            <span className="truncate">{titleAt(context, id)} #{id}</span>
           </label>
         ))}
       </Section>
@@ -66,18 +71,18 @@ function Fields({ session, form, put }: FieldsProps) {
   const say = useSay();
   const { open, catalog } = session.store.getState();
   const context = session.contextOf(open.document);
-  const root = rootOf(open.document);
   const shown = shownFields(context, form);
+  const hidden = catalog.specs.size === 0 ? [] : hiddenFields(context, form);
   const change = (field: FormField, next: Partial<FormField>, merge?: string) =>
     put({ fields: form.fields.map((item) => (item === field ? { ...item, ...next } : item)) }, merge);
-  const move = (field: FormField, by: number) => {
-    const fields = shown.map((item) => item.field);
-    const at = fields.indexOf(field);
-    put({ fields: fields.toSpliced(at, 1).toSpliced(at + by, 0, field) });
+  const move = (at: number, by: number) => {
+    const [field, other] = [shown[at]?.field, shown[at + by]?.field];
+    if (field !== undefined && other !== undefined) put({ fields: swapped(form.fields, field, other) });
   };
-  const free = inOrder(root).flatMap((id) => offered(context, id).filter((view) =>
-    !form.fields.some((field) => field.node === id && field.widget === view.name)).map((view) => ({
-      node: id, widget: view.name, text: `${titleOf(root.nodes.byId.get(id) ?? { id }, catalog, open.document)} · ${view.label}`,
+  const remove = (field: FormField) => put({ fields: form.fields.filter((item) => item !== field) });
+  const free = fieldPaths(open.document).flatMap((node) => offered(context, node).filter((view) =>
+    !form.fields.some((field) => field.node === node && field.widget === view.name)).map((view) => ({
+      node, widget: view.name, text: `${titleAt(context, node)} · ${view.label}`,
     })));
   return (
     <Section title={say("form.fields")}>
@@ -92,9 +97,9 @@ function Fields({ session, form, put }: FieldsProps) {
                   className={FIELD} value={field.label ?? ""} placeholder={label} aria-label={say("form.label", { name: label })}
                   onChange={(event) => change(field, { label: event.target.value === "" ? null : event.target.value }, `form:${key}`)}
                 />
-                <IconButton label={say("subgraph.up", { name: label })} disabled={at === 0} onClick={() => move(field, -1)}><ArrowUp size={15} /></IconButton>
-                <IconButton label={say("subgraph.down", { name: label })} disabled={at === shown.length - 1} onClick={() => move(field, 1)}><ArrowDown size={15} /></IconButton>
-                <IconButton label={say("subgraph.remove", { name: label })} onClick={() => put({ fields: form.fields.filter((item) => item !== field) })}><Trash2 size={15} /></IconButton>
+                <IconButton label={say("subgraph.up", { name: label })} disabled={at === 0} onClick={() => move(at, -1)}><ArrowUp size={15} /></IconButton>
+                <IconButton label={say("subgraph.down", { name: label })} disabled={at === shown.length - 1} onClick={() => move(at, 1)}><ArrowDown size={15} /></IconButton>
+                <IconButton label={say("subgraph.remove", { name: label })} onClick={() => remove(field)}><Trash2 size={15} /></IconButton>
               </div>
               <div className="flex items-center gap-1 text-xs text-quiet">
                 <span className="min-w-0 flex-1 truncate">{titleOf(record, catalog, open.document)} · {view.label}</span>
@@ -110,6 +115,12 @@ function Fields({ session, form, put }: FieldsProps) {
           );
         })}
       </ol>
+      {hidden.map((field) => (
+        <div key={`${field.node}:${field.widget}`} className="flex items-center gap-1 text-xs text-quiet">
+          <p className="min-w-0 flex-1 break-words">{say("form.gone", { name: nameOfField(field) })}</p>
+          <IconButton label={say("subgraph.remove", { name: nameOfField(field) })} onClick={() => remove(field)}><Trash2 size={15} /></IconButton>
+        </div>
+      ))}
       {free.length > 0 && (
         <select
           className={FIELD} value="" aria-label={say("form.add")}
@@ -124,4 +135,9 @@ function Fields({ session, form, put }: FieldsProps) {
       )}
     </Section>
   );
+}
+
+function titleAt(context: WidgetContext, path: string): string {
+  const place = placeOf(context.document, path);
+  return place === null ? path : titleOf(place.record, context.catalog, context.document);
 }

@@ -5,10 +5,10 @@ import { useCallback, useId, useSyncExternalStore } from "react";
 import { useStore } from "zustand";
 import type { Session } from "../app/session";
 import { useSay } from "../i18n/catalogue";
-import { readForm, shownFields, stepOf, suggestedForm, type ShownField } from "../model/form";
+import { hiddenFields, nameOfField, readForm, shownFields, stepOf, suggestedForm, type ShownField } from "../model/form";
 import type { Json } from "../model/json";
 import { setControl, setWidget } from "../model/node_edits";
-import { ROOT, rootOf } from "../model/records";
+import { rootOf } from "../model/records";
 import { urlOf } from "../server/client";
 import { cancelJob, upload } from "../server/workflows";
 import { useDocument } from "../ui/hooks";
@@ -27,6 +27,7 @@ export default function FormView({ session }: { session: Session }) {
   const context = session.contextOf(open.document);
   const form = readForm(open.document) ?? suggestedForm(context);
   const fields = shownFields(context, form);
+  const hidden = catalog.specs.size === 0 ? [] : hiddenFields(context, form);
   const own = run !== null && run.document === open ? run : null;
   const isBusy = own !== null && own.state !== "ended";
   const title = form.title || (saved?.name.split("/").at(-1) ?? tabs.find((tab) => tab.id === active)?.title) || say("bar.untitled");
@@ -47,6 +48,7 @@ export default function FormView({ session }: { session: Session }) {
           >
             {isEmpty && <Empty>{say(catalog.specs.size === 0 ? "app.loading" : "outline.empty")}</Empty>}
             {fields.map((shown) => <FormFieldView key={`${shown.field.node}:${shown.field.widget}`} session={session} shown={shown} />)}
+            {hidden.map((field) => <p key={`${field.node}:${field.widget}`} className="text-quiet">{say("form.gone", { name: nameOfField(field) })}</p>)}
             {faults.map((item, i) => (
               <p key={i} role="alert" className="rounded-md border border-danger/50 bg-surface p-2 break-words">
                 <span className="text-danger">{item.title}</span> {item.message} <span className="text-quiet">{item.remedy}</span>
@@ -108,9 +110,9 @@ function FormFieldView({ session, shown }: { session: Session; shown: ShownField
   const say = useSay();
   const id = useId();
   const { open, catalog } = session.store.getState();
-  const { field, label, view } = shown;
+  const { field, label, view, graph } = shown;
   const files = session.files.list;
-  const set = (value: Json) => open.edit("Value", (edit) => setWidget(edit, ROOT, field.node, field.widget, value, catalog, files), {
+  const set = (value: Json) => open.edit("Value", (edit) => setWidget(edit, graph, shown.id, field.widget, value, catalog, files), {
     merge: `widget:${field.node}:${field.widget}`,
   });
   const send = async (file: File) => {
@@ -145,7 +147,7 @@ function FormFieldView({ session, shown }: { session: Session; shown: ShownField
           <input
             type="checkbox" className="size-4 accent-accent" checked={view.control === "randomize"}
             onChange={(event) => open.edit("Control", (edit) =>
-              setControl(edit, ROOT, field.node, field.widget, event.target.checked ? "randomize" : "fixed", catalog, files))}
+              setControl(edit, graph, shown.id, field.widget, event.target.checked ? "randomize" : "fixed", catalog, files))}
           />
           {say("form.newEachTime")}
         </label>
