@@ -1,11 +1,12 @@
 /** One value of a node as a field of the properties panel. It keeps no value of its own: the document does. */
 
-import { useId } from "react";
+import { useId, useState } from "react";
 import type { Session } from "../app/session";
 import { useSay, type TextKey } from "../i18n/catalogue";
 import { choicesOf } from "../model/catalog";
 import type { Json } from "../model/json";
 import { setControl, setWidget } from "../model/node_edits";
+import { bounded, numberFrom, rangeOf } from "../model/number_text";
 import type { NodeId } from "../model/records";
 import { CONTROLS } from "../model/seeds";
 import type { WidgetView } from "../model/widgets";
@@ -60,22 +61,7 @@ export function Field({ id, session, view, set }: { id: string; session: Session
     return <input id={id} type="checkbox" className="size-4 self-start accent-accent" checked={value} onChange={(event) => set(event.target.checked)} />;
   }
   if (spec?.type === "INT" || spec?.type === "FLOAT") {
-    const limit = (key: string) => (typeof spec.options[key] === "number" ? spec.options[key] : undefined);
-    return (
-      <input
-        id={id} className={`${FIELD} tabular-nums`} inputMode="decimal" value={String(value ?? "")}
-        onChange={(event) => {
-          const next = numberOf(event.target.value, spec.type === "INT");
-          if (next !== null) set(next);
-        }}
-        onBlur={() => {
-          const [min, max] = [limit("min"), limit("max")];
-          if (typeof value !== "number") return;
-          if (min !== undefined && value < min) set(min);
-          else if (max !== undefined && value > max) set(max);
-        }}
-      />
-    );
+    return <NumberBox id={id} view={view} isWhole={spec.type === "INT"} set={set} />;
   }
   if (typeof value === "object" && value !== null) return <code id={id} className="text-xs break-all text-quiet">…</code>;
   const rows = spec === null || spec.options.multiline ? 4 : 1;
@@ -87,10 +73,41 @@ export function Field({ id, session, view, set }: { id: string; session: Session
   );
 }
 
-/** Whole numbers that a float cannot hold stay exact. */
-function numberOf(text: string, isWhole: boolean): Json | null {
+interface NumberBoxProps {
+  readonly id: string;
+  readonly view: WidgetView;
+  readonly isWhole: boolean;
+  readonly set: (value: Json) => void;
+}
+
+/** A plain number counts while it is typed; maths counts, and limits do, when the field is left or Enter is pressed. */
+function NumberBox({ id, view, isWhole, set }: NumberBoxProps) {
+  const { spec, value } = view;
+  const [typed, setTyped] = useState<string | null>(null);
+  const finish = () => {
+    const range = rangeOf(spec, value);
+    const untouched = typeof value === "number" ? bounded(value, range) : null;
+    const next = typed === null ? untouched : numberFrom(typed, range);
+    if (next !== null && next !== value) set(next);
+    setTyped(null);
+  };
+  return (
+    <input
+      id={id} className={`${FIELD} tabular-nums`} inputMode="decimal" value={typed ?? String(value ?? "")}
+      onChange={(event) => {
+        setTyped(event.target.value);
+        const next = plainNumber(event.target.value, isWhole);
+        if (next !== null) set(next);
+      }}
+      onKeyDown={(event) => event.key === "Enter" && finish()} onBlur={finish}
+    />
+  );
+}
+
+/** null for what is no number yet. Whole numbers that a float cannot hold stay exact. */
+function plainNumber(text: string, isWhole: boolean): Json | null {
   const trimmed = text.trim();
-  if (!/^-?\d*\.?\d+$|^-?\d+\.$/.test(trimmed)) return trimmed === "" ? 0 : null;
+  if (!/^-?\d*\.?\d+$|^-?\d+\.$/.test(trimmed)) return null;
   if (!isWhole) return Number(trimmed);
   const whole = BigInt(trimmed.split(".")[0] || "0");
   return whole >= BigInt(Number.MIN_SAFE_INTEGER) && whole <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(whole) : whole;
