@@ -53,7 +53,7 @@ def shrunk(name: str, checkpoint: str) -> dict[str, Any]:
         "samples": {"num": 1, "steps": 1, "size": [64, 64], "guidance": 1.0},
     }
     return {
-        "starter_controlnet_edges_small": cached,
+        "starter_controlnet_edges": cached,
         "starter_controlnet_colours": cached,
         "starter_inpaint": cached,
         "mnist": {"data": DIGITS, "samples": PIXEL_SAMPLES},
@@ -98,12 +98,6 @@ def shrunk(name: str, checkpoint: str) -> dict[str, Any]:
                 "latent_cache": {"path": "latents", "num_items": 4},
             },
             "samples": {**latent_samples, "size": [64, 64]},
-        },
-        "starter_controlnet_edges": {
-            "model": {"base": {"checkpoint": checkpoint}},
-            "trainer": {"precision": "fp32"},
-            "data": {"batch_size": 2, "num_workers": 0, "source": {"size": 64}},
-            "samples": {"num": 1, "steps": 1, "size": [64, 64], "guidance": 1.0},
         },
     }[name]
 
