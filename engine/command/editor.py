@@ -119,15 +119,16 @@ def _build(root: Path, tools: NodeTools, stamp: str) -> None:
 
 
 def install_packages(web: Path, tools: NodeTools) -> None:
-    """`npm ci`, unless what the lock file names is there already. Raises SetupError."""
+    """`npm ci`, unless what the lock file names is there already. One process at a time. Raises SetupError."""
     mark = web / "node_modules" / _STAMP
     wanted = hashlib.sha256((web / "package-lock.json").read_bytes()).hexdigest()
-    if mark.is_file() and mark.read_text() == wanted:
-        return
-    print("  fetching its packages", flush=True)
-    _npm(tools, ("ci", "--no-audit", "--no-fund", "--ignore-scripts"), web)
-    mark.parent.mkdir(exist_ok=True)
-    mark.write_text(wanted)
+    with only_one(web.parent, "editor's packages"):
+        if mark.is_file() and mark.read_text() == wanted:
+            return
+        print("  fetching its packages", flush=True)
+        _npm(tools, ("ci", "--no-audit", "--no-fund", "--ignore-scripts"), web)
+        mark.parent.mkdir(exist_ok=True)
+        mark.write_text(wanted)
 
 
 def _npm(tools: NodeTools, arguments: tuple[str, ...], web: Path) -> None:

@@ -34,7 +34,11 @@ EXTRAS = ("train", "test")
 """Extras that a sub-command installs by itself."""
 _STAMP = "atelier-stamp"
 _INSIDE = "ATELIER_ENVIRONMENT"
-_LOCKS = {"environment": ".venv.lock", "editor": ".editor.lock"}
+_LOCKS = {
+    "environment": ".venv.lock",
+    "editor": ".editor.lock",
+    "editor's packages": ".editor.packages.lock",
+}
 _EXTRAS_SECTION = "project.optional-dependencies"
 
 
@@ -87,7 +91,7 @@ def install_extra(root: Path, extra: str) -> None:
 def only_one(root: Path, what: str) -> Iterator[None]:
     """Lets one set-up at a time into the folder; the system frees the lock when its holder ends, however it ends.
 
-    `what` is set up: "environment" or "editor".
+    `what` is set up: "environment", "editor" or "editor's packages".
     """
     with (root / _LOCKS[what]).open("a+b") as stream:
         if not _lock(stream, wait=False):

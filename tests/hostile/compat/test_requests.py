@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import json
 import random
@@ -236,7 +237,8 @@ async def test_a_huge_socket_message_ends_that_socket_only(client: Client) -> No
     async with client.listen("huge") as listener, client.listen("other") as other:
         await listener.next()
         await other.next()
-        await listener.socket.send_str("x" * (2 << 20))
+        with contextlib.suppress(ConnectionError):  # the server may close it before all was written
+            await listener.socket.send_str("x" * (2 << 20))
         while (await asyncio.wait_for(listener.socket.receive(), 10)).type is aiohttp.WSMsgType.TEXT:
             pass  # status messages that were on their way
         assert listener.socket.closed

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from engine.command.editor import NodeTools, ensure_editor, source_stamp
+from engine.command.editor import NodeTools, ensure_editor, install_packages, source_stamp
 
 NPM = """
 import pathlib, sys
@@ -49,6 +51,15 @@ def test_changed_sources_are_built_again_with_the_packages_that_are_there(tmp_pa
     (tmp_path / "web" / "src" / "main.ts").write_text("2")
     ensure_editor(tmp_path, tools)
     assert calls(tmp_path) == ["ci --no-audit", "run build", "run build"]
+
+
+def test_packages_asked_for_by_several_processes_are_fetched_once(tmp_path: Path) -> None:
+    tools = project(tmp_path)
+    script = Path(tools.npm[1])
+    script.write_text("import time; time.sleep(0.3)\n" + script.read_text())
+    with ProcessPoolExecutor(3, mp_context=multiprocessing.get_context("spawn")) as pool:
+        list(pool.map(install_packages, [tmp_path / "web"] * 3, [tools] * 3))
+    assert calls(tmp_path) == ["ci --no-audit"]
 
 
 def test_tests_and_build_results_do_not_count_as_sources(tmp_path: Path) -> None:
