@@ -10,6 +10,10 @@ from safetensors.torch import load_file, save_file
 
 from engine.core.errors import CheckpointError
 from engine.diffusion.condition_inputs import ConditionInputs
+from engine.training.adapters.base_model import BaseModelRecipe
+from engine.training.adapters.checkpoint_export import CheckpointExportRecipe
+from engine.training.adapters.fine_tune import FineTuneRecipe
+from engine.training.context import BuildContext
 from engine.weights.checkpoint import open_checkpoint
 from engine.weights.conversion import converted_weights
 from tests.tiny_sd1 import host_with, shallow_checkpoint, store_on
@@ -76,3 +80,24 @@ def test_a_scale_without_its_weight_is_an_unknown_key(tmp_path: Path) -> None:
     save_file(tensors, tmp_path / "odd.safetensors")
     with pytest.raises(CheckpointError, match=r"nowhere\.scale_weight"):
         store_on(host_with()).open_checkpoint(tmp_path / "odd.safetensors")
+
+
+def test_training_begins_with_the_products_and_its_files_have_no_scales_left_over(tmp_path: Path) -> None:
+    scaled, products = scaled_files(tmp_path)
+    recipe = FineTuneRecipe("fine_tune", BaseModelRecipe(scaled))
+    module = recipe.build(BuildContext(tmp_path))
+    wanted, trained = load_file(products), dict(module.network.named_parameters())
+    for name, weight in trained.items():
+        assert torch.equal(weight.detach(), wanted[NETWORK + name].float()), name
+    frozen = recipe.base.open(BuildContext(tmp_path)).texts().values()
+    for name, weight in next(iter(frozen)).named_parameters():
+        assert torch.equal(weight, wanted[TEXT + name].float()), name
+    CheckpointExportRecipe("checkpoint", dtype="fp32").write(module, tmp_path / "trained.safetensors", {})
+    found = load_file(tmp_path / "trained.safetensors")
+    assert not [key for key in found if key.startswith(NETWORK) and "scale" in key]
+    assert torch.equal(found[f"{NETWORK}time_embed.0.weight"], wanted[f"{NETWORK}time_embed.0.weight"].float())
+    model, clip, _ = store_on(host_with()).open_checkpoint(tmp_path / "trained.safetensors")
+    original = store_on(host_with()).open_checkpoint(products)
+    x, sigma, inputs = torch.randn(1, 4, 8, 8), torch.tensor([2.0]), ConditionInputs(context=torch.randn(1, 5, 32))
+    assert torch.allclose(model.denoise(x, sigma, inputs), original[0].denoise(x, sigma, inputs), atol=1e-5)
+    assert torch.allclose(clip.encode("a fox").context, original[1].encode("a fox").context, atol=1e-5)

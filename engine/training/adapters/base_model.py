@@ -75,7 +75,7 @@ class BaseModelRecipe:
 
 @dataclass(frozen=True, slots=True)
 class BaseModel:
-    """An opened checkpoint."""
+    """An opened checkpoint. The scales of a file of eight-bit weights are patches of its handles."""
 
     recipe: BaseModelRecipe
     path: Path
@@ -89,6 +89,7 @@ class BaseModel:
             cpu_device(),
             compute=torch.float32,
             held=None if is_trained else self.recipe.held_dtype,
+            patches=self.model.patches,
             is_trained=is_trained,
         )
         if self.recipe.uses_checkpointing:
@@ -100,7 +101,12 @@ class BaseModel:
         held = None if is_trained else self.recipe.held_dtype
         return {
             encoder.source.identity: load_network(
-                encoder.source, cpu_device(), compute=torch.float32, held=held, is_trained=is_trained
+                encoder.source,
+                cpu_device(),
+                compute=torch.float32,
+                held=held,
+                patches=encoder.patches,
+                is_trained=is_trained,
             ).eval()
             for encoder in text_encoders(self.clip)
         }

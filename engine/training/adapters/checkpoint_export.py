@@ -72,10 +72,12 @@ class CheckpointExportRecipe:
         places = {key: pieces for key, pieces in _places(learned).items() if not key.startswith(left_out)}
         scaled = _scaled(learned.networks[0], places) if self.dtype == "fp8" else {}
         dtype = _DTYPES[self.dtype]
+        # The trained weights are the products already, and have scales of their own or none.
+        spent = {key for source, _ in learned.networks for key in _reader(source).scale_keys}
         specs: dict[str, tuple[torch.dtype, tuple[int, ...]]] = {
             key: (TORCH_DTYPES[info.dtype], info.shape)
             for key, info in base.tensors.items()
-            if not key.startswith(left_out)
+            if not key.startswith(left_out) and key not in spent
         }
         for key, pieces in places.items():
             specs[key] = (_EIGHT_BITS if key in scaled else dtype, tuple(_whole(base, key, pieces).shape))

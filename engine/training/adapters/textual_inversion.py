@@ -113,10 +113,10 @@ class TextualInversionRecipe:
         """Rows of each encoder's token table."""
         found: dict[str, Tensor] = {}
         for encoder in text_encoders(base.clip):
-            table = encoder.source.weights.read(_TABLE)
+            table = encoder.weights.read(_TABLE)
             ids = self._tokens(base, encoder.key, len(table))
             rows = table[[ids[number % len(ids)] for number in range(self.num_vectors)]]
-            found[_FILE_KEYS.get(encoder.key, _USUAL_KEY)] = rows.float().clone()
+            found[_FILE_KEYS.get(encoder.key, _USUAL_KEY)] = rows.clone()
         return found
 
     def _tokens(self, base: BaseModel, key: str, num_rows: int) -> list[int]:
