@@ -21,6 +21,7 @@ class LatentFormat:
     scale, shift: network scale = (autoencoder scale - shift) · scale.
     rgb_factors: [channels][3] linear map from network-scale latents to colours in [-1, 1]; empty if none is known.
     rgb_bias: added after the map.
+    grey: a grey picture at network scale, by channel; empty where only an autoencoder can tell.
     means, deviations: of each channel; if given, network scale = (autoencoder scale - mean) / deviation · scale.
     """
 
@@ -33,6 +34,7 @@ class LatentFormat:
     rgb_bias: tuple[float, float, float] = (0.0, 0.0, 0.0)
     means: tuple[float, ...] = ()
     deviations: tuple[float, ...] = ()
+    grey: tuple[float, ...] = ()
 
     def to_network(self, latent: Tensor) -> Tensor:
         """From the scale of the autoencoder (what LATENT sockets carry) to the scale the network was trained on."""

@@ -36,6 +36,7 @@ from engine.families.text.clip_encoder import TextTools
 from engine.families.text.hooked import HookedTextEncoder
 from engine.families.text.textual_inversion import EmbeddingFiles
 from engine.families.text.tokenizer import ClipTokenizer, vocabulary_path
+from engine.families.unet.opening import with_autoencoder
 from engine.families.upscaler.handle import NetworkUpscaler
 from engine.families.upscaler.opening import open_upscaler
 from engine.families.vision.handle import NetworkImageEncoder
@@ -161,6 +162,7 @@ class ModelStore:
         model = self.open_diffusion_model(found.network)
         clip = self.open_text_encoders(found.texts) if found.texts else None
         vae = None if found.vae is None else self.open_vae(found.vae)
+        model = with_autoencoder(model, vae)
         return model.with_parameterization(found.parameterization(model.parameterization)), clip, vae
 
     def open_text_encoders(self, paths: Sequence[Path], *, on_cpu: bool = False) -> Any:
@@ -281,6 +283,10 @@ class ModelStore:
     def memory_story(self, position: int) -> dict[str, Any]:
         """What happened to the weights since a position, and where they are now; see `engine.families.memory_story`."""
         return told(self.hosts, position)
+
+    def take_held(self) -> int:
+        """The most bytes a forward of the calling thread held since it was last asked for."""
+        return max(ledger.take_held() for ledger in {id(host.ledger): host.ledger for host in self.hosts}.values())
 
     def free(self) -> None:
         """Unload all networks and forget the open files."""

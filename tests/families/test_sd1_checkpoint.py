@@ -16,7 +16,9 @@ from engine.diffusion.conditioning import ConditioningEntry
 from engine.diffusion.prediction import EpsPrediction, VPrediction
 from engine.families.sd1.network import LATENT_FORMAT
 from engine.families.unet.form import UNetForm
+from engine.families.unet.grey import grey_picture
 from engine.families.unet.keys import ema_keys
+from engine.families.unet.latents import XL_LATENTS
 from engine.weights.patches import PatchSet
 from tests.tiny_sd1 import host_with, store_on, tiny_checkpoint
 from tests.untrained_sd1 import write_untrained_checkpoint
@@ -344,9 +346,26 @@ def test_inpainting_without_a_picture_uses_the_latent_and_its_noise_mask(parts) 
 
 
 def test_inpainting_without_a_mask_sees_grey_to_be_filled(parts) -> None:
-    concat = form(parts, 9).condition(context_entry(), torch.randn(1, 4, 8, 8), None).concat
-    assert torch.equal(concat[:, :1], torch.ones(1, 1, 8, 8))
-    assert concat[0, 1:, 0, 0].tolist() == pytest.approx([0.8223, -0.6876, 0.6364, 0.1380])
+    published = replace(form(parts, 9), grey=grey_picture(LATENT_FORMAT, 320, None))
+    concat = published.condition(context_entry(), torch.randn(2, 4, 8, 8), None).concat
+    assert torch.equal(concat[:, :1], torch.ones(2, 1, 8, 8))
+    assert concat[1, 1:, 0, 0].tolist() == pytest.approx([0.8223, -0.6876, 0.6364, 0.1380])
+
+
+def test_grey_is_what_the_files_own_autoencoder_makes_of_it(parts, path: Path, tmp_path: Path) -> None:
+    key = f"{UNET}input_blocks.0.0.weight"
+    wide = changed(path, tmp_path, {key: torch.cat([load_file(path)[key], torch.zeros(32, 5, 3, 3).half()], dim=1)})
+    model, _, vae = store_on(host_with()).open_checkpoint(wide)
+    concat = model.condition(context_entry(), torch.randn(2, 4, 4, 8), None).concat
+    assert torch.allclose(concat[1:, 1:], LATENT_FORMAT.to_network(vae.encode(torch.full((1, 32, 64, 3), 0.5))))
+
+
+def test_without_its_autoencoder_nothing_tells_how_grey_looks_to_a_network_of_other_latents(parts) -> None:
+    for latents, width in ((XL_LATENTS, 320), (LATENT_FORMAT, 64)):
+        unknown = replace(form(parts, 9), grey=grey_picture(latents, width, None))
+        with pytest.raises(NodeError, match="sampled without a mask") as error:
+            unknown.condition(context_entry(), torch.randn(1, 4, 8, 8), None)
+        assert "InpaintModelConditioning" in error.value.hint
 
 
 def test_a_mask_of_another_size_is_fitted_centrally(parts) -> None:

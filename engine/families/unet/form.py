@@ -15,6 +15,7 @@ from engine.diffusion.condition_inputs import ConditionInputs
 from engine.diffusion.conditioning import ConditioningEntry
 from engine.diffusion.latent_format import LatentFormat
 from engine.families.adapters.unet_names import unet_module_names
+from engine.families.unet.grey import GreyPicture
 from engine.nn.residuals import NO_RESIDUALS, Residuals
 from engine.nn.unet import UNet, UNetConfig
 
@@ -32,9 +33,6 @@ UNET_KINDS: Mapping[int, str] = {
 UNET_SUFFIXES: Mapping[int, str] = {4: "", _EDITING_CHANNELS: "-edit", _INPAINTING_CHANNELS: "-inpainting"}
 """What ModelSpec's names of such networks end with."""
 
-_GREY_LATENT = (0.8223, -0.6876, 0.6364, 0.1380)
-"""A grey picture at network scale: what an inpainting network is shown where nothing is known."""
-
 
 class VectorForm(Protocol):
     """How conditioning becomes the vector that is added to the time embedding."""
@@ -49,18 +47,25 @@ class UNetForm:
     """Inputs and call of the U-Net.
 
     vector_form: how the vector is made, None for networks without one. shows_scaled: whether an editing network sees
-    the picture to edit at network scale instead of the autoencoder's own.
+    the picture to edit at network scale instead of the autoencoder's own. grey: what an inpainting network is shown
+    where nothing is known; None where no file tells how grey looks in the latents it was trained on.
     """
 
     config: UNetConfig
     latent_format: LatentFormat
     vector_form: VectorForm | None = None
     shows_scaled: bool = False
+    grey: GreyPicture | None = None
 
     @property
     def in_channels(self) -> int:
         """4 for text to image, 8 for instructed editing, 9 for inpainting."""
         return self.config.in_channels
+
+    @property
+    def is_inpainting(self) -> bool:
+        """Whether the network sees a mask and the picture around it."""
+        return self.in_channels == _INPAINTING_CHANNELS
 
     @property
     def context_width(self) -> int:
@@ -111,8 +116,8 @@ class UNetForm:
         return int(config.model_channels * (skips + 20 * cells) * bytes_per_value)
 
     def _concat(self, entry: ConditioningEntry, latent: Tensor, noise_mask: Tensor | None) -> Tensor | None:
-        if self.in_channels == _INPAINTING_CHANNELS:
-            return _inpainting_channels(entry, latent, noise_mask, self.latent_format)
+        if self.is_inpainting:
+            return self._inpainting_channels(entry, latent, noise_mask)
         if self.in_channels == _EDITING_CHANNELS:
             given = entry.extras.get("concat_latent_image")
             if given is None:
@@ -120,19 +125,26 @@ class UNetForm:
             return _fit(self.latent_format.to_network(given) if self.shows_scaled else given, latent)
         return None
 
+    def _inpainting_channels(self, entry: ConditioningEntry, latent: Tensor, noise_mask: Tensor | None) -> Tensor:
+        """[b 5 h w]: mask (1 where the picture is to be made), then the masked picture's latent at network scale."""
+        mask = entry.extras.get("concat_mask", noise_mask)
+        if mask is None:
+            return torch.cat([torch.ones_like(latent[:, :1]), self._grey(latent)], dim=1)
+        given = entry.extras.get("concat_latent_image")
+        picture = latent if given is None else _fit(self.latent_format.to_network(given), latent)
+        mask = mask[:, :1] if mask.ndim == 4 else mask.reshape(-1, 1, *mask.shape[-2:])
+        return torch.cat([_fit(mask, latent).round(), picture], dim=1)
 
-def _inpainting_channels(
-    entry: ConditioningEntry, latent: Tensor, noise_mask: Tensor | None, latent_format: LatentFormat
-) -> Tensor:
-    """[b 5 h w]: mask (1 where the picture is to be made), then the latent of the masked picture at network scale."""
-    mask = entry.extras.get("concat_mask", noise_mask)
-    if mask is None:
-        grey = latent.new_tensor(_GREY_LATENT).view(1, 4, 1, 1).expand(latent.shape[0], 4, *latent.shape[2:])
-        return torch.cat([torch.ones_like(latent[:, :1]), grey], dim=1)
-    given = entry.extras.get("concat_latent_image")
-    picture = latent if given is None else _fit(latent_format.to_network(given), latent)
-    mask = mask[:, :1] if mask.ndim == 4 else mask.reshape(-1, 1, *mask.shape[-2:])
-    return torch.cat([_fit(mask, latent).round(), picture], dim=1)
+    def _grey(self, latent: Tensor) -> Tensor:
+        """A grey picture of the latent's shape. Raises NodeError where its latent is not known."""
+        if self.grey is None:
+            raise NodeError(
+                "This inpainting model is sampled without a mask, and its file does not hold the autoencoder that "
+                "would tell how an empty picture looks to it.",
+                code="no_mask",
+                hint="Show it a picture and a mask with InpaintModelConditioning, or open the checkpoint whole.",
+            )
+        return _fit(self.grey.latent(*latent.shape[2:]), latent)
 
 
 def _fit(tensor: Tensor, latent: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ SD_LATENTS = LatentFormat(
     scale=0.18215,
     # Least-squares fit of pixels to latents; source: Kevin Turner, diffusers forum, "Decoding latents to RGB".
     rgb_factors=((0.298, 0.207, 0.208), (0.187, 0.286, 0.173), (-0.158, 0.189, 0.264), (-0.184, -0.271, -0.473)),
+    grey=(0.8223, -0.6876, 0.6364, 0.1380),
 )
 """Of Stable Diffusion 1 and 2."""
 

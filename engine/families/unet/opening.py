@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -18,6 +18,7 @@ from engine.families.text.clip_form import ClipKind
 from engine.families.text.clip_pair import ClipPair
 from engine.families.text.opening import open_clip_part
 from engine.families.unet.form import UNetForm
+from engine.families.unet.grey import grey_picture
 from engine.families.unet.keys import HARMLESS_KEYS, ema_keys, harmless_text_keys
 from engine.memory.network import NetworkSource
 from engine.nn.autoencoder import AutoencoderConfig
@@ -26,7 +27,7 @@ from engine.weights.checkpoint import Checkpoint
 from engine.weights.remap import WeightReader, read_part, refuse_unknown_keys
 from engine.weights.scaled import scaling_of
 
-__all__ = ["TextPart", "UNetPart", "open_unet_checkpoint", "open_unet_part"]
+__all__ = ["TextPart", "UNetPart", "open_unet_checkpoint", "open_unet_part", "with_autoencoder"]
 
 _AUTOENCODER_PREFIX = "first_stage_model."
 
@@ -80,6 +81,7 @@ def open_unet_checkpoint(
     if autoencoder is not None:
         vae, reader = open_kl_part(checkpoint, _AUTOENCODER_PREFIX, services.host("vae"), digest)
         readers.append(reader)
+    model = with_autoencoder(model, vae)
     used = {key for reader in readers for key in reader.used_keys} | ema_keys(unet_reader.specs) | {*used_elsewhere}
     known = (*HARMLESS_KEYS, *harmless, *harmless_text_keys(*(part.prefix for part in texts)))
     refuse_unknown_keys(checkpoint, used, known)
@@ -108,3 +110,12 @@ def open_unet_part(
         patches=scaling_of(reader),
     )
     return handle, reader
+
+
+def with_autoencoder(model: NetworkDenoiser, vae: NetworkAutoencoder | None) -> NetworkDenoiser:
+    """An inpainting network that knows how grey looks in its latents, if that can be told; others as they are."""
+    form = model.form
+    if not isinstance(form, UNetForm) or not form.is_inpainting:
+        return model
+    grey = grey_picture(form.latent_format, form.config.model_channels, vae)
+    return replace(model, form=replace(form, grey=grey))
