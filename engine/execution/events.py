@@ -86,13 +86,17 @@ class JobArrived(Event):
 
 @dataclass(frozen=True, slots=True)
 class CallsReturned(Event):
-    """All calls of a node came back, in call order. `ui` is the merged UI output (key → list) or None."""
+    """All calls of a node came back, in call order. `ui` is the merged UI output (key → list) or None.
+
+    `held_bytes`: the memory it held at its peak, as far as is known.
+    """
 
     job: JobId
     node: NodeId
     results: tuple[CallResult, ...]
     ui: Mapping[str, list[Any]] | None = None
     cost_s: float = 0.0
+    held_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

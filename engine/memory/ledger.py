@@ -1,4 +1,7 @@
-"""What happened to the weights of a device and why, in order: the memory story a job tells when it is over."""
+"""What happened to the weights of a device and why, in order: the memory story a job tells when it is over.
+
+Beside it: the most that forwards held since somebody asked, for the node they ran in.
+"""
 
 from __future__ import annotations
 
@@ -43,6 +46,7 @@ class MemoryLedger:
         self._changes: deque[MemoryChange] = deque(maxlen=_MAX_CHANGES)
         self._count = 0
         self._lock = threading.Lock()
+        self._held = threading.local()
 
     @property
     def position(self) -> int:
@@ -55,6 +59,16 @@ class MemoryLedger:
         with self._lock:
             self._changes.append(MemoryChange(self._count, kind, what, num_bytes, why))
             self._count += 1
+
+    def note_held(self, num_bytes: int) -> None:
+        """A forward of the calling thread held this much: its weights on the device and its activations."""
+        self._held.most_bytes = max(num_bytes, getattr(self._held, "most_bytes", 0))
+
+    def take_held(self) -> int:
+        """The most a forward of the calling thread held since it was last asked for; 0 where none ran."""
+        most_bytes = int(getattr(self._held, "most_bytes", 0))
+        self._held.most_bytes = 0
+        return most_bytes
 
     def since(self, position: int) -> list[MemoryChange]:
         """The changes from this position on, as far as they are still known."""

@@ -160,7 +160,9 @@ class NetworkHost:
             for attempt, mode in enumerate(modes):
                 try:
                     self._make_ready(loaded, patches, activation_bytes, mode)
-                    return self._forward(loaded, forward, shape, num_items)
+                    value = self._forward(loaded, forward, shape, num_items)
+                    self._note_held(loaded, activation_bytes, shape, num_items)
+                    return value
                 except (RuntimeError, MemoryError) as error:
                     if not is_out_of_memory(error):
                         raise
@@ -243,6 +245,15 @@ class NetworkHost:
         counts_weights = self.device.kind in ("cuda", "xpu") and plan.scratch_bytes > 0
         self.peaks.learn(key, num_items, peak_bytes, is_exact=not counts_weights)
         return value
+
+    def _note_held(
+        self, loaded: LoadedNetwork, activation_bytes: int, shape: Sequence[object] | None, num_items: int
+    ) -> None:
+        """Tell the ledger what the forward held: the activations as they were measured, or else as estimated."""
+        plan = loaded.network.plan
+        assert plan is not None
+        known = None if shape is None else self.peaks.expected(self._peak_key(loaded, shape), num_items)
+        self.ledger.note_held(plan.peak_bytes + (activation_bytes if known is None else known))
 
     def _make_ready(self, loaded: LoadedNetwork, patches: PatchSet, activation_bytes: int, mode: MemoryMode) -> None:
         network = loaded.network

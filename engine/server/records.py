@@ -129,8 +129,9 @@ class JobRequest:
     """What a client asks for.
 
     `document` is a prompt (API JSON) or a workflow (editor JSON), told apart by its shape. `targets` None means every
-    output node. `number` None takes the server's counter (negated when `front`). `job_id` and `idempotency_key` both
-    make the submit repeatable: the same key with the same body gives the same job, another body a ConflictError.
+    output node. `number` None takes the server's counter (negated when `front`: first of its priority). `job_id` and
+    `idempotency_key` both make the submit repeatable: the same key with the same body gives the same job, another body
+    a ConflictError.
     """
 
     document: Mapping[str, Any]

@@ -87,14 +87,19 @@ def _wire(
     loops: list[WorkerLoop] = []
 
     def count_forward(forward: Forward) -> None:
-        loops[0].count_forward([str(job) for job in forward.jobs])
+        loops[0].count_forward(forward)
 
     batcher = Batcher(synchronize=_synchronize, on_forward=count_forward)
     lanes = open_lanes(batcher)
     precision = "" if settings.precision == PrecisionSettings() else repr(settings.precision)
     dependencies = Dependencies(settings.folders, definitions, FileDigests(), precision)
     surroundings = NodeSurroundings(
-        settings.folders, room.library, lanes.pictures, settings.metadata_policy, settings.preview_size_px
+        settings.folders,
+        room.library,
+        lanes.pictures,
+        settings.metadata_policy,
+        settings.preview_size_px,
+        room.take_held,
     )
     store = ArtifactStore(settings.folders.data / "artifacts")
 

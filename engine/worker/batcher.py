@@ -24,11 +24,15 @@ __all__ = ["Batcher", "Forward"]
 
 @dataclass(frozen=True, slots=True)
 class Forward:
-    """A forward that ran: for which jobs (each once, in order of waiting), how many items, how long."""
+    """A forward that ran: for which jobs (each once, in order of waiting), how many items, how long.
+
+    `nodes`: job and node of every flow it was for.
+    """
 
     jobs: tuple[Hashable, ...]
     num_items: int
     seconds: float
+    nodes: tuple[tuple[Hashable, Hashable], ...] = ()
 
 
 @dataclass(slots=True, eq=False)
@@ -43,6 +47,7 @@ class _Running:
     is_alone: bool
     ticket: int
     priority: int
+    node: Hashable = None
     group: RequestGroup | None = None
     answers: list[Latent | None] = field(default_factory=list)
 
@@ -85,6 +90,7 @@ class Batcher:
         *,
         alone: bool = False,
         priority: int = 0,
+        node: Hashable = None,
     ) -> None:
         """Drive a flow to its end among the others; `step` or `cancel` will call exactly one of the callbacks.
 
@@ -95,12 +101,14 @@ class Batcher:
             on_error: gets what it raises.
             alone: never share a forward with other flows, for results that do not depend on company.
             priority: flows of high priority have every forward they want; those of low priority may join it.
+            node: which node of the job it is, for those who are told about forwards.
         """
         present = {running.job for running in self._running.values()}
         self._spent_s = {job: spent for job, spent in self._spent_s.items() if job in present}
         # A newcomer owes nothing and is owed nothing: it starts where the least served of the others is.
         self._spent_s.setdefault(job_key, min(self._spent_s.values(), default=0.0))
-        running = _Running(next(self._ids), job_key, flow, on_done, on_error, alone, next(self._tickets), priority)
+        ids = (next(self._ids), job_key, flow, on_done, on_error, alone, next(self._tickets))
+        running = _Running(*ids, priority, node)
         self._running[running.flow_id] = running
 
     def cancel(self, job_key: Hashable) -> None:
@@ -231,9 +239,10 @@ class Batcher:
         seconds = self._clock() - start
         num_items = sum(request.num_items for request in requests)
         self._throughput.record(requests[0].batch_key, num_items, seconds)
-        jobs = dict.fromkeys(self._running[p.flow_id].job for p in batch if p.flow_id in self._running)
+        flows = [self._running[p.flow_id] for p in batch if p.flow_id in self._running]
+        jobs, nodes = dict.fromkeys(flow.job for flow in flows), dict.fromkeys((flow.job, flow.node) for flow in flows)
         self._charge(batch, seconds / num_items)
-        self._on_forward(Forward(tuple(jobs), num_items, seconds))
+        self._on_forward(Forward(tuple(jobs), num_items, seconds, tuple(nodes)))
         return answers
 
     def _charge(self, batch: Sequence[Pending], item_s: float) -> None:

@@ -35,7 +35,8 @@ PreviewSource = torch.Tensor | Callable[[], "torch.Tensor | None"]
 class NodeSurroundings:
     """What every node call of a worker has around it.
 
-    `models` gives the model library; `wall_clock` seconds since 1970, for the tokens of file names.
+    `models` gives the model library; `take_held` the most bytes a forward of the calling thread held since it was last
+    asked; `wall_clock` seconds since 1970, for the tokens of file names.
     """
 
     folders: Folders
@@ -43,6 +44,7 @@ class NodeSurroundings:
     pictures: ThreadLane
     metadata_policy: str = "full"
     preview_size_px: int = 512
+    take_held: Callable[[], int] = int
     wall_clock: Callable[[], float] = time.time
 
 

@@ -15,6 +15,8 @@ from engine.worker.live_graph import LiveGraph
 
 __all__ = ["RunningJob"]
 
+_MIN_HELD_BYTES = 64 << 10
+
 
 @dataclass(slots=True)
 class RunningJob:
@@ -22,7 +24,8 @@ class RunningJob:
 
     `lease` is replaced when the server leases the same job again (a newer epoch); `cancelled` is set once and never
     cleared; `is_started` says whether the executor knows it; `memory_position` is where its memory story begins;
-    `node_seconds` is written by the loop thread only, the counts of forwards by the device thread.
+    `node_seconds` is written by the loop thread only, the counts of forwards by the device thread. `held_bytes` is what
+    nodes held at their peak: the device thread writes while a node runs, the loop thread when it has ended.
     """
 
     lease: Lease
@@ -32,6 +35,7 @@ class RunningJob:
     live_graph: LiveGraph
     cancelled: threading.Event = field(default_factory=threading.Event)
     node_seconds: dict[NodeId, float] = field(default_factory=dict)
+    held_bytes: dict[NodeId, int] = field(default_factory=dict)
     is_started: bool = False
     memory_position: int = 0
     num_forwards: int = 0
@@ -41,6 +45,11 @@ class RunningJob:
     def id(self) -> JobId:
         """The job's id."""
         return JobId(self.lease.job)
+
+    def note_held(self, node: NodeId, num_bytes: int) -> None:
+        """A node held this much; what is too little to matter is not noted."""
+        if num_bytes >= _MIN_HELD_BYTES:
+            self.held_bytes[node] = max(num_bytes, self.held_bytes.get(node, 0))
 
     def check_cancelled(self, node: NodeId | None = None) -> None:
         """Raise Cancelled when the job is to stop."""

@@ -57,6 +57,7 @@ from engine.protocol.messages import (
     Shutdown,
 )
 from engine.worker.artifact_store import ArtifactStore
+from engine.worker.batcher import Forward
 from engine.worker.cache_writer import CacheWriter
 from engine.worker.dependencies import Dependencies
 from engine.worker.failures import is_failed_allocation
@@ -183,13 +184,18 @@ class WorkerLoop:
         """The jobs it holds."""
         return list(self._jobs)
 
-    def count_forward(self, jobs: Sequence[str]) -> None:
-        """A forward ran for these jobs."""
-        for name in jobs:
-            job = self._jobs.get(JobId(name))
+    def count_forward(self, forward: Forward) -> None:
+        """A forward ran; on the thread that ran it."""
+        held_bytes = self._models.take_held()
+        for name in forward.jobs:
+            job = self._jobs.get(JobId(str(name)))
             if job is not None:
                 job.num_forwards += 1
-                job.num_shared_forwards += len(jobs) > 1
+                job.num_shared_forwards += len(forward.jobs) > 1
+        for name, node in forward.nodes:
+            job = self._jobs.get(JobId(str(name)))
+            if job is not None:
+                job.note_held(NodeId(str(node)), held_bytes)
 
     def finish_writing(self) -> None:
         """Return when the values made so far are on disk, where a restart finds them, or after a minute."""
@@ -319,6 +325,7 @@ class WorkerLoop:
         self._runner.ended(job.id, event.node)
         if isinstance(event, CallsReturned):
             job.node_seconds[event.node] = job.node_seconds.get(event.node, 0.0) + event.cost_s
+            job.note_held(event.node, event.held_bytes)
         elif isinstance(event, NodeRaised) and is_failed_allocation(event.error):
             # Whatever filled the memory, the weights are what can be given back and read again.
             self._lanes.device.submit(self._models.free)
@@ -336,7 +343,11 @@ class WorkerLoop:
         self._runner.interrupt(self._jobs[instruction.job], instruction.node)
 
     def _report(self, instruction: Report) -> None:
-        self._unsent.setdefault(instruction.job, []).append(ReportEntry(instruction.kind, dict(instruction.data)))
+        data = dict(instruction.data)
+        held_bytes = self._jobs[instruction.job].held_bytes if instruction.kind == "node_finished" else {}
+        if not data.get("cached") and data.get("node") in held_bytes:
+            data["held_bytes"] = held_bytes[data["node"]]
+        self._unsent.setdefault(instruction.job, []).append(ReportEntry(instruction.kind, data))
         self._num_unsent += 1
         if self._num_unsent >= _MAX_UNSENT:
             self._flush()

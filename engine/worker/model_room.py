@@ -24,6 +24,10 @@ class FreeableLibrary(Protocol):
         """What happened to the weights since a position, as plain JSON."""
         ...
 
+    def take_held(self) -> int:
+        """The most bytes a forward of the calling thread held since it was last asked for."""
+        ...
+
 
 Library = TypeVar("Library", bound=FreeableLibrary)
 
@@ -58,6 +62,11 @@ class ModelRoom(Generic[Library]):
         """What happened to the weights since a position; nothing where no library was made."""
         library = self._made()
         return {} if library is None else library.memory_story(position)
+
+    def take_held(self) -> int:
+        """The most bytes a forward of the calling thread held since it was last asked for."""
+        library = self._made()
+        return 0 if library is None else library.take_held()
 
     def _made(self) -> Library | None:
         with self._lock:

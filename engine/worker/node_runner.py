@@ -28,6 +28,7 @@ from engine.worker.hooks import hook_arguments
 from engine.worker.job import RunningJob
 from engine.worker.lanes import Lanes, Merger
 from engine.worker.results import merge_ui, to_expansion, to_result, to_values, ui_lists
+from engine.worker.value_sizes import size_of
 
 __all__ = ["FlowMerger", "NodeRunner"]
 
@@ -46,6 +47,7 @@ class FlowMerger(Merger, Protocol):
         *,
         alone: bool = False,
         priority: int = 0,
+        node: str | None = None,
     ) -> None:
         """Drive a generator to its end among those of other jobs; exactly one of the callbacks is called."""
         ...
@@ -70,6 +72,7 @@ class _Run:
     returned: list[Any]
     started_s: float = 0.0
     cost_s: float = 0.0
+    held_bytes: int = 0
     num_open_flows: int = 0
     future: Future[Any] | None = None
     is_over: bool = False
@@ -210,6 +213,7 @@ class NodeRunner:
     # ------------------------------------------------------------------ on the lanes
 
     def _run_calls(self, run: _Run) -> None:
+        self._surroundings.take_held()  # what this thread did before is not the node's
         run.started_s = time.perf_counter()
         try:
             for index in range(len(run.returned)):
@@ -231,6 +235,7 @@ class NodeRunner:
                     partial(self._flow_failed, run),
                     alone=run.job.lease.alone,
                     priority=run.job.lease.priority,
+                    node=run.instruction.node.id,
                 )
         except BaseException as error:  # noqa: BLE001 - as above
             self._flow_failed(run, error)
@@ -290,9 +295,11 @@ class NodeRunner:
 
     def _complete(self, run: _Run) -> None:
         run.cost_s = time.perf_counter() - run.started_s
+        run.held_bytes = 0 if run.definition.spec.is_async else self._surroundings.take_held()
         try:
             for returned in run.returned:
                 self._take(run, to_result(returned, run.definition))
+            run.held_bytes = max(run.held_bytes, size_of([result.values for result in run.results]))
         except BaseException as error:  # noqa: BLE001 - values may be objects of a pack that raise when looked at
             self._fail(run, error)
             return
@@ -346,7 +353,7 @@ class NodeRunner:
     def _report(self, run: _Run) -> None:
         if not run.is_over:
             run.is_over = True
-            self._post(CallsReturned(*run.key, tuple(run.results), merge_ui(run.ui), run.cost_s))
+            self._post(CallsReturned(*run.key, tuple(run.results), merge_ui(run.ui), run.cost_s, run.held_bytes))
 
     def _fail(self, run: _Run, error: BaseException) -> None:
         if not run.is_over:

@@ -17,8 +17,9 @@ _LIFTED = ("node_type", "title", "exception_type", "exception_message", "traceba
 def job_done(instruction: FinishJob, job: RunningJob, seconds: float, memory: Mapping[str, Any]) -> JobDone:
     """JobDone for a finished job.
 
-    `stats`: {seconds, node_seconds {node: seconds}, forwards, shared_forwards, memory}; `memory` is the job's memory
-    story, left out where there is none.
+    `stats`: {seconds, node_seconds {node: seconds}, node_bytes {node: bytes}, forwards, shared_forwards, memory}.
+    `node_bytes` names nodes that held much, at their peak; `memory` is the job's memory story, left out where there is
+    none.
     """
     lease = job.lease
     return JobDone(
@@ -32,6 +33,7 @@ def job_done(instruction: FinishJob, job: RunningJob, seconds: float, memory: Ma
         stats={
             "seconds": round(seconds, 6),
             "node_seconds": {node: round(spent, 6) for node, spent in job.node_seconds.items()},
+            "node_bytes": {str(node): num_bytes for node, num_bytes in job.held_bytes.items()},
             "forwards": job.num_forwards,
             "shared_forwards": job.num_shared_forwards,
             **({"memory": dict(memory)} if memory else {}),

@@ -57,6 +57,10 @@ PNG = bytes.fromhex(
 )
 
 
+_HELD_BYTES = 1_500_000_000
+"""What every node says it held."""
+
+
 def _picture(brightness: int, text: str = "") -> bytes:
     """A PNG of 64 x 64 pixels, brighter to the right; the text goes after its end."""
     row = b"\0" + bytes(brightness * x // 63 for x in range(64))
@@ -226,11 +230,13 @@ class FakeWorker:
                 if lease.prompt[node]["class_type"] == "Paint":
                     self._painted[signature, node] = ui
             if ui is not None or not is_cached:
-                self._report(lease, "node_finished", {**place, "ui": ui, "cached": is_cached})
+                held = {} if is_cached else {"held_bytes": _HELD_BYTES}
+                self._report(lease, "node_finished", {**place, "ui": ui, "cached": is_cached, **held})
         self._seen.add(signature)
         ran, cached = ([], needed) if is_cached else (needed, [])
         reasons = {node: {"reason": "never_run"} for node in ran}
-        self._done(lease, "succeeded", ran=ran, cached=cached, reasons=reasons, outputs=outputs)
+        stats = {"node_seconds": {node: 0.0 for node in ran}, "node_bytes": {node: _HELD_BYTES for node in ran}}
+        self._done(lease, "succeeded", ran=ran, cached=cached, reasons=reasons, outputs=outputs, stats=stats)
 
     def _report(self, lease: Lease, kind: str, data: dict[str, Any]) -> None:
         self._writer.write(JobReport(lease.job, lease.epoch, kind, data))

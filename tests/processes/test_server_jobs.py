@@ -52,6 +52,14 @@ async def test_equal_graphs_are_cached_and_the_server_says_so(server):
     assert (status, why["reasons"]["0"]) == (200, {"reason": "never_run"})
 
 
+async def test_a_read_job_says_what_its_nodes_took_and_a_listed_one_does_not(server):
+    job = await server.submit(chain(2), wait=20)
+    status, record = await server.call("GET", f"/jobs/{job['id']}")
+    assert (status, sorted(record["stats"]["node_bytes"])) == (200, ["0", "1"])
+    status, page = await server.call("GET", "/jobs")
+    assert "stats" not in page["jobs"][0]
+
+
 async def test_all_complaints_come_at_once_as_data(server):
     prompt = {
         "1": {"class_type": "Sleep", "inputs": {"seconds": "much"}},

@@ -25,6 +25,9 @@ _JOB = Parameter("job", {"type": "string", "maxLength": 200}, "The job's id.", "
 _MAX_WAIT_S = 600.0
 _MAX_NAME = {"type": "string", "minLength": 1, "maxLength": 200}
 
+_PRIORITY = "High runs first, whatever came first. 0 where nothing is said."
+_FRONT = "Before everything that waits with the same priority."
+
 _SUBMIT_BODY = {
     "type": "object",
     "properties": {
@@ -37,8 +40,8 @@ _SUBMIT_BODY = {
             "type": "object",
             "description": "Kept with the job; extra_pnginfo goes into files, by workflow_name /assets finds them.",
         },
-        "priority": {"type": "integer", "minimum": -1000, "maximum": 1000, "description": "High runs first."},
-        "front": {"type": "boolean", "description": "Before everything that waits."},
+        "priority": {"type": "integer", "minimum": -1000, "maximum": 1000, "description": _PRIORITY},
+        "front": {"type": "boolean", "description": _FRONT},
         "alone": {"type": "boolean", "description": "Share no forward with other jobs."},
         "wait": {"type": "number", "minimum": 0, "maximum": _MAX_WAIT_S, "description": "Seconds to wait for the end."},
     },
@@ -50,7 +53,7 @@ def job_json(job: JobRecord, *, with_documents: bool = False) -> dict[str, Any]:
     """A job as the native API shows it."""
     record = {name: getattr(job, name) for name in _SHOWN}
     if with_documents:
-        record.update(prompt=job.prompt, extra=job.extra)
+        record.update(prompt=job.prompt, extra=job.extra, stats=job.stats)
     return record
 
 
@@ -222,8 +225,11 @@ OPERATIONS = (
         body={
             "type": "object",
             "properties": {
-                "front": {"type": "boolean"},
-                "priority": {"type": "integer", "minimum": -1000, "maximum": 1000},
+                "front": {"type": "boolean", "description": _FRONT},
+                "priority": {
+                    "type": "integer", "minimum": -1000, "maximum": 1000,
+                    "description": f"{_PRIORITY.split('.')[0]}. Left as it is where nothing is said.",
+                },
             },
             "additionalProperties": False,
         },

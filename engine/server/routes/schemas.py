@@ -54,8 +54,8 @@ SCHEMAS: Mapping[str, Any] = {
         {
             "id": _TEXT,
             "state": {"type": "string", "enum": list(STATES)},
-            "number": _NUMBER,
-            "priority": {"type": "integer"},
+            "number": {"type": "number", "description": "Low runs first among jobs of one priority."},
+            "priority": {"type": "integer", "description": "High runs first."},
             "client_id": _NULLABLE_TEXT,
             "targets": array_of(_TEXT),
             "alone": _FLAG,
@@ -71,7 +71,14 @@ SCHEMAS: Mapping[str, Any] = {
             "cached": array_of(_TEXT),
             "crashes": array_of(_ANY_OBJECT),
         },
-        {"prompt": _ANY_OBJECT, "extra": _ANY_OBJECT},
+        {
+            "prompt": _ANY_OBJECT,
+            "extra": _ANY_OBJECT,
+            "stats": {
+                "type": "object",
+                "description": "Of an ended job: seconds, node_seconds, node_bytes, forwards, shared_forwards, memory.",
+            },
+        },
     ),
     "Submitted": _object(
         {

@@ -106,6 +106,16 @@ def test_activations_count_towards_the_budget() -> None:
     assert Placement.CAST_ON_USE in plan.placements.values()
 
 
+def test_the_ledger_knows_the_most_a_thread_s_forwards_held_until_it_is_asked() -> None:
+    source, runner = chain(), host(1 << 30)
+    whole = 4 * LAYER_BYTES + 4 * WIDTH
+    runner.run(source, lambda network: network(X), activation_bytes=1000)
+    runner.run(source, lambda network: network(X), activation_bytes=10)
+    assert (runner.ledger.take_held(), runner.ledger.take_held()) == (whole + 1000, 0)
+    runner.run(source, lambda network: network(X), activation_bytes=1_000_000, shape=("x",))
+    assert whole < runner.ledger.take_held() < whole + 1_000_000  # as it was measured
+
+
 def test_a_failed_allocation_is_answered_by_unloading_then_streaming() -> None:
     source, other = chain(), chain(identity="other")
     runner = host(1 << 30)

@@ -66,6 +66,9 @@ class NoModels:
     def memory_story(self, position):
         return {}
 
+    def take_held(self):
+        return 0
+
 
 class Bench:
     """A running worker loop. `run` leases a prompt and returns its JobDone."""
@@ -78,7 +81,9 @@ class Bench:
         self._number = 0
         live = MappingProxyType({definition.spec.name: definition for definition in definitions})
         dependencies = Dependencies(folders, live, FileDigests())
-        around = NodeSurroundings(folders, lambda: self.models, lanes.pictures)
+        around = NodeSurroundings(
+            folders, lambda: self.models, lanes.pictures, take_held=lambda: self.models.take_held()
+        )
         store = ArtifactStore(folders.data / "artifacts")
         on_disk = {item.address: item.size_bytes for item in store.index()}
         self.loop = WorkerLoop(
@@ -94,6 +99,7 @@ class Bench:
                 free=lambda: self.models.free(),
                 memory_position=lambda: self.models.memory_position(),
                 memory_story=lambda position: self.models.memory_story(position),
+                take_held=lambda: self.models.take_held(),
             ),
             lambda call: NoPackServices().answer(call, self.take),
         )
@@ -158,7 +164,7 @@ def device():
 
     def count_forward(forward):
         for bench in benches:
-            bench.loop.count_forward(list(forward.jobs))
+            bench.loop.count_forward(forward)
 
     batcher = Batcher(on_forward=count_forward)
     lanes = Lanes(batcher, num_cpu_threads=4, num_io_threads=2)

@@ -70,6 +70,21 @@ def test_an_edit_runs_what_hangs_on_it_and_loads_nothing(bench: Any) -> None:
     assert reworded.reasons["2"]["reason"] == "inputs_changed"
 
 
+def test_each_node_tells_what_it_held_at_its_peak(bench: Any) -> None:
+    done = bench.run(changed("4", width=256, height=256))
+    held = done.stats["node_bytes"]
+    # The encoder's weights, the network's weights, a decoded picture and what decoding it took; little is not told.
+    assert {"2", "5", "6"} <= set(held) <= {"2", "3", "5", "6"}
+    (device,) = done.stats["memory"]["devices"]
+    network = next(item for item in device["networks"] if item["what"].startswith("network"))
+    assert network["resident_bytes"] < held["5"] < BUDGET
+    assert held["6"] >= 256 * 256 * 3 * 4
+    finished = {data["node"]: data.get("held_bytes") for data in bench.reports(done.job, "node_finished")}
+    assert {node: num_bytes for node, num_bytes in finished.items() if num_bytes} == held
+    again = bench.run(changed("4", width=256, height=256))
+    assert again.stats["node_bytes"] == {}
+
+
 @pytest.mark.parametrize("num_pairs", [4, pytest.param(100, marks=pytest.mark.thorough)])
 def test_jobs_that_cannot_fit_fail_by_plan_and_those_between_them_run(bench: Any, num_pairs: int) -> None:
     assert bench.run(PROMPT).outcome == "succeeded"

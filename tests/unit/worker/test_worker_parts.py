@@ -155,6 +155,9 @@ class Library:
     def memory_story(self, position):
         return {"since": position}
 
+    def take_held(self):
+        return 9
+
 
 def test_the_model_library_is_made_once_and_only_when_needed():
     made = []
@@ -165,12 +168,12 @@ def test_the_model_library_is_made_once_and_only_when_needed():
 
     room = ModelRoom(make)
     room.free()
-    assert (room.memory_position(), room.memory_story(0)) == (0, {})
+    assert (room.memory_position(), room.memory_story(0), room.take_held()) == (0, {}, 0)
     assert made == []
     assert room.library() is room.library()
     room.free()
     assert [library.num_freed for library in made] == [1]
-    assert (room.memory_position(), room.memory_story(5)) == (7, {"since": 5})
+    assert (room.memory_position(), room.memory_story(5), room.take_held()) == (7, {"since": 5}, 9)
 
 
 def test_the_ram_limit_holds_the_process_the_cache_and_the_networks(folders):

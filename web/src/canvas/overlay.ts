@@ -33,6 +33,8 @@ export interface Overlay {
 }
 
 const BADGES_FROM = 0.4;
+/** Less memory is not worth a word. */
+const LEAST_SAID = 1_000_000;
 
 export function paintOverlay(canvas: CanvasRenderingContext2D, overlay: Overlay, theme: Theme): void {
   const { size, pixelRatio, scene, viewport } = overlay;
@@ -112,7 +114,8 @@ export function badgeOf(run: NodeRun, words: BadgeWords): string | null {
     case "ran": {
       const time = run.durationS === null ? words.ran : words.time(run.durationS);
       const why = run.why === null ? "" : shortWhy(run.why, words);
-      return why === "" ? time : `${why} · ${time}`;
+      const size = run.heldBytes === null || run.heldBytes < LEAST_SAID ? "" : words.size(run.heldBytes);
+      return [why, time, size].filter((text) => text !== "").join(" · ");
     }
     case "running": return run.progress === null ? words.running : `${Math.round(run.progress * 100)} %`;
     case "failed": return words.failed;

@@ -2,10 +2,12 @@
 
 import { CANVAS_EN } from "./canvas_en";
 import { DOWNLOADS_EN } from "./downloads_en";
+import { PANELS_EN } from "./panels_en";
 
 export const EN = {
   ...CANVAS_EN,
   ...DOWNLOADS_EN,
+  ...PANELS_EN,
   "app.name": "Atelier",
   "app.close": "Close",
   "app.cancel": "Cancel",
@@ -70,7 +72,7 @@ export const EN = {
   "queue.priority": "Priority",
   "queue.priorityNext": "Priority of what you run next",
   "queue.priorityOf": "Priority of job {number}",
-  "queue.priorityHint": "Higher numbers run first; 0 is normal.",
+  "queue.priorityHint": "Higher numbers run first; 0 is normal. “Run first” goes before others of its priority.",
   "state.queued": "Waiting",
   "state.leased": "Starting",
   "state.running": "Running",

@@ -2,11 +2,13 @@
 
 import { CANVAS_RU } from "./canvas_ru";
 import { DOWNLOADS_RU } from "./downloads_ru";
+import { PANELS_RU } from "./panels_ru";
 import type { Texts } from "./en";
 
 export const RU: Texts = {
   ...CANVAS_RU,
   ...DOWNLOADS_RU,
+  ...PANELS_RU,
   "app.name": "Atelier",
   "app.close": "Закрыть",
   "app.cancel": "Отмена",
@@ -71,7 +73,7 @@ export const RU: Texts = {
   "queue.priority": "Приоритет",
   "queue.priorityNext": "Приоритет следующих запусков",
   "queue.priorityOf": "Приоритет задания {number}",
-  "queue.priorityHint": "Большее число запускается раньше; 0 — обычный.",
+  "queue.priorityHint": "Большее число запускается раньше; 0 — обычный. «Запустить первым» обходит задания с тем же приоритетом.",
   "state.queued": "Ожидает",
   "state.leased": "Запускается",
   "state.running": "Выполняется",

@@ -2,11 +2,13 @@
 
 import { CANVAS_ZH } from "./canvas_zh";
 import { DOWNLOADS_ZH } from "./downloads_zh";
+import { PANELS_ZH } from "./panels_zh";
 import type { Texts } from "./en";
 
 export const ZH: Texts = {
   ...CANVAS_ZH,
   ...DOWNLOADS_ZH,
+  ...PANELS_ZH,
   "app.name": "Atelier",
   "app.close": "关闭",
   "app.cancel": "取消",
@@ -71,7 +73,7 @@ export const ZH: Texts = {
   "queue.priority": "优先级",
   "queue.priorityNext": "接下来运行的优先级",
   "queue.priorityOf": "任务 {number} 的优先级",
-  "queue.priorityHint": "数字越大越先运行；0 为普通。",
+  "queue.priorityHint": "数字越大越先运行；0 为普通。“优先运行”只排在相同优先级的任务之前。",
   "state.queued": "等待中",
   "state.leased": "正在启动",
   "state.running": "运行中",

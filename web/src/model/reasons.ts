@@ -19,6 +19,8 @@ export interface BadgeWords {
   readonly runs: string;
   /** So many seconds. */
   readonly time: (seconds: number) => string;
+  /** So many bytes. */
+  readonly size: (bytes: number) => string;
   /** By the server's word. */
   readonly reasons: Readonly<Record<string, string>>;
 }

@@ -11,6 +11,8 @@ export interface NodeRun {
   readonly state: NodeRunState | null;
   readonly startedS: number | null;
   readonly durationS: number | null;
+  /** The memory it held at its peak; null where it held little or nobody says. */
+  readonly heldBytes: number | null;
   /** 0 to 1; null when the node does not say. */
   readonly progress: number | null;
   /** Ids of pictures of the server. */
@@ -37,7 +39,7 @@ export interface RunFacts {
 
 export const NO_FACTS: RunFacts = { nodes: new Map(), running: null };
 const FRESH: NodeRun = {
-  state: null, startedS: null, durationS: null, progress: null, pictures: [], texts: [], why: null, preview: null,
+  state: null, startedS: null, durationS: null, heldBytes: null, progress: null, pictures: [], texts: [], why: null, preview: null,
 };
 
 /** At the start of a run: states and errors are gone, what the last one showed stays until there is something new. */
@@ -55,7 +57,7 @@ export function afterEvent(facts: RunFacts, kind: string, data: JsonObject, time
     case "nodes_cached":
       return changed(facts, isArray(data.nodes) ? data.nodes.map(idText) : [], () => ({ state: "cached" }));
     case "node_started":
-      return { ...changed(facts, [path], () => ({ state: "running", startedS: timeS, progress: null })), running: path };
+      return { ...changed(facts, [path], () => ({ state: "running", startedS: timeS, heldBytes: null, progress: null })), running: path };
     case "node_progress": {
       const [value, max] = [Number(data.value), Number(data.max)];
       return changed(facts, [path], () => ({ progress: max > 0 ? Math.min(1, Math.max(0, value / max)) : null }));
@@ -130,6 +132,7 @@ function finished(facts: RunFacts, path: string | null, data: JsonObject, timeS:
   return changed(facts, [path], (old) => ({
     state: data.cached === true ? "cached" : "ran",
     durationS: data.cached === true || old.startedS === null ? null : Math.max(0, timeS - old.startedS),
+    heldBytes: data.cached !== true && typeof data.held_bytes === "number" ? data.held_bytes : null,
     progress: null,
     ...(texts.length > 0 ? { texts } : {}),
     ...(pictures.length > 0 ? { pictures } : {}),

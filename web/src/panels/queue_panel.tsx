@@ -10,6 +10,7 @@ import { isObject } from "../model/json";
 import { isWorkflow } from "../model/workflow_file";
 import type { Job } from "../server/api_types";
 import { Empty, IconButton, PLAIN_BUTTON } from "../ui/parts";
+import { JobMemory } from "./job_memory";
 import { useWatched } from "./watching";
 
 const EVERY_MS = 2500;
@@ -102,6 +103,7 @@ function JobRow({ session, job, act, first }: RowProps) {
           {job.priority !== 0 && job.state !== "queued" && ` · ${say("queue.priority")} ${job.priority}`}
         </p>
         {message !== "" && <p className="mt-1 text-xs break-words text-danger">{message}</p>}
+        {isEnded && job.ran.length > 0 && <JobMemory session={session} job={job.id} />}
         <div className="-ml-2 flex">
           <IconButton label={say("queue.open")} onClick={() => act(open())}><SquareArrowOutUpRight size={14} /></IconButton>
           {job.state === "queued" && job.id !== first.id && (

@@ -5,7 +5,7 @@ import { sayIn } from "../../src/i18n/catalogue";
 import { EN } from "../../src/i18n/en";
 import { RU } from "../../src/i18n/ru";
 import { badgeOf } from "../../src/canvas/overlay";
-import { NO_FACTS, afterEvent, explained } from "../../src/model/run_facts";
+import { NO_FACTS, afterEvent, explained, type NodeRun } from "../../src/model/run_facts";
 import { whyOf } from "../../src/model/reasons";
 import { OpenDocument } from "../../src/model/open_document";
 import { emptyWorkflow } from "../../src/model/workflow_file";
@@ -32,6 +32,11 @@ describe("what is foreseen for a node", () => {
 });
 
 describe("badges", () => {
+  it("say the time and the memory of a node, but no memory that is not worth a word", () => {
+    const after = (held: number) => afterEvent(afterEvent(NO_FACTS, "node_started", { node: "1" }, 1), "node_finished", { node: "1", held_bytes: held }, 3);
+    const texts = [5e9, 70_000].map((held) => badgeOf(after(held).nodes.get("1") as NodeRun, words));
+    expect(texts).toEqual(["2.0 s · 5.0 GB", "2.0 s"]);
+  });
   it("speak the language of the page", () => {
     const done = explained(afterEvent(NO_FACTS, "nodes_cached", { nodes: ["1"] }, 0), { 1: { reason: "first_run" } }).nodes.get("1");
     const texts = [EN, RU].map((texts) => done && badgeOf(done, badgeWords(sayIn(texts))));

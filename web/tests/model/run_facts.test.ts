@@ -21,6 +21,10 @@ describe("what a run shows about nodes", () => {
     const facts = after([...EVENTS, ["node_finished", { node: "3", cached: false }, 13.5]]);
     expect([facts.nodes.get("3")?.durationS, facts.running]).toEqual([2.5, null]);
   });
+  it("says what a node held that ran, and nothing of one that was cached", () => {
+    const facts = after([...EVENTS, ["node_finished", { node: "3", cached: false, held_bytes: 5e9 }, 13], ["node_finished", { node: "1", cached: true, held_bytes: 5e9 }, 14]]);
+    expect([facts.nodes.get("3")?.heldBytes, facts.nodes.get("1")?.heldBytes]).toEqual([5e9, null]);
+  });
   it("puts a failure on the node the error names", () => {
     const facts = after([...EVENTS, ["job_failed", { error: { message: "no memory", node: "3" } }, 14]]);
     expect([facts.nodes.get("3")?.state, facts.running]).toEqual(["failed", null]);

@@ -1,5 +1,5 @@
 // @vitest-environment happy-dom
-import { cleanup, fireEvent, render, screen, waitFor } from "@testing-library/react";
+import { cleanup, fireEvent, render, screen, waitFor, within } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
 import { afterEach, describe, expect, it } from "vitest";
 import QueuePanel from "../../src/panels/queue_panel";
@@ -60,6 +60,20 @@ describe("the queue panel", () => {
     expect(await screen.findByText("<b>Out of memory</b>")).toBeTruthy();
     await press("Run again");
     await waitFor(() => expect(server.changes).toEqual([["POST /jobs/3/requeue", null]]));
+  });
+
+  it("tells what a job's nodes held, the most first, and asks only when it is wanted", async () => {
+    const server = shown([job("4", "succeeded", { ran: ["7", "8"] })]);
+    const stats = { node_bytes: { 7: 2_000_000, 8: 3_000_000_000 }, memory: { devices: [{ device: "cpu", resident_bytes: 5e6, budget_bytes: 9e9, networks: [] }] } };
+    const prompt = { 7: { class_type: "Blur" }, 8: { class_type: "KSampler", _meta: { title: "<b>Paint</b>" } } };
+    server.on("GET /jobs/4", () => job("4", "succeeded", { stats, prompt }));
+    const summary = await screen.findByText("Memory");
+    expect(server.asked.some(({ path }) => path === "/jobs/4")).toBe(false);
+    await userEvent.click(summary);
+    expect(await screen.findByText("At most 3.0 GB")).toBeTruthy();
+    const items = within(screen.getByRole("list", { name: "What each node held at its peak" })).getAllByRole("listitem");
+    expect(items.map((item) => item.textContent)).toEqual(["<b>Paint</b>3.0 GB", "Blur2 MB"]);
+    expect(screen.getByText("cpu: 5 MB of 9.0 GB in use after the job")).toBeTruthy();
   });
 
   it("gives a waiting job another priority when the number is left, and asks for no more than there is", async () => {

@@ -1,0 +1,13 @@
+/** English texts of parts of the side panels. */
+
+export const PANELS_EN = {
+  "memory.open": "Memory",
+  "memory.peak": "At most {size}",
+  "memory.nodes": "What each node held at its peak",
+  "memory.none": "No node held much.",
+  "memory.device": "{device}: {used} of {total} in use after the job",
+  "memory.network": "{size} kept, {moved} moved each time",
+  "memory.more": "{count} more nodes",
+} as const satisfies Readonly<Record<string, string>>;
+
+export type PanelTexts = { readonly [key in keyof typeof PANELS_EN]: string };

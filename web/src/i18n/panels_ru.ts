@@ -1,0 +1,13 @@
+/** Russian texts of parts of the side panels. */
+
+import type { PanelTexts } from "./panels_en";
+
+export const PANELS_RU: PanelTexts = {
+  "memory.open": "Память",
+  "memory.peak": "Не больше {size}",
+  "memory.nodes": "Сколько каждый узел занимал на пике",
+  "memory.none": "Ни один узел не занял много памяти.",
+  "memory.device": "{device}: после задания занято {used} из {total}",
+  "memory.network": "{size} остаётся, {moved} переносится каждый раз",
+  "memory.more": "Ещё узлов: {count}",
+};
