@@ -7,7 +7,7 @@ from aiohttp import web
 from engine.server.openapi import describe
 from engine.server.operations import Call, Operation, Reply, aiohttp_handler
 from engine.server.replies import json_reply
-from engine.server.routes import assets, catalog, downloads, forecast, jobs, models, queue, system, workflows
+from engine.server.routes import assets, catalog, downloads, folders, forecast, jobs, models, queue, system, workflows
 from engine.server.routes.schemas import SCHEMAS
 from engine.server.security import NATIVE_PREFIX
 
@@ -26,6 +26,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *queue.OPERATIONS,
     *forecast.OPERATIONS,
     *assets.OPERATIONS,
+    *folders.OPERATIONS,
     *catalog.OPERATIONS,
     *workflows.OPERATIONS,
     *models.OPERATIONS,

@@ -34,6 +34,23 @@ def test_a_file_has_the_picture_of_its_own_name_and_no_other(tmp_path: Path) -> 
         files.picture("checkpoints", "../../user/x.safetensors")
 
 
+async def test_pictures_of_the_working_folders_are_sent_small_and_nothing_else_is(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    (tmp_path / "input" / "sub").mkdir()
+    Image.new("RGB", (900, 300), "red").save(tmp_path / "input" / "sub" / "a b.png")
+    (tmp_path / "input" / "notes.txt").write_text("no picture")
+    (tmp_path / "user" / "secret.png").write_bytes(b"x")
+    async with running(settings) as server:
+        places = ("input/sub%2Fa%20b.png", "input/notes.txt", "input/none.png", "user/secret.png")
+        replies = [
+            await server.session.get(f"{server.url}/api/v1/folders/{place}/thumbnail?size=64") for place in places
+        ]
+        outside = await server.session.get(f"{server.url}/api/v1/folders/input/..%2Fuser%2Fsecret.png/thumbnail")
+        data = await replies[0].read()
+    assert ([reply.status for reply in replies], data[8:12]) == ([200, 422, 404, 400], b"WEBP")
+    assert outside.status in (400, 403, 404)
+
+
 async def test_pictures_of_models_are_sent_small_and_only_as_pictures(tmp_path: Path) -> None:
     folder = tmp_path / "models" / "loras"
     _write(folder, "sub/a.safetensors", "b.safetensors", "b.png")

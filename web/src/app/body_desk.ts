@@ -5,7 +5,7 @@ import type { PlacedNode, Scene } from "../geometry/scene";
 import { overlaps, type Rect } from "../geometry/shapes";
 import { setControl, setTitle, setWidget } from "../model/node_edits";
 import type { Json } from "../model/json";
-import { choicesOf } from "../model/catalog";
+import { choicesOf, type FileChoices } from "../model/catalog";
 import { typeOf } from "../model/node_reading";
 import type { OpenDocument } from "../model/open_document";
 import { ROOT, type GraphState, type NodeId, type NodeRecord } from "../model/records";
@@ -16,7 +16,7 @@ import { widgetsOf, type WidgetContext } from "../model/widgets";
 import type { NodeDesk, Trouble } from "../nodes/node_desk";
 import { urlOf } from "../server/client";
 import { inputPictureAddress } from "../server/input_pictures";
-import { modelPictures } from "../server/model_pictures";
+import { choicePictures, type PictureOf } from "../server/model_pictures";
 import { embeddingNames, previewAddress, upload } from "../server/workflows";
 import { preferences, withStar } from "../settings/preferences";
 import type { Session } from "./session";
@@ -235,7 +235,7 @@ export class BodyDesk implements NodeDesk {
   readonly star = (key: string, name: string): void =>
     preferences.setState({ favourites: withStar(preferences.getState().favourites, key, name) });
 
-  readonly modelPictures = (folder: string): Promise<ReadonlyMap<string, string>> => modelPictures(this.session.client, folder);
+  readonly choicePictures = (files: FileChoices): Promise<PictureOf | null> => choicePictures(this.session.client, files);
 
   readonly paintMask = (id: NodeId, widget: string, name: string): void =>
     this.session.openMask?.({ name, addressOf: this.inputPicture, done: (file) => this.upload(id, widget, file) });

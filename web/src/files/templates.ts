@@ -1,11 +1,24 @@
 /** Example workflows: those that come with the editor, and those of node packs of this server. */
 
+import type { Catalog } from "../model/catalog";
 import { isObject, type Json } from "../model/json";
 import { parseJson } from "../model/json_text";
 import { positionOf, savedSizeOf, typeOf } from "../model/node_reading";
-import { NOTE_TYPES, rootOf } from "../model/records";
+import { NOTE_TYPES, rootOf, type WorkflowDocument } from "../model/records";
 import { loadWorkflow } from "../model/workflow_file";
 import type { Client } from "../server/client";
+import { isWorkingFolder } from "../server/input_pictures";
+import type { FileNames } from "../server/workflows";
+import { missingIn } from "./missing";
+
+/** From the right edge of a node to the left edge of another. */
+interface Line {
+  readonly x1: number;
+  readonly y1: number;
+  readonly x2: number;
+  readonly y2: number;
+  readonly type: string;
+}
 
 interface Box {
   readonly x: number;
@@ -22,15 +35,19 @@ export interface Template {
   readonly picture: string | null;
 }
 
-/** Where the nodes of a template are, for a small drawing of it. */
+/** Where the nodes of a template are and what links them, for a small drawing of it. */
 export interface Drawing {
   readonly boxes: readonly Box[];
+  readonly lines: readonly Line[];
   readonly view: string;
 }
+
+export const NO_DRAWING: Drawing = { boxes: [], lines: [], view: "0 0 1 1" };
 
 const OWN = import.meta.glob<string>("../../../workflows/*.json", { query: "?url", import: "default", eager: true });
 const PICTURES = import.meta.glob<string>("../../../workflows/thumbnails/*.webp", { query: "?url", import: "default", eager: true });
 const FIRST = "text_to_image";
+const SLOT_PX = 20;
 
 /** Those that come with the editor: the one to begin with, then the others by name. */
 export function ownTemplates(): readonly Template[] {
@@ -66,11 +83,39 @@ function titleFrom(name: string): string {
 
 /** Raises what reading and parsing raise. */
 export async function drawTemplate(client: Client, template: Template): Promise<Drawing> {
-  const { nodes } = rootOf(loadWorkflow(await readTemplate(client, template)));
-  const boxes = [...nodes.byId.values()].map((node): Box => ({
+  const { nodes, links } = rootOf(loadWorkflow(await readTemplate(client, template)));
+  const byId = new Map([...nodes.byId].map(([id, node]): [string, Box] => [id, {
     ...positionOf(node), ...(savedSizeOf(node) ?? { width: 200, height: 100 }), isNote: NOTE_TYPES.has(typeOf(node)),
-  }));
-  return { boxes, view: viewOf(boxes) };
+  }]));
+  const lines = [...links.byId.values()].flatMap((link): Line[] => {
+    const [from, to] = [byId.get(link.origin), byId.get(link.target)];
+    if (from === undefined || to === undefined) return [];
+    return [{ ...between(from, link.originSlot, to, link.targetSlot), type: String(link.type) }];
+  });
+  const boxes = [...byId.values()];
+  return { boxes, lines, view: viewOf(boxes) };
+}
+
+function between(from: Box, fromSlot: number, to: Box, toSlot: number): Omit<Line, "type"> {
+  const height = (box: Box, slot: number) => box.y + Math.min(box.height, SLOT_PX * (slot + 0.5));
+  return { x1: from.x + from.width, y1: height(from, fromSlot), x2: to.x, y2: height(to, toSlot) };
+}
+
+/** What the templates lack here: the weight files of each, by its address. Templates that cannot be read lack nothing. */
+export async function lackingFiles(
+  client: Client, catalog: Catalog, files: FileNames, templates: readonly Template[],
+): Promise<ReadonlyMap<string, readonly string[]>> {
+  const read: [string, WorkflowDocument][] = [];
+  for (const template of templates) {
+    // One after the other: nobody waits for this.
+    const document = await readTemplate(client, template).then(loadWorkflow).catch(() => null);
+    if (document !== null) read.push([template.url, document]);
+  }
+  const types = read.flatMap(([, { graphs }]) => [...graphs.values()].flatMap(({ nodes }) => [...nodes.byId.values()].map(typeOf)));
+  await files.load(catalog, types);
+  return new Map(read.map(([url, document]) => [
+    url, missingIn(document, catalog, files.list).files.filter(({ folder }) => !isWorkingFolder(folder)).map(({ name }) => name),
+  ]));
 }
 
 function viewOf(boxes: readonly Box[]): string {

@@ -8,6 +8,8 @@ export const PANELS_EN = {
   "memory.device": "{device}: {used} of {total} in use after the job",
   "memory.network": "{size} kept, {moved} moved each time",
   "memory.more": "{count} more nodes",
+  "template.missing": "Files missing: {count}",
+  "template.lacks": "Files this server does not have: {names}",
 } as const satisfies Readonly<Record<string, string>>;
 
 export type PanelTexts = { readonly [key in keyof typeof PANELS_EN]: string };

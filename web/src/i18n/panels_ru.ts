@@ -10,4 +10,6 @@ export const PANELS_RU: PanelTexts = {
   "memory.device": "{device}: после задания занято {used} из {total}",
   "memory.network": "{size} остаётся, {moved} переносится каждый раз",
   "memory.more": "Ещё узлов: {count}",
+  "template.missing": "Не хватает файлов: {count}",
+  "template.lacks": "Файлы, которых нет на сервере: {names}",
 };

@@ -10,4 +10,6 @@ export const PANELS_ZH: PanelTexts = {
   "memory.device": "{device}：任务之后占用 {used}，共 {total}",
   "memory.network": "保留 {size}，每次移动 {moved}",
   "memory.more": "另有 {count} 个节点",
+  "template.missing": "缺少 {count} 个文件",
+  "template.lacks": "服务器上没有的文件：{names}",
 };

@@ -4,7 +4,9 @@ import { Star } from "lucide-react";
 import { useEffect, useMemo, useReducer, useRef, useState, type KeyboardEvent, type MouseEvent } from "react";
 import { createPortal } from "react-dom";
 import { useSay } from "../i18n/catalogue";
+import type { FileChoices } from "../model/catalog";
 import { orderedChoices } from "../model/choice_order";
+import type { PictureOf } from "../server/model_pictures";
 import type { NodeDesk } from "./node_desk";
 
 export interface ChoiceListProps {
@@ -17,7 +19,7 @@ export interface ChoiceListProps {
   readonly nearest: string | null;
   readonly desk: NodeDesk;
   /** Where the choices are files, whose pictures are shown. */
-  readonly folder: string | null;
+  readonly files: FileChoices | null;
   readonly favouritesKey: string;
   readonly onChoose: (value: string) => void;
   readonly onClose: () => void;
@@ -27,18 +29,17 @@ const MAX_SHOWN = 200;
 const HEIGHT_PX = 320;
 /** A list one sees at a glance needs no stars. */
 const MIN_STARRED = 6;
-const NO_PICTURES: ReadonlyMap<string, string> = new Map();
 
-export function ChoiceList({ label, at, value, choices, nearest, desk, folder, favouritesKey, onChoose, onClose }: ChoiceListProps) {
+export function ChoiceList({ label, at, value, choices, nearest, desk, files, favouritesKey, onChoose, onClose }: ChoiceListProps) {
   const say = useSay();
   const [query, setQuery] = useState("");
   const list = useRef<HTMLUListElement>(null);
   const [numStars, starred] = useReducer((count: number) => count + 1, 0);
   const stars = desk.favourites(favouritesKey);
-  const hasStars = folder !== null || choices.length >= MIN_STARRED;
+  const hasStars = files !== null || choices.length >= MIN_STARRED;
   // A star that is set while the list is open moves nothing under the pointer.
   const first = useRef(stars);
-  const pictures = usePictures(desk, folder);
+  const pictures = usePictures(desk, files);
   const found = useMemo(
     () => orderedChoices(choices, { query, starred: first.current, nearest }).slice(0, MAX_SHOWN), [choices, query, nearest],
   );
@@ -70,7 +71,7 @@ export function ChoiceList({ label, at, value, choices, nearest, desk, folder, f
       onClose();
     }
   };
-  const width = Math.max(pictures.size > 0 ? 344 : 240, at.width);
+  const width = Math.max(pictures !== null ? 344 : 240, at.width);
   const isBelow = at.bottom + HEIGHT_PX < innerHeight || at.top < HEIGHT_PX;
   const place = isBelow ? { top: at.bottom + 4 } : { bottom: innerHeight - at.top + 4 };
   const style = { ...place, left: Math.max(8, Math.min(at.left, innerWidth - width - 8)), width, maxHeight: HEIGHT_PX };
@@ -97,7 +98,7 @@ export function ChoiceList({ label, at, value, choices, nearest, desk, folder, f
                 onClose();
               }}
             >
-              {pictures.size > 0 && <Picture address={pictures.get(name)} />}
+              {pictures !== null && <Picture address={pictures(name)} />}
               <span>
                 {name}
                 {name === nearest && <em>{say("node.nearest")}</em>}
@@ -129,17 +130,25 @@ function StarMark({ isSet, onPress }: { isSet: boolean; onPress: () => void }) {
   );
 }
 
-function Picture({ address }: { address: string | undefined }) {
-  return <span className="choices-picture">{address !== undefined && <img src={address} alt="" loading="lazy" draggable={false} />}</span>;
+/** Fetched when it comes near; a file that is no picture after all leaves its place empty. */
+function Picture({ address }: { address: string | null }) {
+  const [broken, setBroken] = useState<string | null>(null);
+  return (
+    <span className="choices-picture">
+      {address !== null && broken !== address && (
+        <img src={address} alt="" width={128} height={128} loading="lazy" decoding="async" draggable={false} onError={() => setBroken(address)} />
+      )}
+    </span>
+  );
 }
 
-function usePictures(desk: NodeDesk, folder: string | null): ReadonlyMap<string, string> {
-  const [pictures, setPictures] = useState(NO_PICTURES);
+function usePictures(desk: NodeDesk, files: FileChoices | null): PictureOf | null {
+  const [pictures, setPictures] = useState<PictureOf | null>(null);
   useEffect(() => {
-    if (folder === null) return undefined;
+    if (files === null) return undefined;
     let isOver = false;
-    void desk.modelPictures(folder).then((found) => void (isOver || setPictures(found)));
+    void desk.choicePictures(files).then((found) => void (isOver || setPictures(() => found)));
     return () => void (isOver = true);
-  }, [desk, folder]);
+  }, [desk, files]);
   return pictures;
 }

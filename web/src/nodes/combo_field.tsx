@@ -20,8 +20,8 @@ export function ComboField({ id, desk, view, choices }: WidgetProps & { choices:
   const isMissing = value === "" ? choices.length > 0 : !choices.some((item) => editorText(item) === value);
   const nearest = isMissing ? nearestName(value, choices.map(editorText)) : null;
   const takesPictures = view.spec?.options.image_upload === true;
-  const folder = view.spec === null ? null : (fileChoices(view.spec)?.folder ?? null);
-  const shown = folder !== null ? value.replace(/^.*[\\/]/, "") : value;
+  const files = view.spec === null ? null : fileChoices(view.spec);
+  const shown = files !== null ? value.replace(/^.*[\\/]/, "") : value;
   const choose = (text: string) => {
     const found = choices.find((item) => editorText(item) === text);
     if (found !== undefined) desk.setWidget(id, view.name, found);
@@ -73,7 +73,7 @@ export function ComboField({ id, desk, view, choices }: WidgetProps & { choices:
       {at !== null && (
         <ChoiceList
           label={view.label} at={at} value={value} choices={choices.map(editorText)} nearest={nearest}
-          desk={desk} folder={folder} favouritesKey={view.spec === null ? view.name : favouritesKey(view.spec)}
+          desk={desk} files={files} favouritesKey={view.spec === null ? view.name : favouritesKey(view.spec)}
           onChoose={choose}
           onClose={() => {
             setAt(null);

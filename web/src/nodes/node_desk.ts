@@ -1,10 +1,12 @@
 /** What the body of a node may ask and do. Bodies keep nothing: they read here and change the document here. */
 
 import type { PlacedNode } from "../geometry/scene";
+import type { FileChoices } from "../model/catalog";
 import type { Json } from "../model/json";
 import type { GraphState, NodeId, NodeRecord } from "../model/records";
 import type { NodeRun } from "../model/run_facts";
 import type { WidgetContext, WidgetView } from "../model/widgets";
+import type { PictureOf } from "../server/model_pictures";
 
 /** What is wrong with a node or one of its inputs, and what to do about it. */
 export interface Trouble {
@@ -54,8 +56,8 @@ export interface NodeDesk {
   readonly favourites: (key: string) => ReadonlySet<string>;
   /** Give a choice its star, or take it away. */
   readonly star: (key: string, name: string) => void;
-  /** Addresses of the pictures that lie beside the files of a model folder, by name. */
-  readonly modelPictures: (folder: string) => Promise<ReadonlyMap<string, string>>;
+  /** The small pictures of the files a list offers; null for a list without any. */
+  readonly choicePictures: (files: FileChoices) => Promise<PictureOf | null>;
   /** Paint a mask on the picture a widget names. */
   readonly paintMask: (id: NodeId, widget: string, name: string) => void;
   /** Show the noise levels a widget has as text as a curve. */

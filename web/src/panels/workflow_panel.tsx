@@ -5,7 +5,7 @@ import { useEffect, useState } from "react";
 import { useStore } from "zustand";
 import type { Session } from "../app/session";
 import { BLUEPRINTS } from "../app/subgraph_commands";
-import { ownTemplates, packTemplates, readTemplate, type Template } from "../files/templates";
+import { lackingFiles, ownTemplates, packTemplates, readTemplate, type Template } from "../files/templates";
 import { useSay } from "../i18n/catalogue";
 import { listWorkflows } from "../server/workflows";
 import { Empty, IconButton, Section } from "../ui/parts";
@@ -16,7 +16,15 @@ export default function WorkflowPanel({ session, onClose }: { session: Session; 
   const all = useStore(session.store, (state) => state.workflows);
   const workflows = all.filter((item) => !item.name.startsWith(BLUEPRINTS));
   const [templates, setTemplates] = useState<readonly Template[]>(ownTemplates);
+  const [lacks, setLacks] = useState<ReadonlyMap<string, readonly string[]>>(new Map());
+  const catalog = useStore(session.store, (state) => state.catalog);
   useEffect(() => void packTemplates(session.client).then((found) => setTemplates([...ownTemplates(), ...found])), [session]);
+  useEffect(() => {
+    let isOver = false;
+    if (catalog.specs.size === 0) return undefined;
+    lackingFiles(session.client, catalog, session.files, templates).then((found) => void (isOver || setLacks(found)), () => undefined);
+    return () => void (isOver = true);
+  }, [session, catalog, templates]);
   const shown = () => !matchMedia("(min-width: 48rem)").matches && onClose();
   const openTemplate = async (template: Template) => {
     try {
@@ -39,7 +47,7 @@ export default function WorkflowPanel({ session, onClose }: { session: Session; 
       <Section title={say("workflows.templates")}>
         <div className="grid grid-cols-2 gap-2">
           {templates.map((template) => (
-            <TemplateCard key={template.url} client={session.client} template={template} onOpen={() => void openTemplate(template)} />
+            <TemplateCard key={template.url} client={session.client} template={template} lacks={lacks.get(template.url)} onOpen={() => void openTemplate(template)} />
           ))}
         </div>
       </Section>
