@@ -86,11 +86,15 @@ class FeedForward(nn.Module):
 
 
 class TransformerBlock(nn.Module):
-    """Self-attention, cross-attention and a feed-forward net, each with a norm before and a residual around."""
+    """Self-attention, cross-attention and a feed-forward net, each with a norm before and a residual around.
 
-    def __init__(self, width: int, context_width: int, num_heads: int) -> None:
+    attends_itself: False for blocks whose first attention is to the context as well.
+    """
+
+    def __init__(self, width: int, context_width: int, num_heads: int, *, attends_itself: bool = True) -> None:
         super().__init__()
-        self.attn1 = CrossAttention(width, width, num_heads)
+        self.attends_itself = attends_itself
+        self.attn1 = CrossAttention(width, width if attends_itself else context_width, num_heads)
         self.ff = FeedForward(width)
         self.attn2 = CrossAttention(width, context_width, num_heads)
         self.norm1 = LayerNorm(width)
@@ -99,12 +103,12 @@ class TransformerBlock(nn.Module):
 
     def forward(self, x: Tensor, context: Tensor | None) -> Tensor:
         """x [b n d], context [b m k] → [b n d]; without a context the second attention is to x as well."""
-        return self.look_outward(self.look_inward(x), context)
+        return self.look_outward(self.look_inward(x, context), context)
 
-    def look_inward(self, x: Tensor) -> Tensor:
-        """The first part, self-attention: [b n d] → [b n d]."""
+    def look_inward(self, x: Tensor, context: Tensor | None) -> Tensor:
+        """The first part, self-attention: [b n d] → [b n d]; the context is for blocks that do not attend to x."""
         normed = self.norm1(x)
-        return x + self.attn1(normed, normed)
+        return x + self.attn1(normed, normed if self.attends_itself or context is None else context)
 
     def look_outward(self, x: Tensor, context: Tensor | None) -> Tensor:
         """The rest, cross-attention and the feed-forward net: [b n d] → [b n d]."""
@@ -117,6 +121,7 @@ class SpatialTransformer(nn.Module):
     """Transformer blocks over the cells of a feature map. Keys: norm, proj_in, transformer_blocks.N, proj_out.
 
     `uses_linear` says whether the projections are matrices or 1x1 convolutions; the numbers are the same.
+    `attends_itself`: as of `TransformerBlock`.
     """
 
     def __init__(
@@ -128,13 +133,14 @@ class SpatialTransformer(nn.Module):
         *,
         uses_linear: bool = False,
         num_groups: int = 32,
+        attends_itself: bool = True,
     ) -> None:
         super().__init__()
         self.uses_linear = uses_linear
         self.norm = GroupNorm(num_groups, channels, eps=1e-6)
         self.proj_in = Linear(channels, channels) if uses_linear else Conv2d(channels, channels, 1)
         self.transformer_blocks = nn.ModuleList(
-            TransformerBlock(channels, context_width, num_heads) for _ in range(depth)
+            TransformerBlock(channels, context_width, num_heads, attends_itself=attends_itself) for _ in range(depth)
         )
         self.proj_out = Linear(channels, channels) if uses_linear else Conv2d(channels, channels, 1)
 

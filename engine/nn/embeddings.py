@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from engine.nn.layers import Embedding
 
-__all__ = ["TokenEmbedding", "sinusoidal_embedding"]
+__all__ = ["ClassTable", "TokenEmbedding", "sinusoidal_embedding"]
 
 
 def sinusoidal_embedding(values: Tensor, width: int, max_period: float = 10_000.0) -> Tensor:
@@ -32,3 +32,11 @@ class TokenEmbedding(Embedding):
     """
 
     casts_after_lookup = True
+
+
+class ClassTable(Embedding):
+    """A row for each class, mixed by weights: one-hot weights pick a row, exactly and in every dtype."""
+
+    def forward(self, weights: Tensor) -> Tensor:
+        """Weights of the classes [b n] → [b d]."""
+        return weights @ self.weight

@@ -61,7 +61,7 @@ class UNet(UNetEncoder):
             wanted = config.model_channels * config.channel_mult[level]
             for index, depth in enumerate(config.depths_up[level]):
                 layers: list[nn.Module] = [self._res_block(channels + skips.pop(), wanted)]
-                layers += self._attention(wanted, depth)
+                layers += self._attention(wanted, depth, level)
                 if level and index == config.num_res_blocks:
                     layers.append(Upsample(wanted))
                 blocks.append(Block(*layers))

@@ -13,7 +13,7 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from engine.nn.attention import SpatialTransformer
-from engine.nn.embeddings import sinusoidal_embedding
+from engine.nn.embeddings import ClassTable, sinusoidal_embedding
 from engine.nn.layers import Conv2d, GroupNorm, Linear
 
 __all__ = ["Block", "Downsample", "ResBlock", "UNetConfig", "UNetEncoder", "Upsample"]
@@ -31,6 +31,9 @@ class UNetConfig:
     Pruned networks have fewer transformer blocks in some places: `block_depths` gives those of each residual block on
     the way down, `output_depths` on the way up, both by level and in the order they are run within it. `middle_parts`:
     residual blocks in the middle, 2 with the transformer between them, 1 alone or 0.
+
+    num_classes: rows of a table that is added to the time embedding in the place of a mapped vector; the vector then
+    holds a weight for each class. outward_levels: levels whose transformers attend to the context alone.
     """
 
     in_channels: int
@@ -48,6 +51,8 @@ class UNetConfig:
     block_depths: tuple[tuple[int, ...], ...] | None = None
     output_depths: tuple[tuple[int, ...], ...] | None = None
     middle_parts: int = 2
+    num_classes: int | None = None
+    outward_levels: tuple[int, ...] = ()
 
     @property
     def num_groups(self) -> int:
@@ -158,7 +163,9 @@ class UNetEncoder(nn.Module):
         self.time_embed = nn.Sequential(
             Linear(width, self.time_width), nn.SiLU(), Linear(self.time_width, self.time_width)
         )
-        if config.vector_width is not None:
+        if config.num_classes is not None:
+            self.label_emb = ClassTable(config.num_classes, self.time_width)
+        elif config.vector_width is not None:
             self.label_emb = nn.Sequential(
                 nn.Sequential(
                     Linear(config.vector_width, self.time_width),
@@ -172,7 +179,8 @@ class UNetEncoder(nn.Module):
     def embed(self, timesteps: Tensor, vector: Tensor | None, dtype: torch.dtype) -> Tensor:
         """timesteps [b] and vector [b k] as what every residual block is shifted by, [b time_width]."""
         time = self.time_embed(sinusoidal_embedding(timesteps, self.config.model_channels).to(dtype))
-        return time if self.config.vector_width is None else time + self.label_emb(vector)
+        is_plain = self.config.vector_width is None and self.config.num_classes is None
+        return time if is_plain else time + self.label_emb(vector)
 
     def recompute_activations(self) -> None:
         """In training, compute each block's activations again on the way back instead of keeping them.
@@ -186,7 +194,8 @@ class UNetEncoder(nn.Module):
     def _res_block(self, channels: int, out_channels: int) -> ResBlock:
         return ResBlock(channels, self.time_width, out_channels, self.config.num_groups)
 
-    def _attention(self, channels: int, depth: int) -> list[nn.Module]:
+    def _attention(self, channels: int, depth: int, level: int | None = None) -> list[nn.Module]:
+        """level: None in the middle."""
         if not depth:
             return []
         config = self.config
@@ -199,6 +208,7 @@ class UNetEncoder(nn.Module):
                 depth,
                 uses_linear=config.uses_linear,
                 num_groups=config.num_groups,
+                attends_itself=level not in config.outward_levels,
             )
         ]
 
@@ -220,7 +230,7 @@ class UNetEncoder(nn.Module):
         for level, mult in enumerate(config.channel_mult):
             for depth in config.depths_down[level]:
                 wanted = mult * config.model_channels
-                attention = self._attention(wanted, depth)
+                attention = self._attention(wanted, depth, level)
                 blocks.append(Block(self._res_block(channels, wanted), *attention))
                 channels = wanted
                 skips.append(channels)

@@ -74,7 +74,6 @@ def test_a_bare_network_is_recognised() -> None:
 
 REFUSED = {
     "sd2-depth": "Stable Diffusion 2 depth",
-    "x4-upscaler-ema": "x4 upscaler",
     "sd3-medium": "Stable Diffusion 3 checkpoint",
     "sd35-large": "3.5 large",
     "sd35-medium": "3.5 medium",
@@ -103,6 +102,7 @@ OPENED = {
     "sd15": "sd1", "sd15-inpainting": "sd1", "sd14-full-ema": "sd1", "controlnet-sd15-full": "sd1",
     "sd21-768-v": "sd2", "sd2-inpainting": "sd2", "sd-turbo": "sd2",
     "sd21-unclip-h": "sd2_unclip", "sd21-unclip-l": "sd2_unclip",
+    "x4-upscaler-ema": "sd2_upscaler",
     "sdxl-base-1.0": "sdxl", "sdxl-refiner-1.0": "sdxl_refiner",
 }  # fmt: skip
 

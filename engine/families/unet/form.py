@@ -19,7 +19,7 @@ from engine.families.unet.grey import GreyPicture
 from engine.nn.residuals import NO_RESIDUALS, Residuals
 from engine.nn.unet import UNet, UNetConfig
 
-__all__ = ["UNET_KINDS", "UNET_SUFFIXES", "UNetForm", "VectorForm"]
+__all__ = ["UNET_KINDS", "UNET_SUFFIXES", "ConcatForm", "UNetForm", "VectorForm", "fitted"]
 
 _INPAINTING_CHANNELS = 9
 _EDITING_CHANNELS = 8
@@ -42,13 +42,22 @@ class VectorForm(Protocol):
         ...
 
 
+class ConcatForm(Protocol):
+    """What a network sees beside the noisy latent, for families that do not have it from the kinds above."""
+
+    def concat(self, entry: ConditioningEntry, latent: Tensor) -> Tensor:
+        """[1|b c h w] for a latent [b c h w]. Raises NodeError when the entry lacks something."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class UNetForm:
     """Inputs and call of the U-Net.
 
     vector_form: how the vector is made, None for networks without one. shows_scaled: whether an editing network sees
     the picture to edit at network scale instead of the autoencoder's own. grey: what an inpainting network is shown
-    where nothing is known; None where no file tells how grey looks in the latents it was trained on.
+    where nothing is known; None where no file tells how grey looks in the latents it was trained on. concat_form: how
+    further channels are made, None where their number tells.
     """
 
     config: UNetConfig
@@ -56,6 +65,7 @@ class UNetForm:
     vector_form: VectorForm | None = None
     shows_scaled: bool = False
     grey: GreyPicture | None = None
+    concat_form: ConcatForm | None = None
 
     @property
     def in_channels(self) -> int:
@@ -116,13 +126,15 @@ class UNetForm:
         return int(config.model_channels * (skips + 20 * cells) * bytes_per_value)
 
     def _concat(self, entry: ConditioningEntry, latent: Tensor, noise_mask: Tensor | None) -> Tensor | None:
+        if self.concat_form is not None:
+            return self.concat_form.concat(entry, latent)
         if self.is_inpainting:
             return self._inpainting_channels(entry, latent, noise_mask)
         if self.in_channels == _EDITING_CHANNELS:
             given = entry.extras.get("concat_latent_image")
             if given is None:
                 return torch.zeros_like(latent)
-            return _fit(self.latent_format.to_network(given) if self.shows_scaled else given, latent)
+            return fitted(self.latent_format.to_network(given) if self.shows_scaled else given, latent)
         return None
 
     def _inpainting_channels(self, entry: ConditioningEntry, latent: Tensor, noise_mask: Tensor | None) -> Tensor:
@@ -131,9 +143,9 @@ class UNetForm:
         if mask is None:
             return torch.cat([torch.ones_like(latent[:, :1]), self._grey(latent)], dim=1)
         given = entry.extras.get("concat_latent_image")
-        picture = latent if given is None else _fit(self.latent_format.to_network(given), latent)
+        picture = latent if given is None else fitted(self.latent_format.to_network(given), latent)
         mask = mask[:, :1] if mask.ndim == 4 else mask.reshape(-1, 1, *mask.shape[-2:])
-        return torch.cat([_fit(mask, latent).round(), picture], dim=1)
+        return torch.cat([fitted(mask, latent).round(), picture], dim=1)
 
     def _grey(self, latent: Tensor) -> Tensor:
         """A grey picture of the latent's shape. Raises NodeError where its latent is not known."""
@@ -144,10 +156,10 @@ class UNetForm:
                 code="no_mask",
                 hint="Show it a picture and a mask with InpaintModelConditioning, or open the checkpoint whole.",
             )
-        return _fit(self.grey.latent(*latent.shape[2:]), latent)
+        return fitted(self.grey.latent(*latent.shape[2:]), latent)
 
 
-def _fit(tensor: Tensor, latent: Tensor) -> Tensor:
+def fitted(tensor: Tensor, latent: Tensor) -> Tensor:
     """Scale [n c h w] to the latent's height and width, cutting centrally what its shape has not, and to its batch."""
     tensor = tensor.to(latent)
     height, width = latent.shape[2:]

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from engine.core.errors import CheckpointError
 from engine.diffusion.latent_format import LatentFormat
 from engine.diffusion.sigma_table import DiscreteSigmaTable, scaled_linear_betas
+from engine.weights.checkpoint import Checkpoint
 
-__all__ = ["SD_LATENTS", "XL_LATENTS", "thousand_steps"]
+__all__ = ["COLOURS_MARK", "SD_LATENTS", "XL_LATENTS", "colours_mark", "thousand_steps", "with_marked_colours"]
+
+COLOURS_MARK = "atelier.latent_colours"
+"""[channels + 1, 3]: the colours of a file's own latents at network scale, one row a channel, and what is added."""
 
 SD_LATENTS = LatentFormat(
     name="sd1",
@@ -36,3 +46,29 @@ XL_LATENTS = LatentFormat(
 def thousand_steps() -> DiscreteSigmaTable:
     """The levels of 1000 training steps with betas from 0.00085 to 0.012, linear in their roots."""
     return DiscreteSigmaTable.from_betas(scaled_linear_betas())
+
+
+def with_marked_colours(latents: LatentFormat, checkpoint: Checkpoint) -> LatentFormat:
+    """The format with the colours a file states for latents of its own; without that mark the format as it is.
+
+    The format's name changes with them, since decoders made for the family's latents do not fit these. Raises
+    CheckpointError when the mark has another shape.
+    """
+    if COLOURS_MARK not in checkpoint.tensors:
+        return latents
+    colours = checkpoint.tensor(COLOURS_MARK).double()
+    if colours.shape != (latents.num_channels + 1, 3):
+        raise CheckpointError(
+            f"{COLOURS_MARK} has the shape {list(colours.shape)}; colours of {latents.num_channels} channels have "
+            f"[{latents.num_channels + 1}, 3].",
+            code="bad_mark",
+            hint="Export the model again, or remove this key from the file.",
+        )
+    *factors, bias = ((float(red), float(green), float(blue)) for red, green, blue in colours.tolist())
+    return replace(latents, name=f"{latents.name}_own", rgb_factors=tuple(factors), rgb_bias=bias, grey=())
+
+
+def colours_mark(latents: LatentFormat, family: LatentFormat) -> dict[str, Tensor]:
+    """The mark of a format that came from `with_marked_colours`; none for the family's own."""
+    is_family = (latents.rgb_factors, latents.rgb_bias) == (family.rgb_factors, family.rgb_bias)
+    return {} if is_family else {COLOURS_MARK: torch.tensor([*latents.rgb_factors, latents.rgb_bias])}

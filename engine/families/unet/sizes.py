@@ -17,10 +17,11 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 @dataclass(slots=True)
 class _Level:
-    """Residual blocks of one level: their width, and the transformer blocks behind each."""
+    """Residual blocks of one level: their width, the transformer blocks behind each, and what those attend to."""
 
     channels: int = 0
     depths: list[int] = field(default_factory=list)
+    is_outward: bool = False
 
 
 def unet_prefix(shapes: Shapes) -> str | None:
@@ -58,6 +59,7 @@ def read_encoder_config(
     is_usual_down = depths_down == tuple((depth,) * num_blocks for depth in usual)
     context_width, uses_linear = _context_width(shapes, prefix) or (0, False)
     label = shapes.get(f"{prefix}label_emb.0.0.weight", ())
+    table = shapes.get(f"{prefix}label_emb.weight", ())
     return UNetConfig(
         in_channels=first[1],
         out_channels=first[1],
@@ -73,6 +75,8 @@ def read_encoder_config(
         vector_width=label[1] if len(label) == 2 else None,
         block_depths=None if is_usual_down else depths_down,
         middle_parts=_middle_parts(shapes, prefix),
+        num_classes=table[0] if len(table) == 2 else None,
+        outward_levels=tuple(number for number, level in enumerate(levels) if level.is_outward),
     )
 
 
@@ -85,6 +89,7 @@ def _levels(shapes: Shapes, prefix: str) -> list[_Level]:
         if resized is not None:
             levels[-1].channels = resized[0]
             levels[-1].depths.append(_depth(shapes, f"{block}.1"))
+            levels[-1].is_outward |= _is_outward(shapes, f"{block}.1.transformer_blocks.0.attn1")
         elif f"{block}.0.op.weight" in shapes:
             levels.append(_Level())
         else:
@@ -113,6 +118,12 @@ def _context_width(shapes: Shapes, prefix: str) -> tuple[int, bool] | None:
         if len(key) == 2:
             return key[1], len(shapes.get(f"{block}.proj_in.weight", ())) == 2
     return None
+
+
+def _is_outward(shapes: Shapes, attention: str) -> bool:
+    """Whether a block's first attention takes its keys from tokens of another width, which only the context has."""
+    key, query = (shapes.get(f"{attention}.{part}.weight", ()) for part in ("to_k", "to_q"))
+    return len(key) == len(query) == 2 and key[1] != query[1]
 
 
 def _middle_parts(shapes: Shapes, prefix: str) -> int:

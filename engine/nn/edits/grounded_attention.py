@@ -43,6 +43,6 @@ class GroundedAttention:
 
 def _grounded(block: TransformerBlock, objects: Tensor) -> Callable[[Tensor, Tensor | None], Tensor]:
     def forward(x: Tensor, context: Tensor | None) -> Tensor:
-        return block.look_outward(block.fuser(block.look_inward(x), objects), context)
+        return block.look_outward(block.fuser(block.look_inward(x, context), objects), context)
 
     return forward

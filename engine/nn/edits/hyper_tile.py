@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from engine.nn.attention import CrossAttention, SpatialTransformer
+from engine.nn.attention import CrossAttention, SpatialTransformer, TransformerBlock
 from engine.nn.edits.requirements import require_unet
 
 __all__ = ["HyperTile", "tiles_along"]
@@ -67,10 +67,14 @@ class HyperTile:
             if depths and whole[1] == width << depths[0]:
                 edge = self.tile_cells << depths[0] if self.scales_with_depth else self.tile_cells
                 grid = (tiles_along(height, edge, self.num_sizes, turn), tiles_along(width, edge, self.num_sizes, turn))
-            for block in transformer.transformer_blocks:
+            for block in filter(_attends_itself, transformer.transformer_blocks):
                 block.attn1.forward = _within_tiles(block.attn1, (height, width), grid)
 
         return hook
+
+
+def _attends_itself(block: nn.Module) -> bool:
+    return isinstance(block, TransformerBlock) and block.attends_itself
 
 
 def tiles_along(length: int, smallest: int, num_sizes: int, turn: int) -> int:

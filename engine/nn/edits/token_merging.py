@@ -55,7 +55,7 @@ class TokenMerging:
     def _merge(self, whole: list[int], size: list[int]) -> Any:
         def hook(block: TransformerBlock, arguments: tuple[Any, ...]) -> None:
             block.attn1.__dict__.pop("forward", None)
-            if size == whole:
+            if size == whole and block.attends_itself:
                 tokens = arguments[0]
                 matching = match_tokens(tokens, size, int(tokens.shape[1] * self.ratio))
                 block.attn1.forward = _merging(block.attn1, *matching)
