@@ -18,7 +18,7 @@ from engine.server.services import Services
 __all__ = ["OPERATIONS"]
 
 
-async def get_thumbnail(call: Call) -> web.StreamResponse:
+async def get_file_thumbnail(call: Call) -> web.StreamResponse:
     """A picture of the input, output or temp folder, small, as WebP."""
     folder, name = call.params["folder"], call.params["name"]
     stream = await asyncio.to_thread(_open, call.services, folder, name)
@@ -37,7 +37,7 @@ def _open(services: Services, folder: str, name: str) -> BinaryIO:
 
 OPERATIONS = (
     Operation(
-        "GET", "/folders/{folder}/{name}/thumbnail", get_thumbnail, "A small picture of a file", tags=("assets",),
+        "GET", "/folders/{folder}/{name}/thumbnail", get_file_thumbnail, "A small picture of a file", tags=("assets",),
         parameters=(
             Parameter("folder", {"type": "string", "enum": ["input", "output", "temp"]}, "Working folder.", "path"),
             Parameter("name", {"type": "string", "maxLength": 1024}, "Name (%2F in it).", "path"),
