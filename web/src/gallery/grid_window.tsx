@@ -6,18 +6,17 @@ import { cancelGrid, isRunning, runGrid } from "../app/grid_run";
 import type { Session } from "../app/session";
 import { useSay, type TextKey } from "../i18n/catalogue";
 import { choicesOf } from "../model/catalog";
-import { offered } from "../model/form";
+import { fieldPaths, offered } from "../model/form";
 import { MAX_CELLS, readValues, type GridAxis, type GridJob, type GridRun } from "../model/grid";
-import { titleOf } from "../model/node_reading";
-import { inOrder } from "../model/outline";
-import { rootOf, type NodeId } from "../model/records";
+import { titlesOn } from "../model/node_paths";
 import type { WidgetView } from "../model/widgets";
 import { giveFile } from "../panels/exporting";
 import { FIELD, MAIN_BUTTON, PLAIN_BUTTON, Window } from "../ui/parts";
 import { gridPicture } from "./grid_picture";
 
 interface Offer {
-  readonly node: NodeId;
+  /** A path, as of a form's field. */
+  readonly node: string;
   readonly view: WidgetView;
   readonly label: string;
 }
@@ -36,9 +35,8 @@ export default function GridWindow({ session, onClose }: { session: Session; onC
   const [x, setX] = useState<Draft>(NO_AXIS);
   const [y, setY] = useState<Draft>(NO_AXIS);
   const context = session.contextOf(open.document);
-  const root = rootOf(open.document);
-  const offers = inOrder(root).flatMap((node) => offered(context, node).map((view): Offer => ({
-    node, view, label: `${titleOf(root.nodes.byId.get(node) ?? { id: node }, catalog, open.document)} · ${view.label}`,
+  const offers = fieldPaths(open.document).flatMap((node) => offered(context, node).map((view): Offer => ({
+    node, view, label: `${titlesOn(open.document, catalog, node).join(" › ")} · ${view.label}`,
   })));
   const axisOf = ({ at, text }: Draft): { axis: GridAxis | null; wrong: readonly string[] } => {
     const offer = offers[at];

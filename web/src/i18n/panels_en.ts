@@ -10,6 +10,14 @@ export const PANELS_EN = {
   "memory.more": "{count} more nodes",
   "template.missing": "Files missing: {count}",
   "template.lacks": "Files this server does not have: {names}",
+  "values.find": "Find a value",
+  "values.onlyChanged": "Only changed values",
+  "values.none": "No value fits.",
+  "values.noneChanged": "Nothing was changed: all values are those of a new node.",
+  "values.star": "Star for {name}",
+  "values.starHint": "Values with a star come first",
+  "values.reset": "Put {name} back",
+  "values.resetTo": "Back to {value}",
 } as const satisfies Readonly<Record<string, string>>;
 
 export type PanelTexts = { readonly [key in keyof typeof PANELS_EN]: string };

@@ -12,4 +12,12 @@ export const PANELS_RU: PanelTexts = {
   "memory.more": "Ещё узлов: {count}",
   "template.missing": "Не хватает файлов: {count}",
   "template.lacks": "Файлы, которых нет на сервере: {names}",
+  "values.find": "Найти значение",
+  "values.onlyChanged": "Только изменённые значения",
+  "values.none": "Ничего не подходит.",
+  "values.noneChanged": "Ничего не изменено: все значения как у нового узла.",
+  "values.star": "Звезда для {name}",
+  "values.starHint": "Значения со звездой идут первыми",
+  "values.reset": "Вернуть {name}",
+  "values.resetTo": "Вернуть {value}",
 };

@@ -12,4 +12,12 @@ export const PANELS_ZH: PanelTexts = {
   "memory.more": "另有 {count} 个节点",
   "template.missing": "缺少 {count} 个文件",
   "template.lacks": "服务器上没有的文件：{names}",
+  "values.find": "查找值",
+  "values.onlyChanged": "只显示改过的值",
+  "values.none": "没有符合的值。",
+  "values.noneChanged": "没有改动：所有值都与新节点相同。",
+  "values.star": "为 {name} 加星",
+  "values.starHint": "加星的值排在最前",
+  "values.reset": "还原 {name}",
+  "values.resetTo": "还原为 {value}",
 };

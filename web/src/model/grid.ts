@@ -5,11 +5,13 @@ import { compileWorkflow, type CompileOptions, type Prompt } from "./compile/com
 import { Edit } from "./edit";
 import type { Json, JsonObject } from "./json";
 import { setWidget } from "./node_edits";
-import { ROOT, type NodeId, type WorkflowDocument } from "./records";
+import { placeOf } from "./node_paths";
+import type { WorkflowDocument } from "./records";
 import { saveWorkflow } from "./workflow_file";
 
 export interface GridAxis {
-  readonly node: NodeId;
+  /** The path of a node: "12", or "5:12" inside of what the instance 5 stands for. */
+  readonly node: string;
   readonly widget: string;
   readonly label: string;
   readonly values: readonly Json[];
@@ -109,13 +111,21 @@ function tidy(value: number, isWhole: boolean): number {
   return isWhole ? Math.round(value) : Number(value.toPrecision(12));
 }
 
-/** One prompt for each pair of values; a grid of one axis has one row. Raises CompileError. */
+/**
+ * One prompt for each pair of values; a grid of one axis has one row. A node inside of a subgraph is changed in its
+ * definition, and so for all its instances. Raises CompileError.
+ */
 export function gridCells(document: WorkflowDocument, x: GridAxis, y: GridAxis | null, options: CompileOptions): readonly GridCell[] {
   return (y?.values ?? [null]).flatMap((other, row) => x.values.map((value, column): GridCell => {
     const edit = new Edit(document);
-    setWidget(edit, ROOT, x.node, x.widget, value, options.catalog, options.listFiles);
-    if (y !== null) setWidget(edit, ROOT, y.node, y.widget, other, options.catalog, options.listFiles);
+    setAt(edit, document, x, value, options);
+    if (y !== null) setAt(edit, document, y, other, options);
     const changed = edit.document();
     return { column, row, prompt: compileWorkflow(changed, options), workflow: saveWorkflow(changed) };
   }));
+}
+
+function setAt(edit: Edit, document: WorkflowDocument, { node, widget }: GridAxis, value: Json, { catalog, listFiles }: CompileOptions): void {
+  const place = placeOf(document, node);
+  if (place !== null) setWidget(edit, place.graph.id, place.id, widget, value, catalog, listFiles);
 }

@@ -1,5 +1,7 @@
 /** Nodes by their path: "12", or "5:12" inside of what the instance 5 stands for. */
 
+import type { Catalog } from "./catalog";
+import { titleOf } from "./node_reading";
 import { inOrder } from "./outline";
 import { rootOf, type GraphState, type NodeId, type NodeRecord, type WorkflowDocument } from "./records";
 import { definitionOf } from "./widgets";
@@ -52,4 +54,13 @@ export function placesOf(document: WorkflowDocument): readonly NodePlace[] {
 export function insideOf(document: WorkflowDocument, record: NodeRecord): GraphState | undefined {
   const inner = definitionOf(document, record);
   return inner === null ? undefined : document.graphs.get(inner);
+}
+
+/** The titles of the nodes a path leads through, from the outside in. */
+export function titlesOn(document: WorkflowDocument, catalog: Catalog, path: string): readonly string[] {
+  const ids = path.split(":");
+  return ids.flatMap((_id, i) => {
+    const place = placeOf(document, ids.slice(0, i + 1).join(":"));
+    return place === null ? [] : [titleOf(place.record, catalog, document)];
+  });
 }

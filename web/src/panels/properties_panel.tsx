@@ -16,11 +16,13 @@ import { useDocument } from "../ui/hooks";
 import { Empty, FIELD, IconButton, Section } from "../ui/parts";
 import { LinkFields } from "./link_fields";
 import { MissingModels } from "./missing_models";
-import { WidgetField } from "./widget_field";
+import { NodeValues } from "./node_values";
 
 export default function PropertiesPanel({ session, onClose }: { session: Session; onClose: () => void }) {
   const say = useSay();
   const open = useDocument(useStore(session.store, (state) => state.open));
+  // It stays while one goes from node to node.
+  const [onlyChanged, setOnlyChanged] = useState(false);
   const ids = [...open.selection.nodes];
   const node = ids.length === 1 ? open.graph.nodes.byId.get(ids[0] as NodeId) : undefined;
   return (
@@ -34,7 +36,11 @@ export default function PropertiesPanel({ session, onClose }: { session: Session
       </div>
       <div className="min-h-0 flex-1 overflow-auto">
         {node !== undefined
-          ? <NodeProperties key={`${open.graph.id}/${ids[0]}`} session={session} id={ids[0] as NodeId} node={node} />
+          ? (
+            <NodeProperties
+              key={`${open.graph.id}/${ids[0]}`} session={session} id={ids[0] as NodeId} node={node} onlyChanged={onlyChanged} onOnlyChanged={setOnlyChanged}
+            />
+          )
           : <Empty>{ids.length > 1 ? say("properties.many", { count: ids.length }) : say("properties.none")}</Empty>}
         <Problems session={session} />
       </div>
@@ -42,7 +48,15 @@ export default function PropertiesPanel({ session, onClose }: { session: Session
   );
 }
 
-function NodeProperties({ session, id, node }: { session: Session; id: NodeId; node: NodeRecord }) {
+interface NodeProps {
+  readonly session: Session;
+  readonly id: NodeId;
+  readonly node: NodeRecord;
+  readonly onlyChanged: boolean;
+  readonly onOnlyChanged: (onlyChanged: boolean) => void;
+}
+
+function NodeProperties({ session, id, node, onlyChanged, onOnlyChanged }: NodeProps) {
   const say = useSay();
   const { open, catalog } = session.store.getState();
   const graph = open.graph.id;
@@ -91,7 +105,7 @@ function NodeProperties({ session, id, node }: { session: Session; id: NodeId; n
         ))}
       </div>
       <LinkFields session={session} id={id} node={node} />
-      {views.map((view) => <WidgetField key={view.name} session={session} node={id} view={view} />)}
+      <NodeValues session={session} id={id} node={node} views={views} onlyChanged={onlyChanged} onOnlyChanged={onOnlyChanged} />
     </div>
   );
 }

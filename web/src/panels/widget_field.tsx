@@ -1,12 +1,12 @@
 /** One value of a node as a field of the properties panel. It keeps no value of its own: the document does. */
 
-import { useId, useState } from "react";
+import { useId, useState, type KeyboardEvent, type ReactNode } from "react";
 import type { Session } from "../app/session";
 import { useSay, type TextKey } from "../i18n/catalogue";
 import { choicesOf } from "../model/catalog";
 import type { Json } from "../model/json";
 import { setControl, setWidget } from "../model/node_edits";
-import { bounded, numberFrom, rangeOf } from "../model/number_text";
+import { bounded, numberFrom, rangeOf, shownNumber, stepped } from "../model/number_text";
 import type { NodeId } from "../model/records";
 import { CONTROLS } from "../model/seeds";
 import type { WidgetView } from "../model/widgets";
@@ -16,9 +16,11 @@ interface FieldProps {
   readonly session: Session;
   readonly node: NodeId;
   readonly view: WidgetView;
+  /** Small buttons beside the name. */
+  readonly children?: ReactNode;
 }
 
-export function WidgetField({ session, node, view }: FieldProps) {
+export function WidgetField({ session, node, view, children }: FieldProps) {
   const say = useSay();
   const id = useId();
   const { open, catalog } = session.store.getState();
@@ -27,8 +29,11 @@ export function WidgetField({ session, node, view }: FieldProps) {
       merge: `widget:${node}:${view.name}`,
     });
   return (
-    <div className="flex flex-col gap-1">
-      <label htmlFor={id} className="text-xs text-quiet">{view.label}</label>
+    <div className="group flex flex-col gap-1">
+      <div className="flex min-h-6 items-center">
+        <label htmlFor={id} className="min-w-0 flex-1 truncate text-xs text-quiet" title={view.label}>{view.label}</label>
+        {children}
+      </div>
       {view.isLinked ? <p id={id} className="text-quiet italic">{say("properties.linked")}</p> : <Field id={id} session={session} view={view} set={set} />}
       {view.control !== null && !view.isLinked && (
         <select
@@ -80,27 +85,41 @@ interface NumberBoxProps {
   readonly set: (value: Json) => void;
 }
 
-/** A plain number counts while it is typed; maths counts, and limits do, when the field is left or Enter is pressed. */
+/**
+ * A plain number counts while it is typed; maths counts, and limits do, when the field is left or Enter is pressed. Arrows
+ * step it and its unit stands beside it, as on the node.
+ */
 function NumberBox({ id, view, isWhole, set }: NumberBoxProps) {
   const { spec, value } = view;
   const [typed, setTyped] = useState<string | null>(null);
+  const range = rangeOf(spec, value);
   const finish = () => {
-    const range = rangeOf(spec, value);
     const untouched = typeof value === "number" ? bounded(value, range) : null;
     const next = typed === null ? untouched : numberFrom(typed, range);
     if (next !== null && next !== value) set(next);
     setTyped(null);
   };
+  const key = (event: KeyboardEvent) => {
+    const by = event.key === "ArrowUp" ? 1 : event.key === "ArrowDown" ? -1 : 0;
+    if (event.key === "Enter") finish();
+    if (by === 0) return;
+    event.preventDefault();
+    setTyped(null);
+    set(stepped(value, by * (event.shiftKey ? 10 : event.altKey && !isWhole ? 0.1 : 1), range));
+  };
   return (
-    <input
-      id={id} className={`${FIELD} tabular-nums`} inputMode="decimal" value={typed ?? String(value ?? "")}
-      onChange={(event) => {
-        setTyped(event.target.value);
-        const next = plainNumber(event.target.value, isWhole);
-        if (next !== null) set(next);
-      }}
-      onKeyDown={(event) => event.key === "Enter" && finish()} onBlur={finish}
-    />
+    <div className="flex items-center gap-1.5">
+      <input
+        id={id} className={`${FIELD} tabular-nums`} inputMode="decimal" value={typed ?? shownNumber(value)}
+        onChange={(event) => {
+          setTyped(event.target.value);
+          const next = plainNumber(event.target.value, isWhole);
+          if (next !== null) set(next);
+        }}
+        onKeyDown={key} onBlur={finish}
+      />
+      {range.unit !== "" && <span className="shrink-0 text-xs text-quiet">{range.unit}</span>}
+    </div>
   );
 }
 

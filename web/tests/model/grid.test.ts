@@ -3,7 +3,9 @@ import type { InputSpec } from "../../src/model/catalog";
 import { Edit } from "../../src/model/edit";
 import { gridCells, readValues } from "../../src/model/grid";
 import { addNode } from "../../src/model/node_edits";
+import { titlesOn } from "../../src/model/node_paths";
 import { ROOT } from "../../src/model/records";
+import { makeSubgraph } from "../../src/model/subgraph_making";
 import { emptyWorkflow } from "../../src/model/workflow_file";
 import { NO_FILES, referenceCatalog } from "../reference_catalog";
 
@@ -42,5 +44,21 @@ describe("values of a grid", () => {
     ]);
     expect(gridCells(document, { node, widget: "steps", label: "", values: [7] }, null, options)).toHaveLength(1);
     expect(edit.get(ROOT, "nodes", node)).toBe(document.graphs.get(ROOT)?.nodes.byId.get(node));
+  });
+
+  it("vary values of nodes inside of subgraphs, however deep, and say where they are", () => {
+    const edit = new Edit(emptyWorkflow());
+    let count = 0;
+    const tools = { catalog: CATALOG, listFiles: NO_FILES, newId: () => `made-${(count += 1)}` };
+    const add = (type: string) => addNode(edit, ROOT, type, { x: 0, y: 0 }, CATALOG, NO_FILES) as string;
+    const [sampler, size] = [add("KSampler"), add("EmptyLatentImage")];
+    const inner = makeSubgraph(edit, ROOT, { nodes: [sampler] }, "Paint", tools) as string;
+    const outer = makeSubgraph(edit, ROOT, { nodes: [inner, size] }, "All", tools) as string;
+    const document = edit.document();
+    const options = { catalog: CATALOG, listFiles: NO_FILES, random: () => 0, now: new Date(0) };
+    const x = { node: `${outer}:${inner}:${sampler}`, widget: "steps", label: "", values: [1, 2] };
+    const cells = gridCells(document, x, { node: `${outer}:${size}`, widget: "width", label: "", values: [64, 128] }, options);
+    expect(cells.map(({ prompt }) => [prompt[x.node]?.inputs.steps, prompt[`${outer}:${size}`]?.inputs.width])).toEqual([[1, 64], [2, 64], [1, 128], [2, 128]]);
+    expect(titlesOn(document, CATALOG, x.node)).toEqual(["All", "Paint", "KSampler"]);
   });
 });

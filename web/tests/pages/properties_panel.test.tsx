@@ -4,6 +4,7 @@ import userEvent from "@testing-library/user-event";
 import { afterEach, expect, it } from "vitest";
 import { selectionOf } from "../../src/model/selection";
 import PropertiesPanel from "../../src/panels/properties_panel";
+import { preferences } from "../../src/settings/preferences";
 import { FakeServer } from "../fake_server";
 import { referenceCatalog } from "../reference_catalog";
 
@@ -32,6 +33,27 @@ async function opened() {
   };
   return { type, values };
 }
+
+it("values are found by words, changed ones are shown alone and put back, and a star brings one to the front", async () => {
+  const { values } = await opened();
+  const names = () => screen.getAllByRole("button", { name: /^Star for / }).map((button) => button.getAttribute("aria-label")?.slice(9));
+  expect(names()).toEqual(["seed", "steps", "cfg", "sampler_name", "scheduler", "denoise"]);
+  await userEvent.type(screen.getByRole("searchbox", { name: "Find a value" }), "S eul");
+  expect(names()).toEqual(["sampler_name"]);
+  await userEvent.clear(screen.getByRole("searchbox"));
+  await userEvent.type(screen.getByRole("textbox", { name: "steps" }), "{ArrowUp}{Shift>}{ArrowUp}{/Shift}");
+  expect(values().steps).toBe(31);
+  await userEvent.click(screen.getByRole("button", { name: "Only changed values" }));
+  expect(names()).toContain("steps");
+  expect(names()).not.toContain("cfg");
+  await userEvent.click(screen.getByRole("button", { name: "Star for steps" }));
+  await userEvent.click(screen.getByRole("button", { name: "Put steps back" }));
+  expect([values().steps, names().includes("steps")]).toEqual([20, false]);
+  cleanup();
+  await opened();
+  expect(names()[0]).toBe("steps");
+  preferences.setState({ favourites: {} });
+});
 
 it("numbers of the properties are typed with decimals, and count at once", async () => {
   const { type, values } = await opened();
