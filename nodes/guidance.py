@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from engine.api import Conditioning, LatentOperation, Model, Options, Range, diffusion, node
+from engine.api import Bool, Conditioning, LatentOperation, Model, Options, Range, diffusion, node
 
 __all__ = [
     "adaptive_projected_guidance",
@@ -15,7 +15,9 @@ __all__ = [
     "epsilon_scaling",
     "mahiro",
     "perpendicular_negative",
+    "renormalise_cfg",
     "rescale_cfg",
+    "reuse_outputs",
     "scale_frequencies",
     "tangential_damping",
 ]
@@ -28,6 +30,16 @@ PATCHED = ("patched_model",)
 def rescale_cfg(model: Model, multiplier: Annotated[float, Range(0.0, 1.0, step=0.01)] = 0.7) -> Model:
     """Guidance brought back, by this part, to the contrast of the positive side; against washed-out v-prediction."""
     return model.with_guidance(model.guidance.with_combination(diffusion.Rescale(multiplier)))
+
+
+@node("RenormCFG", category="advanced/model", schema_form=True)
+def renormalise_cfg(
+    model: Model,
+    cfg_trunc: Annotated[float, Range(0.0, 100.0, step=0.01)] = 100,
+    renorm_cfg: Annotated[float, Range(0.0, 100.0, step=0.01)] = 1.0,
+) -> Model:
+    """Guidance below the noise level cfg_trunc only, held to renorm_cfg times the strength of the positive side."""
+    return model.with_guidance(model.guidance.with_combination(diffusion.Renormalised(cfg_trunc, renorm_cfg)))
 
 
 @node("CFGZeroStar", category=GUIDANCE, output_names=PATCHED, schema_form=True)
@@ -127,3 +139,19 @@ def scale_frequencies(
     """The difference that guides, with coarse shapes (low) and fine detail (high) weighed by themselves."""
     operation = diffusion.FrequencyScaling(scale_low, scale_high, freq_cutoff)
     return model.with_guidance(model.guidance.with_preparation(diffusion.OperationOnDifference(operation)))
+
+
+@node("EasyCache", title="EasyCache", category="advanced/debug/model", experimental=True, schema_form=True)
+def reuse_outputs(
+    model: Model,
+    reuse_threshold: Annotated[float, Range(0.0, 3.0, step=0.01)] = 0.2,
+    start_percent: Annotated[float, Range(0.0, 1.0, step=0.01)] = 0.15,
+    end_percent: Annotated[float, Range(0.0, 1.0, step=0.01)] = 0.95,
+    verbose: Bool = False,
+) -> Model:
+    """Fewer forwards: the network's last output goes on until it must have changed by the threshold.
+
+    Faster and a little less true; `verbose` writes the steps that were left out to the log.
+    """
+    rule = diffusion.OutputReuse(reuse_threshold, start_percent, end_percent, verbose)
+    return model.with_guidance(model.guidance.with_reuse(rule))

@@ -25,7 +25,9 @@ from engine.diffusion.guidance.leap import Leap
 from engine.diffusion.guidance.norm import NormLimit
 from engine.diffusion.guidance.perturbed import PerturbedGuidance
 from engine.diffusion.guidance.projected import AdaptiveProjection
+from engine.diffusion.guidance.renormalised import Renormalised
 from engine.diffusion.guidance.rescale import Rescale
+from engine.diffusion.guidance.reuse import OutputReuse
 from engine.diffusion.guidance.self_attention import SelfAttentionGuidance
 from engine.diffusion.guidance.tangential import TangentialDamping
 from engine.diffusion.guidance.zero_star import ZeroStar
@@ -71,8 +73,10 @@ __all__ = [
     "NormLimit",
     "OnStep",
     "OperationOnDifference",
+    "OutputReuse",
     "PerpNeg",
     "PerturbedGuidance",
+    "Renormalised",
     "Rescale",
     "Sampler",
     "SeedNoise",

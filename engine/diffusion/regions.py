@@ -17,10 +17,11 @@ from engine.diffusion.condition_inputs import ConditionInputs
 from engine.diffusion.conditioning import Area, ConditioningEntry, PercentArea
 from engine.diffusion.denoiser import Denoiser
 from engine.diffusion.guidance.guidance import Ask
+from engine.diffusion.guidance.reuse import Predicting
 from engine.diffusion.hooks import HookedModel
 from engine.diffusion.requests import DenoiseRequest, Flow, Latent, RequestGroup
 
-__all__ = ["Region", "asker", "bind_regions", "predict", "share_windows"]
+__all__ = ["Region", "asker", "bind_regions", "predict", "predictions", "share_windows"]
 
 MAX_FADE_CELLS = 8
 """Widest band, in latent cells, over which a rectangle fades at edges inside the picture; never over a quarter."""
@@ -118,6 +119,16 @@ def predict(denoiser: Denoiser, sides: Sequence[Sequence[Region]], x: Latent, si
     requests = tuple(region.request(denoiser, x, sigma) for side in active for region in side)
     answers = iter((yield RequestGroup(requests)) if requests else ())
     return [_combine(side, [next(answers) for _ in side], x) for side in active]
+
+
+def predictions(denoiser: Denoiser) -> Predicting:
+    """`predict` by this denoiser for one run, with whatever its guidance leaves out."""
+
+    def plain(sides: Sequence[Sequence[Region]], x: Latent, sigma: float) -> Flow[list[Latent]]:
+        return (yield from predict(denoiser, sides, x, sigma))
+
+    reuse = denoiser.guidance.reuse
+    return plain if reuse is None else reuse.begin(denoiser, plain)
 
 
 def asker(denoiser: Denoiser, wanted: Sequence[Region], unwanted: Sequence[Region], x: Latent, sigma: float) -> Ask:

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from engine.diffusion.conditioning import ConditioningEntry
 from engine.diffusion.denoiser import Denoiser
+from engine.diffusion.guidance.reuse import OutputReuse
 from engine.diffusion.requests import Flow, Guided, Latent
 
 __all__ = [
@@ -99,13 +100,14 @@ class Neutral:
 
 @dataclass(frozen=True, slots=True)
 class Guidance:
-    """Rules in the order they were added; of combinations, mask rules and third sides the last one counts."""
+    """Rules in the order they were added; of combinations, mask rules, third sides and reuse the last one counts."""
 
     prepare: tuple[Preparation, ...] = ()
     combination: Combination | None = None
     corrections: tuple[Correction, ...] = ()
     mask_rule: MaskRule | None = None
     neutral: Neutral | None = None
+    reuse: OutputReuse | None = None
 
     def with_preparation(self, rule: Preparation) -> Guidance:
         """One more change of the sides."""
@@ -126,6 +128,10 @@ class Guidance:
     def with_neutral(self, neutral: Neutral) -> Guidance:
         """Guided from a third side, away from what the negative one does not share with the positive one."""
         return replace(self, neutral=neutral)
+
+    def with_reuse(self, reuse: OutputReuse) -> Guidance:
+        """Predicted from earlier points where that will do."""
+        return replace(self, reuse=reuse)
 
     def start(self) -> Callable[[Sides], Flow[Guided]]:
         """The guidance of one run."""

@@ -9,7 +9,7 @@ from torch import Tensor
 from engine.diffusion.conditioning import ConditioningEntry
 from engine.diffusion.denoiser import Denoiser
 from engine.diffusion.guidance.guidance import Sides
-from engine.diffusion.regions import asker, bind_regions, predict
+from engine.diffusion.regions import asker, bind_regions, predictions
 from engine.diffusion.requests import Flow, FullGuide, Guided, Latent
 
 __all__ = ["Basic"]
@@ -26,11 +26,11 @@ class Basic:
         self, latent: Tensor, noise_mask: Tensor | None, *, wants_unguided: bool = False, seed: int = 0
     ) -> FullGuide:
         """One request per step and region."""
-        run = self.denoiser.guidance.start()
+        run, predict = self.denoiser.guidance.start(), predictions(self.denoiser)
         regions = bind_regions(self.denoiser, self.conditioning, latent, noise_mask, seed)
 
         def guide(x: Latent, sigma: float) -> Flow[Guided]:
-            (denoised,) = yield from predict(self.denoiser, (regions,), x, sigma)
+            (denoised,) = yield from predict((regions,), x, sigma)
             ask = asker(self.denoiser, regions, regions, x, sigma)
             return (yield from run(Sides(x, sigma, 1.0, denoised, denoised, ask)))
 

@@ -11,7 +11,7 @@ from engine.diffusion.conditioning import ConditioningEntry, as_negative, share_
 from engine.diffusion.denoiser import Denoiser
 from engine.diffusion.guidance.guidance import Sides
 from engine.diffusion.guiders.perp_neg import PerpNeg
-from engine.diffusion.regions import asker, bind_regions, predict, share_windows
+from engine.diffusion.regions import asker, bind_regions, predictions, share_windows
 from engine.diffusion.requests import Flow, FullGuide, Guided, Latent
 
 __all__ = ["Cfg"]
@@ -45,14 +45,14 @@ class Cfg:
         negative = share_windows(negative, positive)
         positive = share_windows(positive, negative)
 
-        run = self.denoiser.guidance.start()
+        run, predict = self.denoiser.guidance.start(), predictions(self.denoiser)
 
         def guide(x: Latent, sigma: float) -> Flow[Guided]:
             if math.isclose(self.scale, 1.0) and not wants_unguided:
-                (wanted,) = yield from predict(self.denoiser, (positive,), x, sigma)
+                (wanted,) = yield from predict((positive,), x, sigma)
                 unwanted, avoided = wanted, positive
             else:
-                wanted, unwanted = yield from predict(self.denoiser, (positive, negative), x, sigma)
+                wanted, unwanted = yield from predict((positive, negative), x, sigma)
                 avoided = negative
             ask = asker(self.denoiser, positive, avoided, x, sigma)
             return (yield from run(Sides(x, sigma, self.scale, wanted, unwanted, ask)))

@@ -10,7 +10,7 @@ from torch import Tensor
 from engine.diffusion.conditioning import ConditioningEntry, as_negative, share_steering
 from engine.diffusion.denoiser import Denoiser
 from engine.diffusion.guidance.guidance import Sides
-from engine.diffusion.regions import asker, bind_regions, predict
+from engine.diffusion.regions import asker, bind_regions, predictions
 from engine.diffusion.requests import Flow, FullGuide, Guided, Latent
 
 __all__ = ["DualCfg"]
@@ -39,10 +39,11 @@ class DualCfg:
         """All three sides are asked for in one group."""
         all_sides = (self.first, self.second, as_negative(share_steering(self.first, self.negative)))
         sides = [bind_regions(self.denoiser, side, latent, noise_mask, seed) for side in all_sides]
+        predict = predictions(self.denoiser)
         outer, inner = self.denoiser.guidance.start(), self.denoiser.guidance.start()
 
         def guide(x: Latent, sigma: float) -> Flow[Guided]:
-            first, second, negative = yield from predict(self.denoiser, sides, x, sigma)
+            first, second, negative = yield from predict(sides, x, sigma)
             ask = asker(self.denoiser, sides[0], sides[2], x, sigma)
             if self.style == "nested":
                 pair = yield from inner(Sides(x, sigma, self.first_scale, first, second, ask))

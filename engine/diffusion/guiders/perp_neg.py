@@ -9,7 +9,7 @@ from torch import Tensor
 from engine.diffusion.conditioning import ConditioningEntry, as_negative, share_steering
 from engine.diffusion.denoiser import Denoiser
 from engine.diffusion.guidance.guidance import Sides
-from engine.diffusion.regions import asker, bind_regions, predict
+from engine.diffusion.regions import asker, bind_regions, predictions
 from engine.diffusion.requests import Flow, FullGuide, Guided, Latent
 
 __all__ = ["PerpNeg", "perpendicular_negative"]
@@ -35,10 +35,10 @@ class PerpNeg:
         """All three sides are asked for in one group."""
         all_sides = (self.positive, as_negative(share_steering(self.positive, self.negative)), self.empty)
         sides = [bind_regions(self.denoiser, side, latent, noise_mask, seed) for side in all_sides]
-        guidance = self.denoiser.guidance
+        guidance, predict = self.denoiser.guidance, predictions(self.denoiser)
 
         def guide(x: Latent, sigma: float) -> Flow[Guided]:
-            positive, negative, empty = yield from predict(self.denoiser, sides, x, sigma)
+            positive, negative, empty = yield from predict(sides, x, sigma)
             denoised = perpendicular_negative(positive, negative, empty, self.scale, self.negative_scale)
             ask = asker(self.denoiser, sides[0], sides[2], x, sigma)
             found = Sides(x, sigma, self.scale, positive, empty, ask)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
 
@@ -15,7 +17,9 @@ from engine.diffusion.guidance.latent_operation import OperationOnDifference
 from engine.diffusion.guidance.leap import Leap
 from engine.diffusion.guidance.norm import NormLimit
 from engine.diffusion.guidance.projected import AdaptiveProjection
+from engine.diffusion.guidance.renormalised import Renormalised
 from engine.diffusion.guidance.rescale import Rescale
+from engine.diffusion.guidance.reuse import OutputReuse
 from engine.diffusion.guidance.tangential import TangentialDamping
 from engine.diffusion.guidance.zero_star import ZeroStar
 from engine.diffusion.guiders.basic import Basic
@@ -26,7 +30,7 @@ from engine.diffusion.latent import LatentInput
 from engine.diffusion.requests import drive
 from engine.diffusion.samplers.registry import SAMPLERS
 from engine.diffusion.sampling import sample
-from tests.gaussian_denoiser import GaussianDenoiser, entry
+from tests.gaussian_denoiser import EPS, GaussianDenoiser, entry
 
 SIGMA, SCALE = 1.7, 3.0
 
@@ -74,6 +78,24 @@ def test_frequencies_of_the_difference_are_scaled_by_themselves() -> None:
 
 def test_rescaling_by_nothing_is_linear_guidance() -> None:
     assert torch.allclose(guided(PLAIN.with_combination(Rescale(0.0))), LINEAR, atol=1e-5)
+
+
+@pytest.mark.parametrize("limit", [0.0, 0.7, 1.0, 50.0])
+def test_renormalised_guidance_is_that_of_lumina(limit: float) -> None:
+    x, wanted, unwanted = (value.numpy() for value in (random(0) * SIGMA, random(1), random(2)))
+    # The published formula for what the network puts out, here the noise, item by item.
+    positive, negative = (x - wanted) / SIGMA, (x - unwanted) / SIGMA
+    expected = negative + SCALE * (positive - negative)
+    for item in range(2):
+        largest, norm = np.linalg.norm(positive[item]) * limit, np.linalg.norm(expected[item])
+        if limit > 0 and norm >= largest:
+            expected[item] *= largest / norm
+    found = guided(PLAIN.with_combination(Renormalised(100.0, limit)))
+    assert np.allclose(found.numpy(), x - expected * SIGMA, atol=1e-4)
+
+
+def test_renormalised_guidance_leaves_levels_above_its_truncation_unguided() -> None:
+    assert torch.equal(guided(PLAIN.with_combination(Renormalised(SIGMA, 1.0))), random(1))
 
 
 def test_zero_star_is_linear_guidance_from_the_scaled_negative_side() -> None:
@@ -267,3 +289,64 @@ def test_networks_are_told_which_side_is_to_be_avoided(guider, wanted: list[bool
 
     guider(Listening(), (entry(0.0),)).bind(torch.zeros(1, 4, 4, 4), None)
     assert told == wanted
+
+
+# ------------------------------------------------------------------ predictions left out
+
+
+def published_run(x: np.ndarray, sigmas: list[float], threshold: float, num_kept: int) -> tuple[np.ndarray, list[int]]:
+    """Euler's method with the authors' own bookkeeping around a network that predicts noise; the steps computed.
+
+    The first `num_kept` steps and the last are computed whatever happens. The data are Gaussian of deviation 1.
+    """
+    computed: list[int] = []
+    before = output = rate_input = cache = rate = None
+    drift = 0.0
+    for step, (sigma, following) in enumerate(pairwise(sigmas)):
+        given = x / np.sqrt(1 + sigma**2)
+        reuses = False
+        if num_kept <= step < len(sigmas) - 2 and rate is not None:
+            drift += rate * np.abs(given - before).mean() / np.abs(output).mean()
+            reuses = drift < threshold
+        before = given
+        if reuses:
+            noise = given + cache
+        else:
+            computed.append(step)
+            drift = 0.0
+            noise = (x - x / (1 + sigma**2)) / sigma
+            if output is not None:
+                rate = np.abs(noise - output).mean() / np.abs(given - rate_input).mean()
+            output, rate_input, cache = noise, given, noise - given
+        x = x + noise * (following - sigma)
+    return x, computed
+
+
+def test_outputs_are_reused_where_the_published_method_reuses_them() -> None:
+    table = EPS.sigma_table
+    sigmas = [table.sigma_at_fraction(0.2 + 0.04 * step) for step in range(20)]
+    start = table.sigma_at_fraction(0.2 + 0.04 * 2.5)
+    x = random(3) * sigmas[0]
+    for threshold in (0.05, 0.2):
+        wanted, steps = published_run(x.numpy().astype(np.float64), sigmas, threshold, 3)
+        rule = OutputReuse(threshold, start=0.2 + 0.04 * 2.5, end=0.2 + 0.04 * 17.5)
+        assert sigmas[2] > start > sigmas[3]
+        model = GaussianDenoiser().with_guidance(PLAIN.with_reuse(rule))
+        guide = Basic(model, (entry(0.0),)).bind(x, None)
+        found = x
+        for sigma, following in pairwise(sigmas):
+            found = found + (found - drive(guide(found, sigma)).denoised) / sigma * (following - sigma)
+        assert 5 < len(steps) < 18
+        assert len(model.forwards) == len(steps)
+        assert np.allclose(found.numpy(), wanted, atol=1e-4)
+
+
+def test_both_sides_of_guidance_are_left_out_together_and_a_threshold_of_0_leaves_nothing_out() -> None:
+    counts = {}
+    for threshold in (0.0, 3.0):
+        model = GaussianDenoiser().with_guidance(PLAIN.with_reuse(OutputReuse(threshold)))
+        guide = Cfg(model, (entry(1.0),), (entry(-1.0),), SCALE).bind(random(0), None)
+        for step in range(6):
+            drive(guide(random(0) * (6.0 - step), 6.0 - step))
+        counts[threshold] = len(model.forwards)
+    assert counts == {0.0: 12, 3.0: 4}
