@@ -14,7 +14,7 @@ from engine.diffusion.latent_format import LatentFormat
 __all__ = ["latent_viewer"]
 
 _DECODERS = {"sd1": "taesd_decoder", "sdxl": "taesdxl_decoder", "sd3": "taesd3_decoder", "flux": "taef1_decoder"}
-"""Latent format → published file of `models/vae_approx` that decodes it quickly."""
+"""Latent format → published file of `models/vae_approx` that decodes it quickly; another NAME's is `taeNAME_decoder`."""
 
 _SUFFIXES = (".safetensors", ".pth")
 
@@ -42,9 +42,7 @@ def _mapped(latent_format: LatentFormat, latent: Tensor) -> Tensor | None:
 
 
 def _decoder(ctx: Context, latent_format: LatentFormat, *, warns: bool) -> Any:
-    name = _DECODERS.get(latent_format.name)
-    if name is None:
-        return None
+    name = _DECODERS.get(latent_format.name, f"tae{latent_format.name}_decoder")
     problem: AtelierError | None = None
     for suffix in _SUFFIXES:
         try:

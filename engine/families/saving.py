@@ -16,6 +16,7 @@ from engine.families.registry import FamilyRegistry
 from engine.families.text.clip_encoder import ClipTextEncoder
 from engine.families.text.clip_pair import ClipPair
 from engine.families.text.open_clip_form import open_clip_tensors
+from engine.families.unet.latents import COLOURS_MARK, LATENTS_ENTRY
 from engine.weights.adapters.extraction import extracted_tensors
 from engine.weights.weight_file import FileTensor, WeightFile, file_tensors, held_tensor
 
@@ -57,7 +58,8 @@ def checkpoint_file(
         warn("Hypernetworks, FreeU and other changes of what the network computes are no weights and are not saved.")
     tensors |= {key: held_tensor(mark) for key, mark in (marks or {}).items()}
     _check_recognised(registry, title, tensors, model.family, is_whole=clip is not None, warn=warn)
-    entries = {**_model_entries(form, model, title), **(metadata or {})}
+    latents = {LATENTS_ENTRY: model.latent_format.name} if COLOURS_MARK in (marks or {}) else {}
+    entries = {**_model_entries(form, model, title), **latents, **(metadata or {})}
     return WeightFile(tensors, entries)
 
 

@@ -15,11 +15,13 @@ from engine.diffusion.prediction import EpsPrediction, VPrediction
 from engine.families.sd1.config import HEADS_MARKER, Sd1Config
 from engine.families.sd1.detect import detect
 from engine.families.sd1.network import LATENT_FORMAT, parameterization
+from engine.families.unet.latents import COLOURS_MARK, LATENTS_ENTRY
 from engine.nn.unet import UNet
 from engine.training.config.error import ConfigError
 from engine.training.config.resolve import to_plain
 from engine.training.diffusion_module import DiffusionModule
 from engine.training.first_stage import AutoencoderStage
+from engine.training.latent_colours import latent_colours
 from engine.weights.writer import write_safetensors
 
 __all__ = ["Sd1ExportRecipe", "export_sd1"]
@@ -32,6 +34,8 @@ class Sd1ExportRecipe:
     """Stable Diffusion 1's keys: U-Net, one CLIP text encoder and the first stage in one file.
 
     file: below the run folder unless absolute. title, author, license, description: entries of the header.
+    latents: a name for the autoencoder's latents, in lower case; how they look is written down for live previews.
+        Empty when they are those of Stable Diffusion's own autoencoder, whose looks are known.
     """
 
     kind: Literal["sd1"]
@@ -41,6 +45,7 @@ class Sd1ExportRecipe:
     author: str = ""
     license: str = ""
     description: str = ""
+    latents: str = "own"
 
     def write(self, module: DiffusionModule, path: Path, facts: Mapping[str, str]) -> None:
         """As `export_sd1`."""
@@ -49,7 +54,7 @@ class Sd1ExportRecipe:
     def metadata(self, facts: Mapping[str, str]) -> dict[str, str]:
         """Header entries, those that say something."""
         own = {f"modelspec.{key}": getattr(self, key) for key in ("title", "author", "license", "description")}
-        return {key: value for key, value in {**own, **facts}.items() if value}
+        return {key: value for key, value in {**own, LATENTS_ENTRY: self.latents, **facts}.items() if value}
 
 
 def export_sd1(
@@ -61,6 +66,8 @@ def export_sd1(
     """
     tensors = _tensors(module)
     _check(module, {key: tuple(tensor.shape) for key, tensor in tensors.items()})
+    if recipe.latents:
+        tensors[COLOURS_MARK] = latent_colours(module.first_stage)
     dtype = _DTYPES[recipe.dtype]
     specs = {key: (dtype, tuple(tensor.shape)) for key, tensor in tensors.items()}
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -7,9 +7,13 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
+from engine.core.errors import CheckpointError
 from engine.diffusion.conditioning import ConditioningEntry
 from engine.diffusion.prediction import VPrediction
+from engine.families.sd1.network import LATENT_FORMAT
+from engine.families.unet.latents import COLOURS_MARK, LATENTS_ENTRY
 from engine.training.config.error import ConfigError
 from engine.training.config.merge import merge
 from engine.training.config.resolve import resolve
@@ -123,6 +127,36 @@ def test_a_network_that_predicts_v_is_marked(folder: Path) -> None:
     export_sd1(module, Sd1ExportRecipe("sd1"), folder / "v.safetensors")
     model = store_on(host_with()).open_checkpoint(folder / "v.safetensors")[0]
     assert model.parameterization.prediction == VPrediction()
+
+
+def test_previews_show_the_colours_of_the_files_own_latents(folder: Path) -> None:
+    module = DiffusionModule(recipe().model, BuildContext(folder))
+    export_sd1(module, Sd1ExportRecipe("sd1", latents="mine"), folder / "colours.safetensors")
+    export_sd1(module, Sd1ExportRecipe("sd1", latents=""), folder / "plain.safetensors")
+    store = store_on(host_with())
+    model, clip, vae = store.open_checkpoint(folder / "colours.safetensors")
+    own, usual = model.latent_format, store.open_checkpoint(folder / "plain.safetensors")[0].latent_format
+    smooth = torch.nn.functional.interpolate(
+        torch.randn(4, 4, 2, 2, generator=torch.Generator().manual_seed(7)), size=(8, 8), mode="bilinear"
+    )
+    pictures = module.first_stage.decode(smooth).clamp(-1, 1).add(1).div(2)
+    cells = torch.nn.functional.avg_pool2d(pictures, own.downscale).movedim(1, -1)
+    assert usual == LATENT_FORMAT
+    assert (own.preview(smooth) - cells).square().mean() < 0.5 * (usual.preview(smooth) - cells).square().mean()
+    assert own.name == "mine", "a published tiny decoder would be taken for these latents"
+    store.checkpoint_file(model, clip, vae, title="Saved").write(folder / "saved.safetensors")
+    saved = store.open_checkpoint(folder / "saved.safetensors")[0].latent_format
+    assert saved.name == "mine"
+    assert torch.allclose(torch.tensor(saved.rgb_factors), torch.tensor(own.rgb_factors))
+
+
+def test_colours_of_another_number_of_channels_are_refused(folder: Path) -> None:
+    tensors = load_file(folder / "model.safetensors")
+    save_file({**tensors, COLOURS_MARK: torch.zeros(5, 3)}, folder / "odd.safetensors", {LATENTS_ENTRY: "../../x"})
+    assert store_on(host_with()).open_checkpoint(folder / "odd.safetensors")[0].latent_format.name == "own"
+    save_file({**tensors, COLOURS_MARK: torch.zeros(4, 3)}, folder / "odd.safetensors")
+    with pytest.raises(CheckpointError, match=r"has the shape \[4, 3\]"):
+        store_on(host_with()).open_checkpoint(folder / "odd.safetensors")
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from engine.families.sd1.text import TEXT_KIND
 from engine.families.text.clip_encoder import ClipTextEncoder
 from engine.families.text.opening import CLIP_G_WIDTH, CLIP_H_WIDTH, clip_width, open_clip_file
 from engine.families.unet.form import UNET_SUFFIXES, UNetForm
+from engine.families.unet.latents import colours_mark, with_marked_colours
 from engine.families.unet.marks import ZERO_TERMINAL_MARK, prediction_marks, with_marked_levels
 from engine.families.unet.opening import TextPart, UNetPart, open_unet_checkpoint
 from engine.weights.checkpoint import Checkpoint
@@ -47,7 +48,8 @@ class Sd1Family:
         """Handles for the parts of the file; all keys must be known."""
         config: Sd1Config = match.config
         noise = with_marked_levels(parameterization(config.predicts_v), checkpoint)
-        unet = UNetPart(config.unet_prefix, UNetForm(config.unet, LATENT_FORMAT), noise)
+        latents = with_marked_colours(LATENT_FORMAT, checkpoint)
+        unet = UNetPart(config.unet_prefix, UNetForm(config.unet, latents), noise)
         texts = [] if config.text is None else [TextPart(TEXT_PREFIX, TEXT_KIND, config.text)]
         return open_unet_checkpoint(checkpoint, FAMILY, unet, texts, config.autoencoder, services, _HARMLESS)
 
@@ -69,7 +71,10 @@ def _architecture(model: NetworkDenoiser) -> str:
 
 
 def _marks(model: NetworkDenoiser) -> dict[str, Tensor] | None:
-    """What it predicts, and how wide the heads of a small network are."""
+    """What it predicts, how wide the heads of a small network are, and the colours of latents of its own."""
     marks, form = prediction_marks(model), model.form
+    if marks is None:
+        return None
     width = form.config.head_channels if isinstance(form, UNetForm) else None
-    return marks if marks is None or width is None else {**marks, HEADS_MARKER: torch.zeros(width)}
+    heads = {} if width is None else {HEADS_MARKER: torch.zeros(width)}
+    return {**marks, **heads, **colours_mark(model.latent_format, LATENT_FORMAT)}

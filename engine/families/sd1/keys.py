@@ -7,6 +7,7 @@ import re
 from engine.families.sd1.config import HEADS_MARKER
 from engine.families.unet.keys import HARMLESS_KEYS as HARMLESS_UNET_KEYS
 from engine.families.unet.keys import harmless_text_keys
+from engine.families.unet.latents import COLOURS_MARK
 
 __all__ = ["HARMLESS_KEYS", "TEXT_PREFIX"]
 
@@ -17,5 +18,6 @@ HARMLESS_KEYS = (
     *harmless_text_keys(TEXT_PREFIX),
     r"cond_stage_model\.logit_scale",
     re.escape(HEADS_MARKER),
+    re.escape(COLOURS_MARK),
 )
-"""Beside what no U-Net's file uses: position numbers, the temperature of contrastive training, our own marker."""
+"""Beside what no U-Net's file uses: position numbers, the temperature of contrastive training, our own marks."""

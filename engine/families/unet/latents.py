@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import torch
@@ -12,10 +13,23 @@ from engine.diffusion.latent_format import LatentFormat
 from engine.diffusion.sigma_table import DiscreteSigmaTable, scaled_linear_betas
 from engine.weights.checkpoint import Checkpoint
 
-__all__ = ["COLOURS_MARK", "SD_LATENTS", "XL_LATENTS", "colours_mark", "thousand_steps", "with_marked_colours"]
+__all__ = [
+    "COLOURS_MARK",
+    "LATENTS_ENTRY",
+    "SD_LATENTS",
+    "XL_LATENTS",
+    "colours_mark",
+    "thousand_steps",
+    "with_marked_colours",
+]
 
 COLOURS_MARK = "atelier.latent_colours"
 """[channels + 1, 3]: the colours of a file's own latents at network scale, one row a channel, and what is added."""
+
+LATENTS_ENTRY = "atelier.latents"
+"""Header entry with the name of such latents; the tiny decoder for NAME is `taeNAME_decoder`."""
+
+_NAME = re.compile(r"[a-z0-9_]{1,40}")
 
 SD_LATENTS = LatentFormat(
     name="sd1",
@@ -51,8 +65,8 @@ def thousand_steps() -> DiscreteSigmaTable:
 def with_marked_colours(latents: LatentFormat, checkpoint: Checkpoint) -> LatentFormat:
     """The format with the colours a file states for latents of its own; without that mark the format as it is.
 
-    The format's name changes with them, since decoders made for the family's latents do not fit these. Raises
-    CheckpointError when the mark has another shape.
+    The format's name changes with them, since decoders made for the family's latents do not fit these: to what the
+    header says, else "own". Raises CheckpointError when the mark has another shape.
     """
     if COLOURS_MARK not in checkpoint.tensors:
         return latents
@@ -65,7 +79,9 @@ def with_marked_colours(latents: LatentFormat, checkpoint: Checkpoint) -> Latent
             hint="Export the model again, or remove this key from the file.",
         )
     *factors, bias = ((float(red), float(green), float(blue)) for red, green, blue in colours.tolist())
-    return replace(latents, name=f"{latents.name}_own", rgb_factors=tuple(factors), rgb_bias=bias, grey=())
+    stated = checkpoint.metadata.get(LATENTS_ENTRY, "")
+    name = stated if _NAME.fullmatch(stated) else "own"
+    return replace(latents, name=name, rgb_factors=tuple(factors), rgb_bias=bias, grey=())
 
 
 def colours_mark(latents: LatentFormat, family: LatentFormat) -> dict[str, Tensor]:
