@@ -14,7 +14,7 @@ from engine.diffusion.latent_format import LatentFormat
 __all__ = ["latent_viewer"]
 
 _DECODERS = {"sd1": "taesd_decoder", "sdxl": "taesdxl_decoder", "sd3": "taesd3_decoder", "flux": "taef1_decoder"}
-"""Latent format → published file of `models/vae_approx` that decodes it quickly; another NAME's is `taeNAME_decoder`."""
+"""Latent format → published file of `models/vae_approx` that decodes it quickly; any other NAME: `taeNAME_decoder`."""
 
 _SUFFIXES = (".safetensors", ".pth")
 
