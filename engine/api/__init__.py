@@ -45,6 +45,7 @@ from engine.api.annotations import (
     ModelFile,
     Noise,
     Options,
+    PhotoMaker,
     PromptJson,
     Range,
     Sampler,
@@ -84,7 +85,7 @@ __all__ = [
     "Gligen", "GraphExpansion", "Guider", "Hidden", "HookKeyframes", "Hooks", "HyperTile", "IdentityAttention",
     "Image", "InputFile", "Int", "Latent", "LatentOperation", "Lazy", "LoraModel", "LoraSettings", "LossMap", "Mask",
     "Model", "ModelFile", "ModelLibrary", "NodeDefinition", "NodeError", "NodeResult", "Noise", "Options",
-    "PromptJson", "Range", "Sampler", "Seed", "Shares", "Sigmas", "Socket", "String", "StyleModel", "Svg", "Text",
-    "TimeRange", "TokenMerging", "TrainedLora", "Training", "UniqueId", "UpscaleModel", "Vae", "diffusion", "imaging",
-    "latent_viewer", "merge_weights", "node", "picture_entries", "require_room", "require_text_room",
+    "PhotoMaker", "PromptJson", "Range", "Sampler", "Seed", "Shares", "Sigmas", "Socket", "String", "StyleModel", "Svg",
+    "Text", "TimeRange", "TokenMerging", "TrainedLora", "Training", "UniqueId", "UpscaleModel", "Vae", "diffusion",
+    "imaging", "latent_viewer", "merge_weights", "node", "picture_entries", "require_room", "require_text_room",
 ]  # fmt: skip

@@ -44,6 +44,7 @@ __all__ = [
     "ModelFile",
     "Noise",
     "Options",
+    "PhotoMaker",
     "PromptJson",
     "Range",
     "Sampler",
@@ -173,6 +174,7 @@ ClipVision = Annotated[Any, Socket("CLIP_VISION")]
 ClipVisionOutput = Annotated[Any, Socket("CLIP_VISION_OUTPUT")]
 """Has `last_hidden_state`, `penultimate_hidden_states` [b n d] and `image_embeds` [b k]."""
 StyleModel = Annotated[Any, Socket("STYLE_MODEL")]
+PhotoMaker = Annotated[Any, Socket("PHOTOMAKER")]
 UpscaleModel = Annotated[Any, Socket("UPSCALE_MODEL")]
 Conditioning = Annotated[list[Any], Socket("CONDITIONING")]
 """List of [cross-attention tensor [b n d], dict of further entries] pairs."""

@@ -88,6 +88,10 @@ class ModelLibrary(Protocol):
         """The STYLE_MODEL of a file: `tokens(clip_vision_output)`. Raises CheckpointError."""
         ...
 
+    def open_photomaker(self, path: Path) -> Any:
+        """The PHOTOMAKER of a file: `fused(image, tokens)`. Raises CheckpointError."""
+        ...
+
     def open_diffusion_model(self, path: Path, weight_dtype: str = "default") -> Any:
         """The MODEL of a file with a network alone, or of a checkpoint; a `weight_dtype` such as "float8_e4m3fn".
 

@@ -16,6 +16,7 @@ from engine.families.known_layouts import describe_layout
 from engine.families.loose_parts import open_network, open_text_encoders
 from engine.families.registry import FamilyRegistry
 from engine.families.upscaler.opening import open_upscaler
+from engine.families.vision.identity import open_identity
 from engine.families.vision.opening import open_image_encoder
 from engine.families.vision.style import open_style
 from engine.weights.adapters.keys import read_modules
@@ -121,6 +122,7 @@ _KINDS = (
     ("a GLIGEN", "GLIGEN"),
     ("a style adapter", "style adapter"),
     ("a hypernetwork", "hypernetwork"),
+    ("a PhotoMaker file", "PhotoMaker"),
     ("a textual inversion", "embedding"),
 )
 """What a layout is called → kind of file."""
@@ -142,6 +144,9 @@ _OPENERS: Mapping[str, Callable[[Checkpoint, FamilyRegistry, FamilyServices], An
         file, services.host("vae"), _digest(file, services)
     ),
     "style adapter": lambda file, registry, services: open_style(
+        file, services.host("text_encoder"), _digest(file, services)
+    ),
+    "PhotoMaker": lambda file, registry, services: open_identity(
         file, services.host("text_encoder"), _digest(file, services)
     ),
     "hypernetwork": lambda file, registry, services: open_hypernetwork(file),

@@ -24,6 +24,7 @@ _SIGNS: tuple[tuple[str, str], ...] = (
     ("control_model.time_embed.0.weight", "a ControlNet"),
     ("input_hint_block.0.weight", "a ControlNet"),
     ("controlnet_cond_embedding.conv_in.weight", "a ControlNet in diffusers form"),
+    ("id_encoder.visual_projection_2.weight", "a PhotoMaker file"),
     ("position_net.null_positive_feature", "a GLIGEN file"),
     ("body.0.block1.weight", "a T2I-Adapter"),
     ("body.0.body.0.block1.weight", "a light T2I-Adapter"),

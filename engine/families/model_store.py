@@ -40,6 +40,7 @@ from engine.families.unet.opening import with_autoencoder
 from engine.families.upscaler.handle import NetworkUpscaler
 from engine.families.upscaler.opening import open_upscaler
 from engine.families.vision.handle import NetworkImageEncoder
+from engine.families.vision.identity import NetworkIdentity, open_identity
 from engine.families.vision.opening import open_image_encoder
 from engine.families.vision.style import NetworkStyle, open_style
 from engine.memory.device import cpu_device, find_device
@@ -139,6 +140,13 @@ class ModelStore:
         """The style adapter of a file. Raises CheckpointError."""
         return self._remember(
             "style", (path,), lambda files: open_style(files[0], self._host("text_encoder"), lambda: self._digest(path))
+        )
+
+    def open_photomaker(self, path: Path) -> NetworkIdentity:
+        """PhotoMaker's encoder of a file. Raises CheckpointError."""
+        host = self._host("text_encoder")
+        return self._remember(
+            "photomaker", (path,), lambda files: open_identity(files[0], host, lambda: self._digest(path))
         )
 
     def open_diffusion_model(self, path: Path, weight_dtype: str = "default") -> Any:

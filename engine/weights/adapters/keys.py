@@ -34,6 +34,8 @@ _END = re.compile(r"(.+?)\.(" + "|".join(sorted(map(re.escape, _ROLES), key=len,
 _PROCESSOR = re.compile(r"(.+)\.processor\.(to_[qkv]|to_out)_lora\.(up|down)\.weight")
 _IN_PROCESSOR = {"to_out": "to_out.0"}
 _PEFT_METADATA = "lora_adapter_metadata"
+_NESTED, _BESIDE = "lora_weights.", "id_encoder."
+"""In PhotoMaker's file: before the keys of its LoRA, and before those of the encoder beside it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +51,11 @@ def read_modules(source: TensorSource) -> AdapterModules:
     shapes = source.shapes
     groups: dict[str, dict[str, str]] = {}
     unknown: list[str] = []
+    is_nested = any(key.startswith(_NESTED) for key in shapes)
     for key in shapes:
-        module, role = _split(key)
+        if is_nested and key.startswith(_BESIDE):
+            continue
+        module, role = _split(key.removeprefix(_NESTED))
         if role:
             groups.setdefault(module, {})[role] = key
         else:
