@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import torch
@@ -97,6 +98,8 @@ class BoundNetwork:
         self.patches = NO_PATCHES
         self._layers = {layer.name: layer for layer in _find_layers(module, source, is_storage_only(self.storage))}
         self._narrow = frozenset(name for layer in self._layers.values() for name in layer.narrow)
+        keeping = [layer for layer in self._layers.values() if layer.keeps_dtype]
+        self._dtype_kept = frozenset(name for layer in keeping for name in layer.weights.values())
         self._held: dict[str, torch.Tensor] = {}
         self._hooks: list[Any] = []
         self._scratch: torch.Tensor | None = None
@@ -112,12 +115,17 @@ class BoundNetwork:
         """Sizes of all layers in execution order, for planning."""
         return [self._sizes(layer, patches) for layer in self._layers.values()]
 
-    def apply(self, plan: ResidencyPlan, patches: PatchSet) -> None:
-        """Put the weights where the plan wants them. Layers whose place and patches are unchanged are not touched."""
+    def apply(
+        self, plan: ResidencyPlan, patches: PatchSet, early: Mapping[str, torch.Tensor] = MappingProxyType({})
+    ) -> None:
+        """Put the weights where the plan wants them. Layers whose place and patches are unchanged are not touched.
+
+        early: weights that `fetch` has brought already, which become the network's own.
+        """
         before, old_patches = self.plan, self.patches
         self._remove_hooks()
         self.plan = None
-        self.source.prefetch(self._to_read(plan, before))
+        self.source.prefetch(name for name in self._to_read(plan, before) if name not in early)
         used_on_demand: list[_Layer] = []
         for layer in self._layers.values():
             placement = plan.placements[layer.name]
@@ -131,7 +139,7 @@ class BoundNetwork:
                 is_here = name in self._held or attribute in layer.module.__dict__
                 if is_here and (name in self._narrow or _same_patches(name, old_patches, patches)):
                     continue
-                self._keep(layer, attribute, name, placement, patches)
+                self._keep(layer, attribute, name, placement, patches, early)
             if placement is Placement.RESIDENT:
                 self.source.release(layer.weights.values())
         self.patches = patches
@@ -180,17 +188,37 @@ class BoundNetwork:
             compute - sum(specs[name].num_elements * saved for name in layer.narrow) if layer.narrow else None,
         )
 
-    def _keep(self, layer: _Layer, attribute: str, name: str, placement: Placement, patches: PatchSet) -> None:
+    def fetch(self, name: str) -> torch.Tensor:
+        """A private copy of a weight on the device, as it is kept there but for patches. Any thread."""
+        stored = self.source.read(name)
+        if name in self._narrow:
+            return rounded(stored.to(self.device.torch, copy=True), self.storage)
+        dtype = stored.dtype if name in self._dtype_kept else self.dtype
+        return stored.to(self.device.torch, dtype, copy=True)
+
+    def weights_of(self, layers: Iterable[str]) -> list[str]:
+        """Names of the weights of these layers, in their order."""
+        return [name for layer in layers for name in self._layers[layer].weights.values()]
+
+    def _keep(
+        self,
+        layer: _Layer,
+        attribute: str,
+        name: str,
+        placement: Placement,
+        patches: PatchSet,
+        early: Mapping[str, torch.Tensor],
+    ) -> None:
         """Bring one weight where it stays: narrow ones aside, for the hook to cast; others into their layer."""
         layer.module.__dict__.pop(attribute, None)
-        stored = self.source.read(name)
         if placement is Placement.MAPPED:
-            layer.module.__dict__[attribute] = stored
-        elif name in self._narrow:
-            self._held[name] = rounded(stored.to(self.device.torch, copy=True), self.storage)
+            layer.module.__dict__[attribute] = self.source.read(name)
+            return
+        weight = early[name] if name in early else self.fetch(name)
+        if name in self._narrow:
+            self._held[name] = weight
         else:
-            dtype = stored.dtype if layer.keeps_dtype else self.dtype
-            layer.module.__dict__[attribute] = patches.apply(name, stored.to(self.device.torch, dtype, copy=True))
+            layer.module.__dict__[attribute] = patches.apply(name, weight)
 
     def _install(self, on_demand: list[_Layer]) -> None:
         """Hooks for the layers that are prepared for each use."""

@@ -18,10 +18,13 @@ KINDS = {
     "streamed": "weights are copied to the device for each use",
     "shrunk": "a part of a network's weights left the device",
     "evicted": "a network left the device",
+    "prefetched": "weights came while another network computed, before they were needed",
     "split": "a batch was computed in parts",
     "tiled": "a picture was computed in tiles",
     "retried": "an allocation failed, and the forward is tried in another way",
     "refused": "no plan fits the budget",
+    "widened": "a result overflowed; it is computed again in a wider precision, and so is what follows",
+    "uncompiled": "the network could not be compiled and runs as it is",
 }
 """Kind of change → what it means. Bytes are those that came, went or are moved in each forward."""
 

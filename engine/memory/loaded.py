@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
+
 from engine.memory.binding import BoundNetwork
+from engine.memory.early_weights import EarlyWeights
 from engine.memory.ledger import MemoryLedger
 from engine.memory.residency import Placement, ResidencyPlan
 from engine.memory.sharing import Need, Turns, need_of
@@ -20,7 +23,7 @@ class LoadedNetwork:
     """Used by the host alone.
 
     structure: equal for networks of equal layers. ready: what the plan in force was made for, None when it may have
-    changed.
+    changed. early: weights that came, or are coming, before its first forward; is_expected: they were asked for.
     """
 
     source: NetworkSource
@@ -28,12 +31,19 @@ class LoadedNetwork:
     structure: str
     turns: Turns = field(default_factory=Turns)
     ready: tuple[object, ...] | None = None
+    early: EarlyWeights | None = None
+    is_expected: bool = False
     _need: tuple[tuple[object, ...], Need] | None = None
 
     @property
     def resident_bytes(self) -> int:
         """What it holds between forwards."""
-        return self.network.resident_bytes
+        return self.network.resident_bytes + (0 if self.early is None else self.early.num_bytes)
+
+    def take_early(self) -> dict[str, torch.Tensor]:
+        """The weights that came before they were needed, for the caller alone; no more of them come."""
+        early, self.early = self.early, None
+        return {} if early is None else early.take()
 
     def need(self, patches: PatchSet, *, host_is_device: bool, repeats: bool) -> Need:
         """What its weights ask for with these patches; the newest answer is kept."""
@@ -49,15 +59,15 @@ class LoadedNetwork:
         return cost / max(1, turn - self.turns.last)
 
     def report(self, is_pinned: bool) -> dict[str, Any]:
-        """Where its weights are, in bytes, as plain JSON. The network has a plan."""
-        plan = self.network.plan
-        assert plan is not None
-        layers = self.network.layer_sizes(self.network.patches)
-        mapped = sum(layer.stored_bytes for layer in layers if plan.placements[layer.name] is Placement.MAPPED)
+        """Where its weights are, in bytes, as plain JSON."""
+        plan, mapped = self.network.plan, 0
+        if plan is not None:
+            layers = self.network.layer_sizes(self.network.patches)
+            mapped = sum(layer.stored_bytes for layer in layers if plan.placements[layer.name] is Placement.MAPPED)
         return {
             "what": self.source.title,
-            "resident_bytes": plan.resident_bytes,
-            "moved_bytes": plan.moved_bytes,
+            "resident_bytes": self.resident_bytes,
+            "moved_bytes": 0 if plan is None else plan.moved_bytes,
             "mapped_bytes": mapped,
             "pinned": is_pinned,
         }

@@ -10,7 +10,7 @@ import torch
 from engine.core.errors import SettingsError
 from engine.memory.device import Device, supports_bfloat16
 
-__all__ = ["Part", "PrecisionPolicy", "is_storage_only", "parse_dtype", "rounded"]
+__all__ = ["Part", "PrecisionPolicy", "is_storage_only", "parse_dtype", "rounded", "wider_than"]
 
 Part = Literal["network", "vae", "text_encoder", "upscaler"]
 _COMPUTE_DTYPES = ("float64", "float32", "float16", "bfloat16")
@@ -43,6 +43,16 @@ def rounded(weight: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     return wide.clamp(-limit, limit).to(dtype)
 
 
+def wider_than(dtype: torch.dtype, device: Device) -> torch.dtype | None:
+    """What to compute in when values left the range of a dtype; None when it has the range of single precision already.
+
+    bfloat16 has that range, but where the device only emulates it, float32 is quicker.
+    """
+    if dtype is torch.float16 and supports_bfloat16(device):
+        return torch.bfloat16
+    return torch.float32 if dtype in (torch.float16, torch.bfloat16) else None
+
+
 @dataclass(frozen=True, slots=True)
 class PrecisionPolicy:
     """Requested dtypes; None lets the device decide.
@@ -51,12 +61,12 @@ class PrecisionPolicy:
     compute in stays the device's choice. Any other request is about both.
 
     The CPU computes in float32 whatever is stored. Accelerators compute networks in float16, autoencoders in bfloat16
-    where it is native (float16 overflows in some of them) and float32 elsewhere, text encoders in float32: they run
-    once per prompt and their rounding would be seen in every step; upscalers in float32, as their rounding is seen in
-    the picture itself.
+    where it is native and float16 elsewhere (one that overflows is computed in float32 from then on; Apple's GPUs use
+    that from the beginning), text encoders in float32: they run once per prompt and their rounding would be seen in
+    every step; upscalers in float32, as their rounding is seen in the picture itself.
 
     force_float32: compute everything in float32. force_float16: compute networks and text encoders in float16 unless
-    they have a request of their own; autoencoders are left out because some overflow.
+    they have a request of their own; autoencoders are left out because some overflow and would be computed twice.
     """
 
     network: torch.dtype | None = None
@@ -76,9 +86,9 @@ class PrecisionPolicy:
             return torch.float16
         if device.kind == "cpu" or part in ("text_encoder", "upscaler"):
             return torch.float32
-        if part == "vae":
-            return torch.bfloat16 if supports_bfloat16(device) else torch.float32
-        return torch.float16
+        if part == "vae" and device.kind == "mps":
+            return torch.float32
+        return torch.bfloat16 if part == "vae" and supports_bfloat16(device) else torch.float16
 
     def storage_dtype(self, part: Part, device: Device) -> torch.dtype:
         """The dtype in which the weights of a part's linear and convolution layers are held between forwards."""

@@ -24,6 +24,7 @@ from engine.worker.context import NodeContext, NodeSurroundings, RunVoice
 from engine.worker.dependencies import Dependencies
 from engine.worker.early_files import EarlyFiles
 from engine.worker.failures import node_failure
+from engine.worker.foresight import Foresight
 from engine.worker.hooks import hook_arguments
 from engine.worker.job import RunningJob
 from engine.worker.lanes import Lanes, Merger
@@ -133,6 +134,7 @@ class NodeRunner:
         self._placing: dict[_RunKey, _Run] = {}
         self._early = EarlyFiles()
         self._brisk = BriskNodes()
+        self._foresight = Foresight()
 
     # ------------------------------------------------------------------ for the loop
 
@@ -147,6 +149,8 @@ class NodeRunner:
             commit = None if instruction.spec.is_async or definition.is_generator else partial(self._place_early, run)
             run.contexts += [NodeContext(job, place, voice, around, index, commit) for index in instruction.indices]
         self._running[run.key] = run
+        if definition.is_generator or instruction.spec.lane == "device":
+            self._foresight.begins(*run.key, [value for call in instruction.calls for value in call.values()])
         if definition.is_generator:
             self._lanes.device.submit(partial(self._start_flows, run))
         elif instruction.spec.is_async:
@@ -200,12 +204,14 @@ class NodeRunner:
 
     def forget(self, job: RunningJob) -> None:
         """Drop what is left of an ended job."""
+        self._foresight.forget(job.id)
         for runs in (self._running, self._placing):
             for key in [key for key in runs if key[0] == job.id]:
                 del runs[key]
 
     def ended(self, job: JobId, node: NodeId) -> None:
         """The loop has seen the node's last event."""
+        self._foresight.ended(job, node)
         run = self._running.pop((job, node), None)
         if run is not None and run.cost_s > 0:  # a failed node proves nothing
             self._brisk.note(run.definition.spec, run.cost_s)
@@ -300,6 +306,7 @@ class NodeRunner:
             for returned in run.returned:
                 self._take(run, to_result(returned, run.definition))
             run.held_bytes = max(run.held_bytes, size_of([result.values for result in run.results]))
+            self._foresight.made(run.job.id, [value for result in run.results for value in result.values])
         except BaseException as error:  # noqa: BLE001 - values may be objects of a pack that raise when looked at
             self._fail(run, error)
             return

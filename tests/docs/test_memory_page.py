@@ -20,6 +20,6 @@ def test_every_flag_on_the_page_exists_and_does_something() -> None:
     parser = FlagParser(prog="main.py serve")
     add_server_flags(parser)
     known = {option for action in parser._actions for option in action.option_strings}
-    flags = set(re.findall(r"`(--[a-z-]+)", PAGE)) - {"--job"}
+    flags = set(re.findall(r"`(--[a-z0-9-]+)", PAGE)) - {"--job"}
     assert len(flags) > 10
     assert flags <= known - set(NO_EFFECT) - set(REFUSED)

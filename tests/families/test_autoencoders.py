@@ -14,6 +14,9 @@ from engine.core.errors import CheckpointError, NodeError, OutOfMemory
 from engine.families.autoencoder.forms import TinyAutoencoder
 from engine.families.autoencoder.opening import autoencoder_config, open_autoencoder, shapes_of
 from engine.families.autoencoder.tiling import blend_tiles, tile_starts
+from engine.memory.device import cpu_device
+from engine.memory.network import NetworkHost
+from engine.memory.precision import PrecisionPolicy
 from engine.nn.autoencoder import Autoencoder, AutoencoderConfig
 from engine.weights.checkpoint import open_checkpoint
 from tests.tiny_sd1 import host_with, store_on, tiny_checkpoint
@@ -136,6 +139,52 @@ def test_a_picture_beyond_the_budget_is_decoded_and_encoded_in_tiles(path: Path)
 def test_a_budget_below_the_smallest_tile_is_a_typed_error(path: Path) -> None:
     with pytest.raises(OutOfMemory):
         store_on(host_with(1 << 20)).open_checkpoint(path)[2].decode(torch.zeros(1, 4, 32, 32))
+
+
+# ------------------------------------------------------------------ precision
+
+
+@pytest.fixture(scope="module")
+def overflowing(path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An autoencoder whose values exceed what float16 holds, and nothing wider: norms bring them back."""
+    weights = kl_weights(path)
+    for key in ("encoder.conv_in.weight", "decoder.conv_in.weight"):
+        weights[key] = weights[key] / weights[key].abs().max() * 60000
+    found = tmp_path_factory.mktemp("large") / "large.safetensors"
+    save_file(weights, found)
+    return found
+
+
+def test_a_picture_that_overflows_in_half_precision_is_computed_in_a_wider_one_from_then_on(overflowing: Path) -> None:
+    wide = open_autoencoder(open_checkpoint(overflowing), host_with(), lambda: "digest")
+    host = NetworkHost(cpu_device(), 1 << 30, PrecisionPolicy(vae=torch.float16))
+    narrow = open_autoencoder(open_checkpoint(overflowing), host, lambda: "digest")
+    assert host.compute_dtype(narrow.source) is torch.float16
+    latent = wide.encode(picture())
+    assert torch.equal(narrow.encode(picture()), latent)
+    assert torch.equal(narrow.decode(latent), wide.decode(latent))
+    assert float(wide.decode(latent).std()) > 0.01
+    assert host.compute_dtype(narrow.source) is torch.float32
+    widened = [(change.what, change.why) for change in host.ledger.since(0) if change.kind == "widened"]
+    assert widened == [("vae of large.safetensors", "float16 to float32")]
+
+
+def test_half_precision_stays_where_nothing_overflows(path: Path, vae) -> None:
+    host = NetworkHost(cpu_device(), 1 << 30, PrecisionPolicy(vae=torch.float16))
+    narrow = open_autoencoder(open_checkpoint(path), host, lambda: "digest")
+    latent = vae.encode(picture())
+    assert float((narrow.decode(latent) - vae.decode(latent)).abs().max()) < 0.05
+    assert host.compute_dtype(narrow.source) is torch.float16
+
+
+def test_what_no_precision_helps_is_an_error_and_never_a_picture(path: Path, tmp_path: Path, vae) -> None:
+    with pytest.raises(NodeError, match="values that are no numbers to decode"):
+        vae.decode(torch.full((1, 4, 8, 8), torch.nan))
+    weights = kl_weights(path)
+    weights["decoder.conv_in.weight"][0] = torch.inf
+    save_file(weights, tmp_path / "damaged.safetensors")
+    with pytest.raises(NodeError, match=r"vae of damaged.safetensors .* in single precision too"):
+        opened(tmp_path / "damaged.safetensors").decode(torch.zeros(1, 4, 8, 8))
 
 
 # ------------------------------------------------------------------ files

@@ -79,6 +79,10 @@ class NetworkAutoencoder:
         """Pixels per latent cell."""
         return self.form.downscale
 
+    def foresee(self) -> None:
+        """It will be used soon: its weights may come (see `NetworkHost.foresee`)."""
+        self.host.foresee(self.source)
+
     def decode(self, latent: Tensor) -> Tensor:
         """Latent → image, on the CPU; in tiles when a picture does not fit the memory budget."""
         self._check_latent(latent)
@@ -151,6 +155,25 @@ class NetworkAutoencoder:
         return max(_SMALLEST_TILE, min(edge, max(height, width)))
 
     def _run(self, x: Tensor, num_pixels: int, call: Callable[[nn.Module, Tensor], Tensor]) -> Tensor:
+        """One forward; again in a wider precision when values left the range of the first, and so from then on."""
+        while True:
+            answer = self._run_once(x, num_pixels, call)
+            if bool(answer.isfinite().all()):
+                return answer
+            if not bool(x.isfinite().all()):
+                raise NodeError(
+                    f"The VAE was given values that are no numbers to {call.__name__}.",
+                    code="not_finite",
+                    hint="What made them overflowed: compute the model in a wider precision, for instance --bf16-unet.",
+                )
+            if not self.host.widen(self.source):
+                raise NodeError(
+                    f"The {self.source.title} gives values that are no numbers, in single precision too.",
+                    code="not_finite",
+                    hint="The file is damaged, or the latent is of another kind of model. Choose another VAE.",
+                )
+
+    def _run_once(self, x: Tensor, num_pixels: int, call: Callable[[nn.Module, Tensor], Tensor]) -> Tensor:
         dtype = self.host.compute_dtype(self.source)
         moved = x.to(self.host.device.torch, dtype)
         shape = (call.__name__, *x.shape[2:])

@@ -92,6 +92,10 @@ class ClipTextEncoder:
         """The same encoder with weight patches added."""
         return replace(self, patches=self.patches.plus(patches))
 
+    def foresee(self) -> None:
+        """It will be used soon: its weights may come (see `NetworkHost.foresee`)."""
+        self.host.foresee(self.source)
+
     def tokenize(self, text: str, *, word_ids: bool = False, warn: Warn | None = None) -> TokenBatches:
         """Weighted tokens in padded chunks, under the encoder's key."""
         encode = self.tools.tokenizer(min(self.config.vocabulary, FULL_VOCABULARY)).encode

@@ -110,6 +110,11 @@ class ClipPair:
         context = torch.cat([one.context[:, :length], two.context[:, :length]], dim=-1)
         return replace(two, context=context)
 
+    def foresee(self) -> None:
+        """It will be used soon: the weights of both may come."""
+        for encoder in self.encoders:
+            encoder.foresee()
+
     @property
     def encoders(self) -> tuple[ClipTextEncoder, ClipTextEncoder]:
         """Both, in order."""

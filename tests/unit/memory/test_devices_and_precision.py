@@ -11,7 +11,7 @@ import torch
 from engine.core.errors import SettingsError
 from engine.memory.device import Device, cpu_device, find_device, is_out_of_memory, list_devices, memory_facts
 from engine.memory.network import default_budget_bytes
-from engine.memory.precision import PrecisionPolicy, parse_dtype
+from engine.memory.precision import PrecisionPolicy, parse_dtype, wider_than
 
 GPU = Device("mps")
 
@@ -51,6 +51,15 @@ def test_accelerators_compute_networks_in_half_and_text_in_single_precision() ->
     assert policy.compute_dtype("network", GPU) is torch.float16
     assert policy.compute_dtype("text_encoder", GPU) is torch.float32
     assert PrecisionPolicy(torch.float16, force_float32=True).compute_dtype("network", GPU) is torch.float32
+
+
+def test_what_overflows_is_computed_in_the_narrowest_dtype_of_a_wider_range() -> None:
+    assert wider_than(torch.float16, cpu_device()) is torch.float32
+    assert wider_than(torch.float16, Device("xpu")) is torch.bfloat16
+    assert wider_than(torch.bfloat16, Device("xpu")) is torch.float32
+    assert wider_than(torch.float32, cpu_device()) is None
+    assert PrecisionPolicy().compute_dtype("vae", Device("xpu")) is torch.bfloat16
+    assert PrecisionPolicy().compute_dtype("vae", Device("mps")) is torch.float32
 
 
 def test_a_dtype_networks_cannot_compute_in_is_refused() -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+
 import psutil
 import torch
 
 from engine.memory.device import cpu_device
 from engine.memory.ledger import MemoryLedger
 from engine.memory.network import NetworkHost, NetworkSource
+from engine.memory.residency import MemoryMode
 from engine.weights.patches import PatchSet
 from tests.chain_network import LAYER_BYTES, PATCHES, WIDTH, AddOne, X, chain, expected
 from tests.separate_device import SeparateDevice
@@ -167,6 +170,93 @@ def test_a_host_says_what_is_where() -> None:
         "what": "network of kept", "resident_bytes": WHOLE, "moved_bytes": 0, "mapped_bytes": 0, "pinned": True,
     }  # fmt: skip
     assert (mapped["what"], mapped["mapped_bytes"], mapped["pinned"]) == ("vae of vae.safetensors", WHOLE, False)
+
+
+def until_there(host: NetworkHost) -> None:
+    """Return when the thread that brings weights early has done what it was asked."""
+    host._thread.submit(lambda: None).result(20)
+
+
+def test_the_next_network_comes_while_another_computes_and_finds_everything_in_place() -> None:
+    first, second = named("first"), named("second")
+    host = NetworkHost(DEVICE, 2 * WHOLE)
+    read: list[dict[str, int]] = []
+
+    def forward(network: torch.nn.Module) -> torch.Tensor:
+        host.foresee(second)
+        until_there(host)
+        read.append(dict(second.weights.reads))  # type: ignore[attr-defined]
+        return network(X)
+
+    host.run(first, forward)
+    assert set(read[0].values()) == {1}
+    assert host.resident_bytes == 2 * WHOLE
+    for patches in (PATCHES, PatchSet(())):
+        run(host, second, patches=patches)
+    run(host, first)
+    again = {name for name, count in second.weights.reads.items() if count > 1}  # type: ignore[attr-defined]
+    assert again == {"layers.1.weight"}  # taking the patch off
+    story = [(change.kind, change.what) for change in host.ledger.since(0)]
+    title = "network of second"
+    assert story == [("loaded", "network of first"), ("prefetched", title), ("loaded", title)]
+
+
+def test_what_comes_early_takes_free_room_only_and_leaves_first() -> None:
+    running, other, early = named("running"), named("other"), named("early")
+    host = NetworkHost(DEVICE, 2 * WHOLE + 5 * LAYER_BYTES)
+    run(host, running)
+    run(host, other)
+    host.foresee(early)
+    until_there(host)
+    plans = [host.plan_of(source) for source in (running, other)]
+    assert [plan.resident_bytes for plan in plans if plan is not None] == [WHOLE, WHOLE]
+    assert 0 < host.resident_bytes - 2 * WHOLE <= 5 * LAYER_BYTES
+    host.run(other, lambda network: network(X), activation_bytes=5 * LAYER_BYTES)
+    assert host.resident_bytes == 2 * WHOLE
+    assert [(change.kind, change.what) for change in host.ledger.since(2)] == [("evicted", "network of early")]
+    run(host, early)
+    assert host.resident_bytes <= host.budget_bytes
+
+
+def test_a_network_that_is_wanted_while_it_comes_takes_over_what_is_there() -> None:
+    source = named("early")
+    entered, goes_on = threading.Event(), threading.Event()
+    plain_read = source.weights.read
+
+    def read(name: str) -> torch.Tensor:
+        if name == "layers.3.weight" and threading.current_thread().name == "next weights":
+            entered.set()
+            assert goes_on.wait(20)
+        return plain_read(name)
+
+    source.weights.read = read  # type: ignore[method-assign]
+    host = NetworkHost(DEVICE, 2 * WHOLE)
+    host.foresee(source)
+    assert entered.wait(20)
+    threading.Timer(0.05, goes_on.set).start()
+    run(host, source)
+    assert set(source.weights.reads.values()) == {1}  # type: ignore[attr-defined]
+    assert host.resident_bytes == WHOLE
+
+
+def test_on_the_host_the_file_of_the_next_network_is_read_ahead_once() -> None:
+    asked: list[set[str]] = []
+    source = named("next")
+    source.weights.prefetch = lambda names: asked.append(set(names))  # type: ignore[method-assign]
+    host = NetworkHost(cpu_device(), 1 << 30)
+    for _ in range(2):
+        host.foresee(source)
+    until_there(host)
+    assert asked == [set(source.weights.specs)]
+    assert [(change.kind, change.why) for change in host.ledger.since(0)] == [("prefetched", "its file is read ahead")]
+
+
+def test_nothing_comes_early_where_little_is_kept() -> None:
+    for options in ({"mode": MemoryMode.STREAM}, {"keeps_one": True}):
+        host = NetworkHost(DEVICE, 1 << 30, **options)
+        host.foresee(named("next"))
+        until_there(host)
+        assert host.resident_bytes == 0
 
 
 def test_ten_networks_used_in_turn_fifty_times_take_no_more_than_in_the_first_round() -> None:

@@ -608,3 +608,38 @@ def test_nodes_run_without_gradients(bench_of):
         return NodeResult(ui={"text": [torch.is_inference_mode_enabled()]})
 
     assert shown(bench_of(grad).run({"1": constant("Grad")})) == {"1": [True]}
+
+
+class Handle:
+    """A model that notes when it is told to come."""
+
+    def __init__(self):
+        self.is_foreseen = threading.Event()
+
+    def foresee(self):
+        self.is_foreseen.set()
+
+
+def test_models_of_a_waiting_job_are_told_to_come_while_the_device_works_for_another(bench_of):
+    made, used, is_busy = Handle(), Handle(), threading.Event()
+
+    @node("Load", lane="io")
+    def load(name: String = "") -> AnyValue:
+        return {"made": made, "used": used}[name]
+
+    @node("Compute", lane="device", output=True)
+    def compute(value: AnyValue, seconds: Int = 0) -> NodeResult:
+        is_busy.set()
+        has_come = seconds == 0 or (made.is_foreseen.wait(seconds) and used.is_foreseen.wait(seconds))
+        return NodeResult(ui={"text": [str(has_come)]})
+
+    bench = bench_of(load, compute, number, show)
+    alone = {"1": constant("Load", name="used"), "2": constant("Compute", value=["1", 0])}
+    assert bench.run(alone).outcome == "succeeded"
+    assert not used.is_foreseen.is_set()
+    is_busy.clear()
+    first = bench.lease({"1": constant("Number", value=1), "2": constant("Compute", value=["1", 0], seconds=60)})
+    assert is_busy.wait(60)
+    bench.lease({"1": constant("Load", name="made"), "2": constant("Show", value=["1", 0])})
+    bench.lease({"1": constant("Load", name="used"), "2": constant("Compute", value=["1", 0], seconds=1)})
+    assert shown(bench.wait_for(first)) == {"2": ["True"]}
