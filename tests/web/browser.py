@@ -150,7 +150,10 @@ _FIND = """(() => {
 @contextlib.asynccontextmanager
 async def open_page(program: str, folder: Path, width: int = 1280, height: int = 800) -> AsyncIterator[Page]:
     """A page of a browser of its own, whose profile is in `folder`; both end with the context."""
-    flags = ("--headless=new", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0", "--no-first-run")
+    flags = (
+        "--headless=new", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0", "--no-first-run",
+        "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    )  # fmt: skip
     browser = subprocess.Popen(
         (program, *flags, f"--user-data-dir={folder}", f"--window-size={width},{height}", "about:blank"),
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,

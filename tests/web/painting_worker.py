@@ -16,7 +16,7 @@ import zlib
 from typing import Any
 
 from engine.core.settings import settings_from_json
-from engine.graph.schema import NodeSpec, spec_to_json
+from engine.graph.schema import InputSpec, NodeSpec, OutputSpec, spec_to_json
 from engine.protocol.codec import TO_WORKER, FrameReader, FrameWriter
 from engine.protocol.messages import CatalogPublished, Lease, OutputsStaged, PackReport, StagedFile, Start, WorkerReady
 from tests.processes.fake_worker import FakeWorker
@@ -90,7 +90,9 @@ class PaintingWorker(FakeWorker):
 
 
 def _specs() -> list[NodeSpec]:
-    return [spec_of_row(row) for row in reference_rows() if row["name"] in TYPES]
+    levels = InputSpec("sigmas", "STRING", options={"default": "1, 0.5, 0"})
+    curve = NodeSpec(name="ManualSigmas", inputs=(levels,), outputs=(OutputSpec("SIGMAS", "SIGMAS"),))
+    return [*(spec_of_row(row) for row in reference_rows() if row["name"] in TYPES), curve]
 
 
 def main() -> None:

@@ -82,6 +82,9 @@ async def wide_screens(studio: Studio, look: Examiner) -> None:
         await page.click("nav button", name)
         await page.until(f"document.querySelector('aside h2')?.innerText === {name!r}")
         await asyncio.sleep(0.3)
+        if name == "Queue":
+            await page.click("aside summary", "Memory")
+            await page.until("document.querySelector('aside')?.innerText.includes('At most')")
         await look.look(f"panel {name}")
     await page.click("aside button", "Show ")
     await page.until("!!document.querySelector('[role=dialog] img')")
@@ -101,8 +104,22 @@ async def wide_screens(studio: Studio, look: Examiner) -> None:
         await look.look(f"window {name}")
         await page.key("Escape")
         await page.until("!document.querySelector('[role=dialog]')")
+    await conflict_screen(studio, look)
     await open_lists(studio, look)
     await subgraph_screens(studio, look)
+
+
+async def conflict_screen(studio: Studio, look: Examiner) -> None:
+    """Somebody else has saved the file that is saved now."""
+    page = studio.page
+    await studio.put("house", text_to_image() | {"revision": 2})
+    await page.value("document.getElementById('graph').focus()")
+    await page.key("s", 2)
+    await page.until("document.querySelector('[role=dialog]')?.innerText.includes('changed elsewhere')")
+    await look.look("a conflict")
+    await page.key("Escape")
+    await page.until("!document.querySelector('[role=dialog]')")
+    page.complaints.clear()  # the browser notes the refused request
 
 
 async def open_lists(studio: Studio, look: Examiner) -> None:
@@ -154,8 +171,8 @@ async def mask_screen(studio: Studio, look: Examiner) -> None:
     form.add_field("file", (ROOT / "input" / "example_lake.png").read_bytes(), filename="lake.png")
     sent = await studio.server.session.post(f"{studio.server.url}/api/v1/assets", data=form)
     assert sent.status == 201
-    node = toy_node(1, "LoadImage", ["lake.png", "image"])
-    await studio.put("masked", toy_workflow(node))
+    node, levels = toy_node(1, "LoadImage", ["lake.png", "image"]), toy_node(2, "ManualSigmas", ["14, 3, 1, 0"], 360)
+    await studio.put("masked", toy_workflow(node, levels))
     await studio.open("/?workflow=masked")
     button = "button[aria-label='Paint a mask']"
     await studio.page.until(f'!!document.querySelector("{button}")')
@@ -166,6 +183,15 @@ async def mask_screen(studio: Studio, look: Examiner) -> None:
     await studio.page.click("button[aria-label='Crop the picture']")
     await studio.page.until("!!document.querySelector('.crop-part')")
     await look.look("cropping a picture")
+    await studio.page.key("Escape")
+    await studio.page.click(".node button", "Curve of ")
+    await studio.page.until("document.querySelectorAll('[role=dialog] [role=slider]').length === 4")
+    await look.look("curve of noise levels")
+    await studio.page.key("Escape")
+    await studio.page.click(".node .field-combo", "lake.png")
+    await studio.page.until("document.querySelector('.choices-picture img')?.naturalWidth === 128")
+    await look.look("choices with pictures")
+    await studio.page.key("Escape")
 
 
 async def screens_of_trouble(studio: Studio, look: Examiner) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from tests.web.browser import Page
 from tests.web.painting_worker import FAILING_STEPS
-from tests.web.studio import Studio, open_studio
+from tests.web.studio import ROOT, Studio, open_studio
 
 RUN = "localStorage.ran=document.title"
 CORPUS = (
@@ -39,6 +39,7 @@ FILL = """((corpus) => {
   return fields.length;
 })"""
 PANELS = ("Nodes", "Workflows", "Outline", "Form", "Models", "Queue", "Gallery")
+FILE_NAME = "<img src=x onerror=localStorage.ran=1>"
 SVG = f"<svg xmlns='http://www.w3.org/2000/svg' onload='{RUN}'><script>{RUN}</script></svg>"
 
 
@@ -65,6 +66,14 @@ def hostile_workflow() -> dict[str, Any]:
     }  # fmt: skip
     words = {**node, "id": 2, "type": "CLIPTextEncode", "title": text(4), "pos": [360, 0], "size": [400, 200],
              "outputs": [{"name": text(1), "type": text(5), "links": [1]}], "widgets_values": [text(5)]}  # fmt: skip
+    label = {"name": "sigmas", "type": "STRING", "label": text(2), "widget": {"name": "sigmas"}, "link": None}
+    levels = {**node, "id": 8, "type": "ManualSigmas", "title": text(3), "pos": [1200, 0], "size": [300, 100],
+              "inputs": [label], "widgets_values": [text(0)]}  # fmt: skip
+    picture = {**node, "id": 9, "type": "LoadImage", "title": text(5), "pos": [1200, 200], "size": [300, 300],
+               "widgets_values": [f"{FILE_NAME}.png", "image"]}  # fmt: skip
+    gone = {"name": f"{text(1)}.safetensors", "url": f"https://x/{text(2)}", "directory": text(3)}
+    loader = {**node, "id": 7, "type": "CheckpointLoaderSimple", "pos": [1200, 600], "size": [300, 150],
+              "widgets_values": [gone["name"]], "properties": {"models": [gone]}}  # fmt: skip
     save = {**node, "id": 3, "type": "SaveImage", "pos": [800, 0], "size": [300, 200], "widgets_values": [text(6)]}
     unknown = {**node, "id": 4, "type": text(1), "pos": [0, 350], "size": [300, 150], "widgets_values": [*CORPUS]}
     inside = {
@@ -77,7 +86,8 @@ def hostile_workflow() -> dict[str, Any]:
     fields = [{"node": "1", "widget": "steps", "label": text(0)}, {"node": "2", "widget": "text", "label": text(1)}]
     return {
         "last_node_id": 20, "last_link_id": 1, "version": 0.4, "config": {text(0): text(1)},
-        "nodes": [sampler, words, save, unknown, instance, *notes], "links": [[1, 2, 0, 1, 1, text(5)]],
+        "nodes": [sampler, words, save, unknown, instance, levels, picture, loader, *notes],
+        "links": [[1, 2, 0, 1, 1, text(5)]],
         "groups": [{"title": text(1), "bounding": [-50, -80, 900, 500], "color": f"#\"><img src=x onerror={RUN}>"}],
         "definitions": {"subgraphs": [inside]},
         "extra": {"atelier_form": {"title": text(1), "fields": fields, "outputs": ["3"]}, text(2): text(3)},
@@ -121,8 +131,10 @@ class Watch:
 
 async def make_hostile_files(studio: Studio, folder: Path) -> str:
     """A checkpoint, a picture and a drawing with markup for names and content; the address of the drawing."""
-    name = "<img src=x onerror=localStorage.ran=1>.safetensors"
+    name = f"{FILE_NAME}.safetensors"
     (folder / "base" / "models" / "checkpoints" / name).write_bytes(b"not read")
+    lake = (ROOT / "input" / "example_lake.png").read_bytes()
+    (folder / "base" / "input" / f"{FILE_NAME}.png").write_bytes(lake)
     form = aiohttp.FormData()
     form.add_field("file", SVG.encode(), filename="drawing.svg", content_type="image/svg+xml")
     status, sent = await studio.server.call("POST", "/assets", data=form)
@@ -138,6 +150,7 @@ async def editor_screens(studio: Studio, watch: Watch) -> None:
     await page.value("document.getElementById('graph').focus()")
     await page.until("!!document.querySelector('.node .note strong, .node .note p, .node .note a')")
     await watch.look("graph", fills=False)
+    await windows_of_values(page, watch)
     for name in PANELS:
         await page.click("nav button", name)
         await page.until(f"document.querySelector('aside h2')?.innerText === {name!r}")
@@ -175,6 +188,36 @@ async def editor_screens(studio: Studio, watch: Watch) -> None:
     await page.key("Escape")
 
 
+async def windows_of_values(page: Page, watch: Watch) -> None:
+    """The curve of levels that are none, lists of files, masks and crops of a picture with such a name."""
+    await show_node(page, "8")
+    await page.click(".node button", "Curve of ")
+    await page.until("!!document.querySelector('[role=dialog]')")
+    await watch.look("curve")
+    await page.key("Escape")
+    await show_node(page, "9")
+    await page.click(".node .field-combo", FILE_NAME)
+    await page.until("document.querySelector('.choices-picture img')?.naturalWidth === 128")
+    await watch.look("choices with pictures")
+    await page.key("Escape")
+    for button, there in (("Paint a mask", "[role=dialog] canvas"), ("Crop the picture", ".crop-part")):
+        await page.click(f".node button[aria-label='{button}']")
+        await page.until(f"!!document.querySelector('{there}')")
+        await watch.look(button)
+        await page.key("Escape")
+        await page.until("!document.querySelector('[role=dialog]')")
+
+
+async def show_node(page: Page, node: str) -> None:
+    """Go to a node by the palette."""
+    await page.value("document.getElementById('graph').focus()")
+    await page.key("k", 2)
+    await page.until("!!document.querySelector('[cmdk-input]')")
+    await page.type(f"#{node}")
+    await page.key("Enter")
+    await page.until("!document.querySelector('[cmdk-input]')")
+
+
 async def error_and_form_screens(studio: Studio, watch: Watch) -> None:
     page = studio.page
     job = await studio.server.submit(prompt_of(FAILING_STEPS))
@@ -184,6 +227,10 @@ async def error_and_form_screens(studio: Studio, watch: Watch) -> None:
     await watch.look("queue with an error", fills=False)
     job = await studio.server.submit(prompt_of(1))
     await studio.server.call("GET", f"/jobs/{job['id']}/wait?seconds=10")
+    await page.until("document.querySelectorAll('aside summary').length > 0")
+    await page.click("aside summary", "Memory")
+    await page.until("document.querySelector('aside')?.innerText.includes('At most')")
+    await watch.look("what a job held", fills=False)
     await page.click("nav button", "Gallery")
     await page.click("aside button", "Show ")
     await page.click("[role=dialog] button", "Details")

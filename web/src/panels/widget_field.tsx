@@ -69,13 +69,10 @@ export function Field({ id, session, view, set }: { id: string; session: Session
     return <NumberBox id={id} view={view} isWhole={spec.type === "INT"} set={set} />;
   }
   if (typeof value === "object" && value !== null) return <code id={id} className="text-xs break-all text-quiet">…</code>;
-  const rows = spec === null || spec.options.multiline ? 4 : 1;
-  return (
-    <textarea
-      id={id} rows={rows} spellCheck={false} className={`${FIELD} ${rows > 1 ? "resize-y" : "resize-none"}`}
-      value={String(value ?? "")} onChange={(event) => set(event.target.value)}
-    />
-  );
+  const text = String(value ?? "");
+  const isLine = spec !== null && !spec.options.multiline && !text.includes("\n");
+  if (isLine) return <input id={id} type="text" spellCheck={false} autoComplete="off" className={FIELD} value={text} onChange={(event) => set(event.target.value)} />;
+  return <textarea id={id} rows={4} spellCheck={false} className={`${FIELD} resize-y`} value={text} onChange={(event) => set(event.target.value)} />;
 }
 
 interface NumberBoxProps {
