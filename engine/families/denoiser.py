@@ -26,7 +26,9 @@ from engine.families.steering import (
     residual_values,
     run_controls,
 )
+from engine.memory.device import is_out_of_memory
 from engine.memory.network import NetworkHost, NetworkSource
+from engine.nn.edits.compiled import Compiled, CompileFailed
 from engine.nn.edits.edit import NetworkEdit
 from engine.weights.patched import PatchedWeights
 from engine.weights.patches import NO_PATCHES, PatchSet
@@ -153,6 +155,10 @@ class NetworkDenoiser:
         """The same network computing in this dtype, whatever the settings say."""
         return replace(self, source=self.source.computed_in(dtype))
 
+    def foresee(self) -> None:
+        """It will be used soon: its weights may come (see `NetworkHost.foresee`)."""
+        self.host.foresee(self.source)
+
     def activation_bytes(self, batch_size: int, height: int, width: int) -> int:
         """Estimated peak memory of a forward, weights excluded, for a latent of this height and width."""
         return self.form.activation_bytes(batch_size, height, width, self.host.compute_dtype(self.source).itemsize)
@@ -221,6 +227,26 @@ class NetworkDenoiser:
 
     def _denoise_once(
         self, x: Tensor, sigma: Tensor, inputs: ConditionInputs, edits: tuple[NetworkEdit, ...]
+    ) -> Tensor:
+        """One forward. Where the compiler fails the plain network runs, now and from then on."""
+        plain = tuple(edit for edit in edits if not isinstance(edit, Compiled))
+        compilation = digest_value([edit.identity for edit in edits])
+        if plain == edits or self.host.is_uncompilable(self.source, compilation):
+            return self._denoise_under(plain, x, sigma, inputs)
+        if plain or inputs.grounding is not None:
+            why = "Its other changes are made anew for each step, and the compiler would begin again each time."
+            self.host.run_uncompiled(self.source, compilation, why)
+            return self._denoise_under(plain, x, sigma, inputs)
+        try:
+            return self._denoise_under(edits, x, sigma, inputs)
+        except CompileFailed as error:
+            denoised = self._denoise_under(plain, x, sigma, inputs)
+            if error.__cause__ is None or not is_out_of_memory(error.__cause__):
+                self.host.run_uncompiled(self.source, compilation, f"{error.message} {error.hint}")
+            return denoised
+
+    def _denoise_under(
+        self, edits: tuple[NetworkEdit, ...], x: Tensor, sigma: Tensor, inputs: ConditionInputs
     ) -> Tensor:
         dtype = self.host.compute_dtype(self.source)
         count = x.shape[0]

@@ -106,9 +106,12 @@ def test_a_compiled_model_is_another_function_of_equal_weights(model: Any) -> No
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("backend", ["eager", "inductor"])
 def test_a_compiled_network_computes_what_the_plain_one_computes(model: Any, backend: str) -> None:
-    compiled = model.with_edit(Compiled(backend))
+    compiled, position = model.with_edit(Compiled(backend)), model.host.ledger.position
     assert torch.allclose(predict(compiled), predict(model), atol=1e-4)
-    assert torch.allclose(predict(free_u(compiled)), predict(free_u(model)), atol=1e-4)
+    assert torch.equal(predict(free_u(compiled)), predict(free_u(model)))
+    told = [change.why for change in model.host.ledger.since(position) if change.kind == "uncompiled"]
+    assert len(told) == 1
+    assert "other changes" in told[0]
 
 
 @pytest.mark.thorough
@@ -122,22 +125,90 @@ def test_a_network_is_compiled_while_the_edit_is_applied_and_as_before_afterward
 
     with torch.no_grad():
         wanted = network(x)
-        with Compiled(counting).applied(network), Compiled("eager").applied(network):  # type: ignore[arg-type]
+        with Compiled(counting).applied(network):  # type: ignore[arg-type]
             assert torch.equal(network(x), wanted)
+        assert seen
         assert torch.equal(network(x), wanted)
     assert "forward" not in vars(network)
 
 
-@pytest.mark.thorough
-def test_a_compiler_that_fails_is_named() -> None:
-    def refusing(graph: Any, inputs: Any) -> Any:
-        raise RuntimeError("no compiler here")
+class CountingCompiler:
+    """A backend of torch's that runs graphs as they are and counts them, or fails."""
 
-    network = nn.Linear(4, 4)
-    with pytest.raises(NodeError, match="could not compile") as caught, Compiled(refusing).applied(network):  # type: ignore[arg-type]
-        network(torch.randn(2, 4))
-    assert "C++ compiler" in caught.value.hint
-    assert "forward" not in vars(network)
+    def __init__(self, failure: str = "") -> None:
+        self.num_graphs = 0
+        self._failure = failure
+
+    def __call__(self, graph: Any, inputs: Any) -> Any:
+        self.num_graphs += 1
+        if self._failure:
+            raise RuntimeError(self._failure)
+        return graph
+
+
+@pytest.mark.thorough
+@pytest.mark.timeout(1800)
+def test_where_the_compiler_fails_the_plain_network_makes_the_picture_and_the_story_says_so_once(model: Any) -> None:
+    refusing = CountingCompiler("no compiler here")
+    compiled = model.with_edit(Compiled(refusing))  # type: ignore[arg-type]
+    position = model.host.ledger.position
+    plain = predict(model)
+    for _ in range(2):
+        assert torch.equal(predict(compiled), plain)
+    assert refusing.num_graphs == 1
+    (told,) = [change for change in model.host.ledger.since(position) if change.kind == "uncompiled"]
+    assert told.what == "network of shallow.safetensors"
+    assert "no compiler here" in told.why
+    assert "install a C++ compiler" in told.why
+
+
+@pytest.mark.thorough
+@pytest.mark.timeout(1800)
+def test_a_warm_network_is_not_compiled_again_and_new_sizes_do_not_compile_for_ever(model: Any) -> None:
+    counting = CountingCompiler()
+    compiled = model.with_edit(Compiled(counting))  # type: ignore[arg-type]
+
+    def predict_at(height: int, width: int) -> None:
+        x = torch.zeros(1, 4, height, width)
+        compiled.denoise(x, torch.tensor([3.0]), ConditionInputs(CONTEXT))
+
+    seen = []
+    for _ in range(2):
+        predict_at(16, 16)
+        seen.append(counting.num_graphs)
+    model.host.free()
+    predict_at(16, 16)
+    assert [*seen, counting.num_graphs] == [1, 1, 1]
+    for _ in range(2):
+        for number in range(5):
+            predict_at(18 + 2 * number, 16 + 2 * number)
+        seen.append(counting.num_graphs)
+    assert seen[-2] == seen[-1] < 5
+
+
+@pytest.mark.thorough
+@pytest.mark.timeout(1800)
+def test_a_compiled_network_notices_hooks_that_come_and_go() -> None:
+    network, x = nn.Sequential(nn.Linear(4, 4)), torch.randn(2, 4)
+
+    def doubled(module: nn.Module, arguments: Any) -> Any:
+        return (arguments[0] * 2,)
+
+    with torch.no_grad():
+        for _ in range(2):
+            with Compiled("eager").applied(network):
+                assert torch.allclose(network(x), network[0](x))
+                hook = network[0].register_forward_pre_hook(doubled)
+                assert torch.allclose(network(x), nn.functional.linear(2 * x, network[0].weight, network[0].bias))
+                hook.remove()
+
+
+@pytest.mark.thorough
+def test_an_error_of_the_network_is_not_put_down_to_the_compiler(model: Any) -> None:
+    compiled, position = model.with_edit(Compiled("eager")), model.host.ledger.position
+    with pytest.raises(RuntimeError, match="Expected size"):
+        compiled.denoise(X, torch.tensor([3.0, 3.0]), ConditionInputs(torch.zeros(1, 5, 31)))
+    assert [change.kind for change in model.host.ledger.since(position)] == []
 
 
 def test_a_model_computes_in_the_precision_a_node_asks_for(model: Any) -> None:

@@ -29,7 +29,7 @@ class Compiled:
 
     torch keeps what it compiled for the code and shapes it has seen, so only the first steps of a new size take long;
     a second size makes it compile once more, for sizes that vary, and after eight versions it runs the code as it is.
-    Layers whose weights are streamed are called between compiled parts.
+    Layers whose weights are streamed are called between compiled parts. Not for a network that other edits change.
     """
 
     backend: str
@@ -51,7 +51,9 @@ class Compiled:
 
         def forward(*arguments: Any, **named: Any) -> Any:
             try:
-                return compiled(*arguments, **named)
+                # Otherwise torch takes a module's hooks for constant, and those that bring weights in come and go.
+                with torch._dynamo.config.patch(skip_nnmodule_hook_guards=False):
+                    return compiled(*arguments, **named)
             except (AtelierError, torch.OutOfMemoryError, MemoryError):
                 raise
             except Exception as error:
