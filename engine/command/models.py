@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 _NOT_WEIGHTS = frozenset({"configs", "custom_nodes", "classifiers"})
+_WEIGHT_FILES = (".safetensors", ".bin", ".gguf")
 _UNITS = ("B", "KB", "MB", "GB", "TB")
 _SHOWN_TEXT = 300
 
@@ -126,6 +127,8 @@ def _info(settings: Settings, flags: argparse.Namespace) -> int:
         print(f"Cannot be opened: {facts.problem}")
     for key in facts.unexplained:
         print(f"  {key}")
+    if facts.remedy:
+        print(facts.remedy)
     return 0
 
 
@@ -208,7 +211,9 @@ def _write_converted(
     from engine.weights.conversion import converted_weights
 
     def show(done: int, total: int) -> None:
-        line.show(f"{target.name}: {done}/{total} tensors")
+        # Where lines stay, each tenth of the way is enough.
+        if line.is_terminal or done * 10 // total != (done - 1) * 10 // total:
+            line.show(f"{target.name}: {done}/{total} tensors")
 
     is_folder = target.suffix == ""
     if not is_folder and not source.is_dir():
@@ -227,6 +232,14 @@ def _write_converted(
 
 def _find(folders: Folders, name: str) -> Path:
     """A file by path, or by its name in a model folder. Raises SettingsError."""
+    if Path(name).is_dir():
+        inside = sorted(path for end in _WEIGHT_FILES for path in Path(name).glob(f"*/*{end}"))
+        raise SettingsError(
+            f"{name} is a folder; this takes one file.",
+            hint=f"Name one of its files, such as {inside[0]}, or convert the folder to a file."
+            if inside
+            else "Name a weight file. There are none in the folders of this one.",
+        )
     if Path(name).exists():
         return Path(name)
     found = {

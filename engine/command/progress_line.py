@@ -13,11 +13,11 @@ _BAR_WIDTH = 30
 
 
 class ProgressLine:
-    """Writes to `stream`; call `close` before printing anything else."""
+    """Writes to `stream`; call `close` before printing anything else. is_terminal: lines are rewritten, not added."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self._is_terminal = stream.isatty()
+        self.is_terminal = stream.isatty()
         self._is_open = False
 
     def event(self, event: EventRecord, titles: Mapping[str, str]) -> None:
@@ -29,7 +29,7 @@ class ProgressLine:
         elif event.kind == "node_progress" and data.get("max"):
             value, maximum = data["value"], data["max"]
             done = round(_BAR_WIDTH * value / maximum)
-            if self._is_terminal:
+            if self.is_terminal:
                 self.show(f"{title}  [{'#' * done}{' ' * (_BAR_WIDTH - done)}] {value:g}/{maximum:g}")
         elif event.kind == "nodes_cached" and data.get("nodes"):
             self.note(f"{len(data['nodes'])} nodes from the cache")
@@ -38,7 +38,7 @@ class ProgressLine:
 
     def show(self, text: str) -> None:
         """Replace the line."""
-        if self._is_terminal:
+        if self.is_terminal:
             self._stream.write(f"\r\x1b[2K{text[:110]}")
             self._is_open = True
         else:

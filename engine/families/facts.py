@@ -59,7 +59,8 @@ class FileFacts:
     """A file as the engine sees it.
 
     family: folder name, None for files of no family. prediction: what its network predicts, and the levels.
-    problem: why it cannot be opened, None when it can. unexplained: keys that are unknown, missing or misshapen.
+    problem: why it cannot be opened, None when it can; remedy: what to do then. unexplained: keys that are unknown,
+    missing or misshapen.
     """
 
     family: str | None
@@ -69,6 +70,7 @@ class FileFacts:
     prediction: str | None = None
     problem: str | None = None
     unexplained: tuple[str, ...] = ()
+    remedy: str | None = None
 
 
 def describe_file(checkpoint: Checkpoint, registry: FamilyRegistry, services: FamilyServices | None) -> FileFacts:
@@ -85,7 +87,7 @@ def describe_file(checkpoint: Checkpoint, registry: FamilyRegistry, services: Fa
     try:
         model = registry.family(match).open(checkpoint, match, services).model
     except CheckpointError as error:
-        return FileFacts(match.family, kind, match.description, parts, None, error.message, _keys(error))
+        return FileFacts(match.family, kind, match.description, parts, None, error.message, _keys(error), error.hint)
     return FileFacts(match.family, kind, match.description, parts, _prediction(model))
 
 
@@ -106,7 +108,7 @@ def _describe_other(
     try:
         opened = _OPENERS[kind](checkpoint, registry, services)
     except AtelierError as error:
-        return FileFacts(None, kind, phrase, parts, None, error.message, _keys(error))
+        return FileFacts(None, kind, phrase, parts, None, error.message, _keys(error), error.hint)
     prediction = _prediction(opened) if kind == "network" else None
     return FileFacts(getattr(opened, "family", None), kind, phrase, parts, prediction)
 

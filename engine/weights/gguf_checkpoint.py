@@ -92,7 +92,8 @@ def open_gguf(path: Path, stamp: FileStamp) -> GgufCheckpoint:
     try:
         return GgufCheckpoint(path, stamp, library.GGUFReader(path))
     except (ValueError, IndexError, KeyError, TypeError, OverflowError, MemoryError) as error:
-        raise _refusal(path, f"cannot be read: {error}") from error
+        # What the library says is about its own arithmetic.
+        raise _refusal(path, "is cut off or damaged: its tensors are not where its header says") from error
 
 
 def _check_header(path: Path) -> None:

@@ -42,6 +42,16 @@ _USUAL_TENSOR = re.compile(
 )
 _NUMBER = re.compile(r"\d+")
 _HINT = "The file is damaged or not a safetensors file; download it again."
+_SHOWN_BYTES = 8
+_STRANGERS = (
+    (b"version https://git-lfs", "is a pointer of Git LFS, not the file it stands for",
+     "Fetch the file itself, with `git lfs pull` or from the page of the model."),
+    (b"<!doctype", "is a web page, not a weight file",
+     "Download the file again; the address may ask to log in first."),
+    (b"<html", "is a web page, not a weight file",
+     "Download the file again; the address may ask to log in first."),
+)  # fmt: skip
+"""How other files begin, in small letters, what they are, and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +92,10 @@ def read_header(path: Path) -> SafetensorsHeader:
         if len(prefix) < 8:
             raise _refusal(path, f"has {len(prefix)} bytes, too few for a header")
         (length,) = struct.unpack("<Q", prefix)
+        if length > MAX_HEADER_BYTES:
+            raise _stranger(path, prefix + stream.read(_SHOWN_BYTES * 4))
         if length > file_bytes - 8:
             raise _refusal(path, f"announces a header of {length} bytes but has {file_bytes} in all")
-        if length > MAX_HEADER_BYTES:
-            raise _refusal(path, f"announces a header of {length} bytes; the limit is {MAX_HEADER_BYTES}")
         if length < 2:
             raise _refusal(path, f"announces a header of {length} bytes")
         raw = stream.read(length)
@@ -94,6 +104,15 @@ def read_header(path: Path) -> SafetensorsHeader:
     tensors, metadata = _Scanner(path, text).scan()
     _check_layout(path, tensors, file_bytes - 8 - length)
     return SafetensorsHeader(MappingProxyType(tensors), MappingProxyType(metadata), 8 + length, digest)
+
+
+def _stranger(path: Path, start: bytes) -> CheckpointError:
+    """What a file is whose first eight bytes are no length of a header."""
+    for begin, what, hint in _STRANGERS:
+        if start.lower().startswith(begin):
+            return CheckpointError(f"{path.name} {what}.", code="bad_checkpoint", hint=hint)
+    shown = start[:_SHOWN_BYTES]
+    return _refusal(path, f"begins with {shown!r}, as no weight file does that is read here")
 
 
 def _refusal(path: Path, what: str) -> CheckpointError:

@@ -150,14 +150,19 @@ def read_part(
         for name in refs
         if name in expected and _essential(shapes[name]) != _essential(expected[name])
     ]
-    faults = {"lacks": missing, "has unknown": unknown, "has misshapen": misshapen, "repeats": repeated}
+    faults = {
+        "lacks {} weight(s)": missing,
+        "has {} unknown weight(s)": unknown,
+        "has {} misshapen weight(s)": misshapen,
+        "repeats {} weight(s)": repeated,
+    }
     for title, names in faults.items():
         if names:
             raise CheckpointError(
-                f"{checkpoint.path.name}: the {what} {title} {len(names)} weight(s): {_some(names)}.",
+                f"{checkpoint.path.name}: the {what} {title.format(len(names))}: {_some(names)}.",
                 code="checkpoint_keys",
                 hint="The file is incomplete, of another model, or merged by a tool that added keys of its own.",
-                details={"part": what, "fault": title, "keys": names[:50]},
+                details={"part": what, "keys": names[:50]},
             )
     return WeightReader(checkpoint, refs, expected, scale_keys)
 

@@ -103,7 +103,7 @@ def test_training_leftovers_are_known_to_be_harmless(path: Path, tmp_path: Path)
         (
             {f"{UNET}extra.weight": torch.zeros(1)},
             (),
-            r"U-Net has unknown 1 weight\(s\): model\.diffusion_model\.extra",
+            r"U-Net has 1 unknown weight\(s\): model\.diffusion_model\.extra",
         ),
         ({}, (f"{UNET}out.0.bias",), r"U-Net lacks 1 weight\(s\): out\.0\.bias"),
         ({f"{UNET}out.0.bias": torch.zeros(7)}, (), r"out\.0\.bias is \[7\] where \[32\] is needed"),

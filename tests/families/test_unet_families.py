@@ -114,7 +114,7 @@ def test_networks_for_editing_and_inpainting_are_recognised_by_their_channels(ch
     ("key", "message"),
     [
         ("surprise", "nothing is known to use: surprise"),
-        ("model.diffusion_model.surprise", "U-Net has unknown"),
+        ("model.diffusion_model.surprise", "U-Net has 1 unknown"),
     ],
 )
 def test_an_unknown_key_is_refused_by_name(family: str, key: str, message: str, tmp_path: Path) -> None:

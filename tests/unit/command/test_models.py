@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import struct
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from engine.command.models import main
-from engine.core.errors import SettingsError
+from engine.core.errors import CheckpointError, SettingsError
 from tests.tiny_families import layout_file
 from tests.tiny_sd1 import shallow_checkpoint
 
@@ -137,6 +138,34 @@ def test_the_moving_average_is_kept_dropped_or_used(root: Path, capsys, ema: str
     assert found["betas"].dtype == torch.float32
     with safe_open(target, "pt") as file:
         assert file.metadata() == {"modelspec.title": "A"}
+
+
+@pytest.mark.parametrize(
+    ("content", "message", "hint"),
+    [
+        (b"<!DOCTYPE html><html>Not found</html>", "is a web page", "log in"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "is a pointer of Git LFS", "git lfs pull"),
+        (b"NOPE" * 40, r"begins with b'NOPENOPE'", "download it again"),
+        (b"GGUF" + struct.pack("<IQQ", 3, 5, 2) + bytes(10), "is cut off or damaged", "download it again"),
+        (b"", "has 0 bytes", "download it again"),
+    ],
+)
+def test_what_is_no_weight_file_is_named(root: Path, content: bytes, message: str, hint: str) -> None:
+    (root / "odd.safetensors").write_bytes(content)
+    with pytest.raises(CheckpointError, match=rf"odd\.safetensors {message}") as error:
+        main(root, ["info", str(root / "odd.safetensors")])
+    assert hint in error.value.hint
+
+
+def test_a_folder_is_told_from_a_file(root: Path) -> None:
+    (root / "saved" / "unet").mkdir(parents=True)
+    for command in ("info", "hash"):
+        with pytest.raises(SettingsError, match="is a folder; this takes one file"):
+            main(root, [command, str(root / "saved")])
+    (root / "saved" / "unet" / "diffusion_pytorch_model.safetensors").write_bytes(b"")
+    with pytest.raises(SettingsError) as error:
+        main(root, ["hash", str(root / "saved")])
+    assert "unet/diffusion_pytorch_model.safetensors" in error.value.hint
 
 
 def test_a_name_that_is_nowhere_or_twice_is_an_error(root: Path) -> None:

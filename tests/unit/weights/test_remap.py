@@ -59,7 +59,7 @@ def test_a_rule_without_targets_drops_a_key(tmp_path: Path) -> None:
     ("tensors", "message"),
     [
         ({}, r"lacks 1 weight\(s\): w"),
-        ({"w": torch.zeros(2), "v": torch.zeros(1)}, r"has unknown 1 weight\(s\): v"),
+        ({"w": torch.zeros(2), "v": torch.zeros(1)}, r"has 1 unknown weight\(s\): v"),
         ({"w": torch.zeros(3)}, r"w is \[3\] where \[2\] is needed"),
         ({"w": torch.zeros(2), "alias": torch.zeros(2)}, r"repeats 1 weight\(s\)"),
     ],
