@@ -19,7 +19,9 @@ from nodes.guidance import (
     cfg_zero_star,
     differential_diffusion,
     epsilon_scaling,
+    renormalise_cfg,
     rescale_cfg,
+    reuse_outputs,
     tangential_damping,
 )
 from nodes.guiders import basic_guider, cfg_guider, dual_cfg_guider, perp_neg_guider
@@ -353,6 +355,8 @@ def test_each_rule_is_added_to_a_new_handle_and_changes_the_picture() -> None:
         tangential_damping(MODEL),
         adaptive_projected_guidance(MODEL),
         epsilon_scaling(MODEL),
+        renormalise_cfg(MODEL),
+        reuse_outputs(MODEL, 1.0, 0.0, 1.0),
         apply_operation_to_guidance(MODEL, lambda latent: latent * 2),
     ]
     assert all(handle.identity == MODEL.identity for handle in handles)
