@@ -7,6 +7,7 @@ import { useSay } from "../i18n/catalogue";
 import type { GraphId } from "../model/records";
 import { Banners } from "../panels/banner";
 import { Breadcrumb } from "../panels/breadcrumb";
+import { EmptyGraph } from "../panels/empty_graph";
 import { openFiles, openLink } from "../panels/opening";
 import { RunCard } from "../panels/run_card";
 import { SidePanel, SideRail, type PanelName } from "../panels/side_rail";
@@ -131,6 +132,9 @@ function Editor({ session, setOver }: { session: Session; setOver: (over: Over |
             {comparison !== null && <Suspense><ComparisonBar session={session} comparison={comparison} /></Suspense>}
             <Breadcrumb session={session} onInterface={(graph) => setOver({ is: "interface", graph })} />
             {broken === undefined && <Minimap session={session} />}
+            {broken === undefined && comparison === null && (
+              <EmptyGraph session={session} onTemplates={() => setPanel("workflows")} onAdd={() => searchInTheMiddle(session)} />
+            )}
             <RunCard session={session} />
             {isDropping && (
               <p className="pointer-events-none absolute inset-3 z-30 flex items-center justify-center rounded-xl border-2 border-dashed border-accent bg-canvas/80 text-lg">{say("file.drop")}</p>

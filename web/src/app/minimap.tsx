@@ -1,10 +1,11 @@
-/** The corner of the canvas with the map of the graph, or the button that brings it back. Not on phones. */
+/** The corner of the canvas with the map of the graph, or the button that brings it back. Not on phones, nor of nothing. */
 
 import { Map as MapIcon, X } from "lucide-react";
 import { useEffect, useRef, useSyncExternalStore } from "react";
 import { useStore } from "zustand";
 import { useSay } from "../i18n/catalogue";
 import { preferences } from "../settings/preferences";
+import { useIsEmpty } from "../ui/hooks";
 import { IconButton } from "../ui/parts";
 import { MAP_SIZE } from "./map_view";
 import type { Session } from "./session";
@@ -21,7 +22,8 @@ export function Minimap({ session }: { session: Session }) {
   const say = useSay();
   const isShown = useStore(preferences, (state) => state.showsMap);
   const hasRoom = useSyncExternalStore(watchRoom, () => matchMedia(ROOM).matches);
-  if (!hasRoom) return null;
+  const isEmpty = useIsEmpty(useStore(session.store, (state) => state.open));
+  if (!hasRoom || isEmpty) return null;
   const show = (showsMap: boolean) => preferences.setState({ showsMap });
   if (!isShown) {
     return (

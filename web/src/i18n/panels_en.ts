@@ -8,7 +8,7 @@ export const PANELS_EN = {
   "memory.device": "{device}: {used} of {total} in use after the job",
   "memory.network": "{size} kept, {moved} moved each time",
   "memory.more": "{count} more nodes",
-  "template.missing": "Files missing: {count}",
+  "template.missing": "Missing: {count}",
   "template.lacks": "Files this server does not have: {names}",
   "values.find": "Find a value",
   "values.onlyChanged": "Only changed values",
@@ -18,6 +18,9 @@ export const PANELS_EN = {
   "values.starHint": "Values with a star come first",
   "values.reset": "Put {name} back",
   "values.resetTo": "Back to {value}",
+  "empty.title": "This workflow is empty",
+  "empty.template": "Start from a template",
+  "empty.hint": "Or double-click the canvas to add a node, or drop a workflow or a picture anywhere.",
 } as const satisfies Readonly<Record<string, string>>;
 
 export type PanelTexts = { readonly [key in keyof typeof PANELS_EN]: string };

@@ -10,7 +10,7 @@ export const PANELS_RU: PanelTexts = {
   "memory.device": "{device}: после задания занято {used} из {total}",
   "memory.network": "{size} остаётся, {moved} переносится каждый раз",
   "memory.more": "Ещё узлов: {count}",
-  "template.missing": "Не хватает файлов: {count}",
+  "template.missing": "Не хватает: {count}",
   "template.lacks": "Файлы, которых нет на сервере: {names}",
   "values.find": "Найти значение",
   "values.onlyChanged": "Только изменённые значения",
@@ -20,4 +20,7 @@ export const PANELS_RU: PanelTexts = {
   "values.starHint": "Значения со звездой идут первыми",
   "values.reset": "Вернуть {name}",
   "values.resetTo": "Вернуть {value}",
+  "empty.title": "Здесь пока пусто",
+  "empty.template": "Начать с шаблона",
+  "empty.hint": "Или щёлкните по холсту дважды, чтобы добавить узел, или перетащите сюда файл либо картинку.",
 };

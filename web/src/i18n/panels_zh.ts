@@ -10,7 +10,7 @@ export const PANELS_ZH: PanelTexts = {
   "memory.device": "{device}：任务之后占用 {used}，共 {total}",
   "memory.network": "保留 {size}，每次移动 {moved}",
   "memory.more": "另有 {count} 个节点",
-  "template.missing": "缺少 {count} 个文件",
+  "template.missing": "缺少：{count}",
   "template.lacks": "服务器上没有的文件：{names}",
   "values.find": "查找值",
   "values.onlyChanged": "只显示改过的值",
@@ -20,4 +20,7 @@ export const PANELS_ZH: PanelTexts = {
   "values.starHint": "加星的值排在最前",
   "values.reset": "还原 {name}",
   "values.resetTo": "还原为 {value}",
+  "empty.title": "这个工作流是空的",
+  "empty.template": "从模板开始",
+  "empty.hint": "也可以双击画布添加节点，或把工作流、图片拖到这里。",
 };

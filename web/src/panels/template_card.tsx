@@ -30,7 +30,7 @@ export function TemplateCard({ client, template, lacks = [], onOpen }: CardProps
         : <img src={template.picture} alt="" loading="lazy" decoding="async" className="aspect-4/3 w-full object-cover" onError={() => setBroken(true)} />}
       <span id={title} className="px-2 py-1.5 leading-tight font-medium">{template.title}</span>
       {lacks.length > 0 && (
-        <span aria-hidden className="flex items-center gap-1 px-2 pb-1.5 text-xs text-quiet">
+        <span aria-hidden className="flex items-center gap-1 px-2 pb-1.5 text-xs whitespace-nowrap text-quiet">
           <FileWarning size={13} className="shrink-0" />{say("template.missing", { count: lacks.length })}
         </span>
       )}

@@ -7,7 +7,7 @@ import type { Session } from "../app/session";
 import { BLUEPRINTS } from "../app/subgraph_commands";
 import { useSay, type TextKey } from "../i18n/catalogue";
 import { COMMANDS } from "../interaction/keymap";
-import { titleOf } from "../model/node_reading";
+import { isInstance, titleOf, typeOf } from "../model/node_reading";
 import { keymapOf, preferences } from "../settings/preferences";
 
 const ITEM = "flex cursor-default items-center justify-between gap-4 rounded-md px-2.5 py-1.5 data-[selected=true]:bg-raised";
@@ -50,8 +50,10 @@ export default function Palette({ session, extras, onClose }: { session: Session
               </Command.Group>
               <Command.Group heading={say("palette.nodes")} className={group}>
                 {[...open.graph.nodes.byId].map(([id, node]) => (
-                  <Command.Item key={id} value={`${titleOf(node, catalog, open.document)} #${id}`} className={ITEM} onSelect={choose(() => session.desk?.showNode(id))}>
-                    <span className="truncate">{titleOf(node, catalog, open.document)}</span><span className="text-xs text-quiet">#{id}</span>
+                  <Command.Item key={id} value={`${titleOf(node, catalog, open.document)} #${id}`} keywords={[typeOf(node)]} className={ITEM} onSelect={choose(() => session.desk?.showNode(id))}>
+                    <span className="min-w-0 flex-1 truncate">{titleOf(node, catalog, open.document)}</span>
+                    {!isInstance(node, open.document) && <span className="max-w-1/2 truncate text-xs text-quiet">{typeOf(node)}</span>}
+                    <span className="text-xs text-quiet">#{id}</span>
                   </Command.Item>
                 ))}
               </Command.Group>

@@ -1,6 +1,6 @@
 /** What several panels need of documents. */
 
-import { useEffect, useReducer } from "react";
+import { useCallback, useEffect, useReducer, useSyncExternalStore } from "react";
 import type { OpenDocument } from "../model/open_document";
 
 /** Show again when the document, its selection or its shown graph changes; never more than once a frame. */
@@ -17,4 +17,10 @@ export function useDocument(open: OpenDocument): OpenDocument {
     };
   }, [open]);
   return open;
+}
+
+/** Whether the shown graph has no node; tells of nothing else, so that no edit shows anything again. */
+export function useIsEmpty(open: OpenDocument): boolean {
+  const subscribe = useCallback((listener: () => void) => open.subscribe(listener), [open]);
+  return useSyncExternalStore(subscribe, () => open.graph.nodes.ids.length === 0);
 }

@@ -23,7 +23,7 @@ it("a template says which weight files this server lacks, and counts no pictures
   expect([...lacks]).toEqual([["/boats.json", ["<b>gone</b>.safetensors"]]]);
   render(<TemplateCard client={server.client} template={boats} lacks={lacks.get("/boats.json")} onOpen={() => undefined} />);
   expect(screen.getByRole("button", { name: "Boats" }).getAttribute("aria-description")).toBe("Files this server does not have: <b>gone</b>.safetensors");
-  expect(screen.getByText("Files missing: 1")).toBeTruthy();
+  expect(screen.getByText("Missing: 1")).toBeTruthy();
 });
 
 const FILE = { nodes: [{ id: 1, type: "KSampler", pos: [0, 0], size: [9, 9] }, { id: 2, type: "Note", pos: [9, 9] }], links: [], version: 0.4 };
