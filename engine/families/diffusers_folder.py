@@ -25,9 +25,12 @@ _MAX_CONFIG_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class DiffusersFolder:
-    """The weight files of a folder; text encoders in order, None or nothing for what is not there."""
+    """The weight files of a folder; text encoders in order, None or nothing for what is not there.
 
-    network: Path
+    network: one file, or the pieces it is stored in.
+    """
+
+    network: tuple[Path, ...]
     texts: tuple[Path, ...]
     vae: Path | None
     scheduler: Mapping[str, Any] = field(default_factory=dict)
@@ -49,33 +52,59 @@ def read_diffusers_folder(folder: Path) -> DiffusersFolder:
     """Find the weight files. Raises CheckpointError for a folder of another kind, or one without a network."""
     if not (folder / _INDEX).is_file():
         raise CheckpointError(f"{folder} has no {_INDEX}.", code="no_folder", hint="Name a folder saved by diffusers.")
-    network = next((path for name in _NETWORKS if (path := _weights(folder / name)) is not None), None)
-    if network is None:
+    network = next((paths for name in _NETWORKS if (paths := _files(folder / name))), ())
+    if not network:
         raise CheckpointError(
             f"{folder.name} has no U-Net.", code="no_network", hint="It belongs into its unet folder."
         )
-    texts = tuple(path for name in _TEXTS if (path := _weights(folder / name)) is not None)
+    texts = tuple(path for name in _TEXTS if (path := _single(folder / name)) is not None)
     return DiffusersFolder(
-        network, texts, _weights(folder / "vae"), _config(folder / "scheduler" / "scheduler_config.json")
+        network, texts, _single(folder / "vae"), _config(folder / "scheduler" / "scheduler_config.json")
     )
 
 
-def _weights(folder: Path) -> Path | None:
-    """The weight file of a part: safetensors before pickles, whole precision before variants."""
+def _single(folder: Path) -> Path | None:
+    """The weight file of a part. Raises CheckpointError for one in several pieces."""
+    paths = _files(folder)
+    if len(paths) > 1:
+        raise CheckpointError(
+            f"{folder.name} is stored in several pieces, which are put together for U-Nets alone.",
+            code="sharded_weights",
+            hint="Save this part again with a larger maximum size of a piece.",
+        )
+    return paths[0] if paths else None
+
+
+def _files(folder: Path) -> tuple[Path, ...]:
+    """The weight file of a part: safetensors before pickles, whole precision before variants; or its pieces."""
     for suffix in (".safetensors", ".bin"):
         for variant in _VARIANTS:
             for name in _NAMES:
                 path = folder / f"{name}{variant}{suffix}"
                 if path.is_file():
-                    return path
-    pieces = sorted(folder.glob("*.index.json")) if folder.is_dir() else []
-    if pieces:
+                    return (path,)
+    indexes = sorted(folder.glob("*.index.json"), key=lambda path: (".bin." in path.name, len(path.name)))
+    return _pieces(indexes[0]) if indexes else ()
+
+
+def _pieces(index: Path) -> tuple[Path, ...]:
+    """The files an index names, which lie beside it. Raises CheckpointError for others, or when one is not there."""
+    places = _config(index).get("weight_map")
+    names = sorted({str(name) for name in places.values()}) if isinstance(places, dict) else []
+    if not names or any(Path(name).name != name for name in names):
         raise CheckpointError(
-            f"{folder.name} is stored in several pieces, which are not put together here.",
-            code="sharded_weights",
-            hint="Save the model again with a larger maximum size of a piece.",
+            f"{index.name} does not name the files that lie beside it.",
+            code="bad_config",
+            hint="Download the folder again.",
         )
-    return None
+    missing = [name for name in names if not (index.parent / name).is_file()]
+    if missing:
+        raise CheckpointError(
+            f"{index.parent.name} lacks {len(missing)} of its {len(names)} pieces: {', '.join(missing[:5])}.",
+            code="sharded_weights",
+            hint="Download the missing files into the folder.",
+        )
+    return tuple(index.parent / name for name in names)
 
 
 def _config(path: Path) -> dict[str, Any]:

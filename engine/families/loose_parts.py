@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -15,8 +16,9 @@ from engine.families.known_layouts import describe_layout
 from engine.families.registry import FamilyRegistry
 from engine.families.unet.diffusers_form import is_diffusers_form, published_names
 from engine.weights.checkpoint import Checkpoint
+from engine.weights.pieces import joined
 
-__all__ = ["TextFamily", "open_network", "open_text_encoders"]
+__all__ = ["TextFamily", "open_network", "open_pieces", "open_text_encoders"]
 
 
 @runtime_checkable
@@ -49,6 +51,16 @@ def open_network(
         return model
     identity = digest_value([model.source.identity, str(storage)])
     return replace(model, source=replace(model.source, identity=identity, storage=storage))
+
+
+def open_pieces(files: Sequence[Checkpoint], registry: FamilyRegistry, services: FamilyServices) -> Any:
+    """The MODEL of a network that is stored in one file or several. Raises CheckpointError as `open_network`."""
+
+    def digest(_: Path) -> str:
+        return digest_value([services.digest(file.path) for file in files])
+
+    known = services if len(files) == 1 else replace(services, digest=digest)
+    return open_network(joined(files), registry, known, None)
 
 
 def open_text_encoders(

@@ -26,7 +26,7 @@ from engine.families.diffusers_folder import read_diffusers_folder
 from engine.families.facts import FileFacts, describe_file
 from engine.families.grounding.handle import NetworkGrounding
 from engine.families.grounding.opening import open_grounding
-from engine.families.loose_parts import open_network, open_text_encoders
+from engine.families.loose_parts import open_network, open_pieces, open_text_encoders
 from engine.families.memory_story import told
 from engine.families.registry import FamilyRegistry, find_families
 from engine.families.safety.handle import NetworkSafetyChecker
@@ -167,7 +167,9 @@ class ModelStore:
     def open_diffusers_folder(self, folder: Path) -> tuple[Any, Any, Any]:
         """(MODEL, CLIP, VAE) of a folder saved by diffusers; a part it lacks is None. Raises CheckpointError."""
         found = read_diffusers_folder(folder)
-        model = self.open_diffusion_model(found.network)
+        model = self._remember(
+            "network/default", found.network, lambda files: open_pieces(files, self._registry, self._services)
+        )
         clip = self.open_text_encoders(found.texts) if found.texts else None
         vae = None if found.vae is None else self.open_vae(found.vae)
         model = with_autoencoder(model, vae)

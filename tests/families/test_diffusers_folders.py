@@ -96,6 +96,42 @@ def test_a_file_turned_into_a_folder_and_back_is_the_same_file(tmp_path: Path) -
     assert all(torch.equal(found[key], weight) for key, weight in tensors.items())
 
 
+def test_a_network_in_several_pieces_is_put_together_and_a_missing_piece_is_named(tmp_path: Path) -> None:
+    first, folder = wide_checkpoint(tmp_path), tmp_path / "folder"
+    assert main(tmp_path, ["convert", str(first), str(folder)]) == 0
+    whole = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    weights = load_file(whole)
+    names = {
+        key: f"diffusion_pytorch_model-0000{1 + number % 2}-of-00002.safetensors" for number, key in enumerate(weights)
+    }
+    for name in set(names.values()):
+        save_file({key: weights[key] for key, place in names.items() if place == name}, folder / "unet" / name)
+    whole.unlink()
+    index = folder / "unet" / "diffusion_pytorch_model.safetensors.index.json"
+    index.write_text(json.dumps({"metadata": {}, "weight_map": names}))
+    second = tmp_path / "second.safetensors"
+    assert main(tmp_path, ["convert", str(folder), str(second)]) == 0
+    found, tensors = load_file(second), load_file(first)
+    assert set(found) == set(tensors)
+    assert all(torch.equal(found[key], weight) for key, weight in tensors.items())
+    one = store_on(host_with()).open_diffusers_folder(folder)[0]
+    other = store_on(host_with()).open_checkpoint(first)[0]
+    inputs = ConditionInputs(context=torch.randn(1, 5, 768))
+    x, sigma = torch.randn(1, 4, 8, 8), torch.tensor([2.0])
+    # Weights that lie elsewhere in memory may be multiplied in another order.
+    assert torch.allclose(one.denoise(x, sigma, inputs), other.denoise(x, sigma, inputs), atol=1e-5)
+    before, piece = one.content_digest, folder / "unet" / names["conv_in.weight"]
+    save_file({key: weight * 2 for key, weight in load_file(piece).items()}, piece)
+    assert store_on(host_with()).open_diffusers_folder(folder)[0].content_digest != before
+    piece.unlink()
+    with pytest.raises(CheckpointError, match=r"unet lacks 1 of its 2 pieces: diffusion_pytorch_model-0000") as error:
+        store_on(host_with()).open_diffusers_folder(folder)
+    assert "Download the missing" in error.value.hint
+    index.write_text(json.dumps({"weight_map": {"conv_in.weight": "../elsewhere.safetensors"}}))
+    with pytest.raises(CheckpointError, match="does not name the files that lie beside it"):
+        store_on(host_with()).open_diffusers_folder(folder)
+
+
 def test_layers_that_are_never_reached_are_left_out_and_read_back_as_such(tmp_path: Path) -> None:
     store = store_on(host_with())
     model, clip, vae = store.open_checkpoint(checkpoint("sd2", tmp_path))
@@ -162,6 +198,10 @@ def test_the_scheduler_tells_what_the_network_predicts(tmp_path: Path) -> None:
     store.diffusers_export(model.with_parameterization(wanted), clip, vae).write(tmp_path / "folder")
     folder = read_diffusers_folder(tmp_path / "folder")
     assert folder.parameterization(model.parameterization).identity == wanted.identity
-    assert [path.parent.name for path in (folder.network, *folder.texts, folder.vae)] == ["unet", "text_encoder", "vae"]
+    assert [path.parent.name for path in (*folder.network, *folder.texts, folder.vae)] == [
+        "unet",
+        "text_encoder",
+        "vae",
+    ]
     with pytest.raises(CheckpointError, match=r"no model_index\.json"):
         read_diffusers_folder(tmp_path)
