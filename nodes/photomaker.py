@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any
+
+import torch
 
 from engine.api import (
     Clip,
@@ -13,6 +16,7 @@ from engine.api import (
     NodeError,
     PhotoMaker,
     Text,
+    diffusion,
     node,
 )
 
@@ -45,11 +49,22 @@ def encode_person(
 
     Without that word it is a text like any other.
     """
-    before, trigger, after = text.partition(TRIGGER)
-    if not trigger:
-        ctx.warn(f"The text does not say {TRIGGER}, so the portraits count for nothing.")
-        encoding = clip.encode(text, warn=ctx.warn)
-        return [[encoding.context, {"pooled_output": encoding.pooled}]]
+    if clip is None:
+        raise NodeError(
+            "The clip input is empty.",
+            code="missing_text_encoder",
+            hint="The checkpoint has no text encoder; load one with a CLIP loader.",
+            input="clip",
+        )
+    if TRIGGER in text:
+        return diffusion.encoded_in_stages(clip, lambda stage: _encoded(photomaker, image, stage, text, ctx))
+    ctx.warn(f"The text does not say {TRIGGER}, so the portraits count for nothing.")
+    return diffusion.encoded_in_stages(clip, lambda stage: stage.encode(text, warn=ctx.warn))
+
+
+def _encoded(photomaker: Any, image: torch.Tensor, clip: Any, text: str, ctx: Context) -> Any:
+    """The text as the network sees it, the person's vectors in the place of the word's."""
+    before, _, after = text.partition(TRIGGER)
     whole = clip.tokenize(f"{before.rstrip()} {after.lstrip()}", word_ids=True, warn=ctx.warn)
     place = sum(_num_words(chunk) for chunk in next(iter(clip.tokenize(before, word_ids=True).values())))
     _check(place, next(iter(whole.values()))[0], len(image))
@@ -58,7 +73,7 @@ def encode_person(
     context = encoding.context.clone()
     # The first token of a chunk marks its start, so the word is at its own number.
     context[0, place : place + len(image)] = photomaker.fused(image, context[0, place : place + len(image)])
-    return [[context, {"pooled_output": encoding.pooled}]]
+    return replace(encoding, context=context)
 
 
 def _check(place: int, chunk: list[_Entry], num_portraits: int) -> None:

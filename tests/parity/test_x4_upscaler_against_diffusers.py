@@ -12,8 +12,17 @@ from safetensors.torch import save_file
 
 from engine.core.errors import NodeError
 from engine.diffusion.conditioning import parse_conditioning
+from engine.diffusion.discretization.registry import discretize
+from engine.diffusion.guiders.cfg import Cfg
+from engine.diffusion.latent import parse_latent
+from engine.diffusion.requests import drive
+from engine.diffusion.samplers.registry import SAMPLERS
+from engine.diffusion.sampling import sample
+from engine.nn.autoencoder import Autoencoder, AutoencoderConfig
+from engine.nn.text_transformer import TextTransformer
+from engine.nn.unet import UNet, UNetConfig
 from nodes.upscale import condition_upscaling
-from tests.tiny_families import layout_file
+from tests.tiny_families import TEXT_H, layout_file, open_clip_weights, random_weights
 from tests.tiny_sd1 import host_with, store_on
 
 with warnings.catch_warnings():
@@ -23,6 +32,9 @@ with warnings.catch_warnings():
 SCHEDULE = {"beta_schedule": "scaled_linear", "beta_start": 0.0001, "beta_end": 0.02}
 """Of the published pipeline, for the latent and for the small picture."""
 SEED = 12345
+WHOLE = UNetConfig(
+    7, 4, 32, (1, 2, 2), 1, (0, 1, 1), 1, 32, num_heads=8, uses_linear=True, num_classes=1000, outward_levels=(1,)
+)
 
 
 def their_network() -> UNet2DConditionModel:
@@ -72,6 +84,31 @@ def test_a_step_of_the_upscaler_is_that_of_diffusers_pipeline(augmentation: floa
     sigma = ((1 - share) / share) ** 0.5
     found = model.denoise(x_start / share**0.5, sigma[None], inputs)
     assert float((found - wanted).norm() / wanted.norm()) < 1e-4
+
+
+def test_a_whole_checkpoint_makes_a_picture_four_times_as_large_of_what_it_is_shown(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    parts = {
+        "model.diffusion_model.": random_weights(UNet(WHOLE)),
+        "cond_stage_model.model.": open_clip_weights(random_weights(TextTransformer(TEXT_H))),
+        "first_stage_model.": random_weights(Autoencoder(AutoencoderConfig(32, (1, 1, 1), 1, 4))),
+        "low_scale_model.": {"betas": torch.zeros(1000)},
+    }
+    save_file(
+        {prefix + name: w for prefix, part in parts.items() for name, w in part.items()}, tmp_path / "x4.safetensors"
+    )
+    model, clip, vae = store_on(host_with()).open_checkpoint(tmp_path / "x4.safetensors")
+    assert (model.family, vae.downscale) == ("sd2_upscaler", 4)
+    text = [[clip.encode("a fox").context, {}]]
+    levels = discretize("normal", model.parameterization.sigma_table, 2, 1.0)
+    found = []
+    for image in (torch.zeros(1, 8, 16, 3), torch.ones(1, 8, 16, 3)):
+        positive, negative, latent = condition_upscaling(image, text, text, 4.0, 0.1)
+        guider = Cfg(model, parse_conditioning(positive), parse_conditioning(negative), 4.0)
+        flow = sample(guider, SAMPLERS["euler"], levels, parse_latent(latent), seed=SEED)
+        found.append(vae.decode(drive(flow)))
+    assert found[0].shape == (1, 32, 64, 3)
+    assert not torch.allclose(found[0], found[1], atol=1e-3)
 
 
 def test_another_ratio_scales_the_picture_that_is_shown() -> None:
