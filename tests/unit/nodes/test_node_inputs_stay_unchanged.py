@@ -20,8 +20,9 @@ OWN_TYPES = {
 }  # fmt: skip
 SKIPPED = {
     "VAELoader", "CheckpointLoaderSimple", "UNETLoader", "CLIPLoader", "DualCLIPLoader", "UpscaleModelLoader",
-    "CLIPVisionLoader", "StyleModelLoader", "unCLIPCheckpointLoader", "CheckpointLoader", "DiffusersLoader",
-    "ControlNetLoader", "GLIGENLoader", "SafetyCheckerLoader", "LoadLatent", "LoadImageSetFromFolderNode",
+    "CLIPVisionLoader", "StyleModelLoader", "PhotoMakerLoader", "unCLIPCheckpointLoader", "CheckpointLoader",
+    "DiffusersLoader", "ControlNetLoader", "GLIGENLoader", "SafetyCheckerLoader", "LoadLatent",
+    "LoadImageSetFromFolderNode",
 }  # fmt: skip
 """Loaders of files that are not pictures, and of folders; the last two are tried with their own files elsewhere."""
 TRIED = sorted(
