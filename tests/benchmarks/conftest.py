@@ -31,6 +31,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--size", type=int, action="append", help="side of the pictures in pixels, again for more; 256")
     group.addoption("--steps", type=int, default=4, help="forwards that are timed in each process; 4")
     group.addoption("--jobs", type=int, default=8, help="queued jobs; 8")
+    group.addoption("--seconds", type=float, default=60, help="how long the server is under load; 60")
     group.addoption("--against", choices=("diffusers",), help="time the same weights there as well, in turns: A B A B")
     group.addoption("--out", type=Path, help="a page of Markdown to put the table into")
     group.addoption("--name", default="all", help="the mark of the table in that page; all")
