@@ -28,6 +28,7 @@ export const MAP_SIZE: Size = { width: 192, height: 128 };
 const STEP = 1 / 6;
 const ZOOM = 1.25;
 const WHEEL_ZOOM = 1.0015;
+const DUST_PX = 0.01;
 
 export class MapView {
   /** How often it was drawn: tests count it. */
@@ -75,9 +76,12 @@ export class MapView {
     const box = frameOnMap(this.map, MAP_SIZE, visibleRect(viewport, size));
     const { style } = this.frame;
     style.transform = `translate(${box.x}px, ${box.y}px)`;
-    if (box.width !== this.box.width) style.width = `${box.width}px`;
-    if (box.height !== this.box.height) style.height = `${box.height}px`;
-    this.box = box;
+    // Where the picture moved, its size differs by the dust of floating point: that is no reason to lay anything out.
+    const width = Math.abs(box.width - this.box.width) < DUST_PX ? this.box.width : box.width;
+    const height = Math.abs(box.height - this.box.height) < DUST_PX ? this.box.height : box.height;
+    if (width !== this.box.width) style.width = `${width}px`;
+    if (height !== this.box.height) style.height = `${height}px`;
+    this.box = { ...box, width, height };
   }
 
   close(): void {

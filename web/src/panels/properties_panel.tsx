@@ -104,7 +104,7 @@ function NodeProperties({ session, id, node, onlyChanged, onOnlyChanged }: NodeP
           />
         ))}
       </div>
-      <LinkFields session={session} id={id} node={node} />
+      <div className="-mx-3 empty:hidden"><LinkFields session={session} id={id} node={node} /></div>
       <NodeValues session={session} id={id} node={node} views={views} onlyChanged={onlyChanged} onOnlyChanged={onOnlyChanged} />
     </div>
   );
