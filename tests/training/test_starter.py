@@ -27,9 +27,9 @@ from engine.worker.painting import Painter, PaintSettings
 pytestmark = pytest.mark.slow
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
-SETTINGS = PaintSettings(steps=20, guidance=3.0, sampler="dpmpp_2m", scheduler="karras")
+SETTINGS = PaintSettings(steps=20, guidance=5.0, sampler="dpmpp_2m", scheduler="karras")
 
-LEAST = {"object": 0.55, "colour": 0.55, "count": 0.3, "relation": 0.35, "body": 0.75, "time": 0.95, "land": 0.9}
+LEAST = {"object": 0.8, "colour": 0.75, "count": 0.55, "relation": 0.65, "body": 0.9, "time": 0.95, "land": 0.9}
 INPAINTED = (("red", "lighthouse"), ("green", "lighthouse"), ("yellow", "lighthouse"), ("purple", "lighthouse"))
 
 
