@@ -1,7 +1,7 @@
 /** A template as a picture of what it makes, or of its graph, over its name and what it lacks here. */
 
 import { FileWarning } from "lucide-react";
-import { useEffect, useId, useState } from "react";
+import { useEffect, useState } from "react";
 import { typeColor } from "../canvas/theme";
 import { drawTemplate, NO_DRAWING, type Template } from "../files/templates";
 import { useSay } from "../i18n/catalogue";
@@ -18,19 +18,18 @@ interface CardProps {
 export function TemplateCard({ client, template, lacks = [], onOpen }: CardProps) {
   const say = useSay();
   const [isBroken, setBroken] = useState(false);
-  const title = useId();
   return (
     <button
-      type="button" onClick={onOpen} aria-labelledby={title} title={lacks.join("\n") || undefined}
+      type="button" onClick={onOpen} title={lacks.join("\n") || undefined}
       aria-description={lacks.length > 0 ? say("template.lacks", { names: lacks.join(", ") }) : undefined}
       className="flex flex-col overflow-hidden rounded-lg border border-line bg-raised text-left hover:border-accent"
     >
       {template.picture === null || isBroken
         ? <Miniature client={client} template={template} />
         : <img src={template.picture} alt="" loading="lazy" decoding="async" className="aspect-4/3 w-full object-cover" onError={() => setBroken(true)} />}
-      <span id={title} className="px-2 py-1.5 leading-tight font-medium">{template.title}</span>
+      <span className="px-2 py-1.5 leading-tight font-medium">{template.title}</span>{" "}
       {lacks.length > 0 && (
-        <span aria-hidden className="flex items-center gap-1 px-2 pb-1.5 text-xs whitespace-nowrap text-quiet">
+        <span className="flex items-center gap-1 px-2 pb-1.5 text-xs whitespace-nowrap text-quiet">
           <FileWarning size={13} className="shrink-0" />{say("template.missing", { count: lacks.length })}
         </span>
       )}

@@ -22,7 +22,7 @@ it("a template says which weight files this server lacks, and counts no pictures
   const lacks = await lackingFiles(server.client, catalog, server.session.files, [boats, { ...boats, url: "/broken.json" }]);
   expect([...lacks]).toEqual([["/boats.json", ["<b>gone</b>.safetensors"]]]);
   render(<TemplateCard client={server.client} template={boats} lacks={lacks.get("/boats.json")} onOpen={() => undefined} />);
-  expect(screen.getByRole("button", { name: "Boats" }).getAttribute("aria-description")).toBe("Files this server does not have: <b>gone</b>.safetensors");
+  expect(screen.getByRole("button", { name: "Boats Missing: 1" }).getAttribute("aria-description")).toBe("Files this server does not have: <b>gone</b>.safetensors");
   expect(screen.getByText("Missing: 1")).toBeTruthy();
 });
 
