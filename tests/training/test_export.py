@@ -150,12 +150,15 @@ def test_previews_show_the_colours_of_the_files_own_latents(folder: Path) -> Non
     assert torch.allclose(torch.tensor(saved.rgb_factors), torch.tensor(own.rgb_factors))
 
 
-def test_colours_of_another_number_of_channels_are_refused(folder: Path) -> None:
+def test_colours_that_cannot_be_are_refused(folder: Path) -> None:
     tensors = load_file(folder / "model.safetensors")
     save_file({**tensors, COLOURS_MARK: torch.zeros(5, 3)}, folder / "odd.safetensors", {LATENTS_ENTRY: "../../x"})
     assert store_on(host_with()).open_checkpoint(folder / "odd.safetensors")[0].latent_format.name == "own"
     save_file({**tensors, COLOURS_MARK: torch.zeros(4, 3)}, folder / "odd.safetensors")
     with pytest.raises(CheckpointError, match=r"has the shape \[4, 3\]"):
+        store_on(host_with()).open_checkpoint(folder / "odd.safetensors")
+    save_file({**tensors, COLOURS_MARK: torch.full((5, 3), torch.nan)}, folder / "odd.safetensors")
+    with pytest.raises(CheckpointError, match="not finite"):
         store_on(host_with()).open_checkpoint(folder / "odd.safetensors")
 
 

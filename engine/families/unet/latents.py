@@ -66,7 +66,7 @@ def with_marked_colours(latents: LatentFormat, checkpoint: Checkpoint) -> Latent
     """The format with the colours a file states for latents of its own; without that mark the format as it is.
 
     The format's name changes with them, since decoders made for the family's latents do not fit these: to what the
-    header says, else "own". Raises CheckpointError when the mark has another shape.
+    header says, else "own". Raises CheckpointError when the mark has another shape or numbers that are none.
     """
     if COLOURS_MARK not in checkpoint.tensors:
         return latents
@@ -75,6 +75,12 @@ def with_marked_colours(latents: LatentFormat, checkpoint: Checkpoint) -> Latent
         raise CheckpointError(
             f"{COLOURS_MARK} has the shape {list(colours.shape)}; colours of {latents.num_channels} channels have "
             f"[{latents.num_channels + 1}, 3].",
+            code="bad_mark",
+            hint="Export the model again, or remove this key from the file.",
+        )
+    if not colours.isfinite().all():
+        raise CheckpointError(
+            f"{COLOURS_MARK} holds numbers that are not finite.",
             code="bad_mark",
             hint="Export the model again, or remove this key from the file.",
         )
