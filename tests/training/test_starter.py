@@ -7,53 +7,24 @@ prompts.
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import replace
 from functools import cache
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
-from engine.core.folders import Folders
-from engine.core.settings import MemorySettings, Settings
 from engine.diffusion import DISCRETIZATIONS, SAMPLERS
-from engine.families.model_store import ModelStore, model_store_from_settings
-from engine.training.evaluation import Question, Scores, questions, score_pictures
-from engine.training.postcards import BASE_EXCLUDED_KINDS, BASE_EXCLUDED_STYLES, read
+from engine.training.evaluation import Scores, score_pictures
+from engine.training.postcards import read
 from engine.worker.painting import Painter, PaintSettings
+from tests.training.starter_parts import asked, scores, starter
 
 pytestmark = pytest.mark.slow
 
-MODELS = Path(__file__).resolve().parents[2] / "models"
 SETTINGS = PaintSettings(steps=20, guidance=5.0, sampler="dpmpp_2m", scheduler="karras")
 
 LEAST = {"object": 0.8, "colour": 0.75, "count": 0.55, "relation": 0.65, "body": 0.9, "time": 0.95, "land": 0.9}
 INPAINTED = (("red", "lighthouse"), ("green", "lighthouse"), ("yellow", "lighthouse"), ("purple", "lighthouse"))
-
-
-@cache
-def store() -> ModelStore:
-    here = MODELS.parent
-    own = Path(tempfile.mkdtemp(prefix="starter-"))
-    folders = Folders(base=here, input=here, output=own, temp=own, user=own, custom_nodes=())
-    return model_store_from_settings(Settings(folders=folders, memory=MemorySettings(device="cpu")))
-
-
-@cache
-def starter() -> tuple[Any, Any, Any]:
-    return store().open_checkpoint(MODELS / "checkpoints" / "starter.safetensors")
-
-
-@cache
-def asked(num: int) -> tuple[Question, ...]:
-    return tuple(questions(num, exclude_styles=BASE_EXCLUDED_STYLES, exclude_kinds=BASE_EXCLUDED_KINDS))
-
-
-def scores(num: int, settings: PaintSettings) -> Scores:
-    texts = [question.caption.text for question in asked(num)]
-    return score_pictures(asked(num), Painter(*starter()).paint(texts, settings))
 
 
 @cache

@@ -14,41 +14,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.core.folders import Folders
-from engine.core.settings import MemorySettings, Settings
-from engine.families.model_store import ModelStore, model_store_from_settings
-from engine.training.evaluation import Question, mean_psnr_db, questions
+from engine.training.evaluation import mean_psnr_db
 from engine.training.evaluation_controls import agreement, hint_of, trained_hint
 from engine.training.evaluation_inpainting import FillScores, holes, score_fills
 from engine.training.postcards import BASE_EXCLUDED_KINDS, BASE_EXCLUDED_STYLES
 from engine.worker.painting import Painter, PaintSettings, Steering
+from tests.training.starter_parts import MODELS, STARTER, asked, needs, starter, store
 
-MODELS = Path(__file__).resolve().parents[2] / "models"
-STARTER = MODELS / "checkpoints" / "starter.safetensors"
 EDGES = MODELS / "controlnet" / "starter_controlnet_edges.safetensors"
 COLOURS = MODELS / "controlnet" / "starter_controlnet_colours.safetensors"
 INPAINT = MODELS / "unet" / "starter_inpaint.safetensors"
 REFINER = MODELS / "unet" / "starter_refiner.safetensors"
 SETTINGS = PaintSettings(steps=12, guidance=4.0, sampler="dpmpp_2m", scheduler="karras")
 MAX_FAMILY_BYTES = 60_000_000
-
-
-def needs(path: Path) -> pytest.MarkDecorator:
-    """Marks a test of weights that have to be trained first."""
-    place = path.relative_to(MODELS.parent)
-    return pytest.mark.skipif(not path.is_file(), reason=f"{place} is not there; train it (docs/training-starter.md)")
-
-
-@cache
-def store() -> ModelStore:
-    here = MODELS.parent
-    folders = Folders(base=here, input=here, output=here, temp=here, user=here / "user", custom_nodes=())
-    return model_store_from_settings(Settings(folders=folders, memory=MemorySettings(device="cpu")))
-
-
-@cache
-def asked(num: int) -> tuple[Question, ...]:
-    return tuple(questions(num, exclude_styles=BASE_EXCLUDED_STYLES, exclude_kinds=BASE_EXCLUDED_KINDS))
 
 
 def followed(path: Path, num: int) -> Callable[..., float]:
@@ -60,14 +38,14 @@ def followed(path: Path, num: int) -> Callable[..., float]:
     @cache
     def measure(strength: float = 1.0, start: float = 0.0, end: float = 1.0) -> float:
         steering = Steering(handle, hints, strength, start, end)
-        made = Painter(*store().open_checkpoint(STARTER)).paint(texts, SETTINGS, 5, steering=steering)
+        made = Painter(*starter()).paint(texts, SETTINGS, 5, steering=steering)
         return float(np.mean([agreement(recipe, picture, hint) for picture, hint in zip(made, hints)]))
 
     return measure
 
 
 def through_autoencoder(pictures: list[np.ndarray]) -> list[np.ndarray]:
-    vae = store().open_checkpoint(STARTER)[2]
+    vae = starter()[2]
     given = [vae.encode(Steering(None, [picture]).use(0).image) for picture in pictures]
     return [(vae.decode(latent)[0] * 255).round().numpy().astype(np.uint8) for latent in given]
 
@@ -114,7 +92,7 @@ def test_colours_are_nearer_to_those_that_were_asked_for_with_their_control() ->
 @cache
 def fills(num: int, by_the_specialist: bool) -> FillScores:
     cut = holes(num, exclude_styles=BASE_EXCLUDED_STYLES, exclude_kinds=BASE_EXCLUDED_KINDS)
-    model, clip, vae = store().open_checkpoint(STARTER)
+    model, clip, vae = starter()
     filler = store().open_diffusion_model(INPAINT) if by_the_specialist else model
     pictures, masks = [hole.picture for hole in cut], [hole.mask for hole in cut]
     made: Any = Painter(filler, clip, vae).paint([hole.prompt for hole in cut], SETTINGS, 5, pictures, masks)
@@ -145,7 +123,7 @@ def test_the_inpainting_model_fills_holes_better_than_the_starter_under_a_mask()
 def test_the_refiner_lowers_the_error_in_equal_steps() -> None:
     truths = [question.truth(256) for question in asked(8)]
     texts, wanted = [question.caption.text for question in asked(8)], through_autoencoder(truths)
-    model, clip, vae = store().open_checkpoint(STARTER)
+    model, clip, vae = starter()
     half = replace(SETTINGS, steps=6, denoise=0.5, guidance=1.0)
     error = {
         name: mean_psnr_db(Painter(chosen, clip, vae).paint(texts, half, 5, truths), wanted)

@@ -24,7 +24,7 @@ from engine.training.postcards.scene import Box, Scene, Sky
 from engine.training.postcards.styles import PIXEL_CELLS
 from engine.training.postcards.vocabulary import LANDS, TIMES, WEATHERS
 
-__all__ = ["Scenery", "background_rows", "read_scenery", "read_style", "read_weather"]
+__all__ = ["Scenery", "background_rows", "margin_distance", "read_scenery", "read_style", "read_weather"]
 
 _SIDE_PX = 64
 _STYLE_SIDE_PX = 256
@@ -55,7 +55,7 @@ def read_style(picture: np.ndarray) -> str:
     image = Image.fromarray(picture)
     if image.size != (_STYLE_SIDE_PX, _STYLE_SIDE_PX):
         image = image.resize((_STYLE_SIDE_PX, _STYLE_SIDE_PX), Image.Resampling.BICUBIC)
-    if _margin_distance(image) < 14:
+    if margin_distance(np.asarray(image)) < 14:
         return "watercolor"
     if _border_lines(image) > 7:
         return "woodcut"
@@ -64,9 +64,8 @@ def read_style(picture: np.ndarray) -> str:
     return "flat"
 
 
-def _margin_distance(image: Image.Image) -> float:
-    """How far the outermost frame is from bare paper, in CIELAB, for most of the frame."""
-    pixels = np.asarray(image)
+def margin_distance(pixels: np.ndarray) -> float:
+    """How far the outermost frame of a picture uint8 [h w 3] is from bare paper, in CIELAB, for most of the frame."""
     frame = np.concatenate([pixels[:2].reshape(-1, 3), pixels[-2:].reshape(-1, 3), pixels[:, :2].reshape(-1, 3),
                             pixels[:, -2:].reshape(-1, 3)])  # fmt: skip
     offset = lab(frame) - lab(np.array(_PAPER, dtype=np.uint8))
