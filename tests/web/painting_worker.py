@@ -1,7 +1,7 @@
 """A worker that paints flat pictures without torch: the real protocol, node types as the reference server has them.
 
 `SaveImage` writes one picture whose colour is the digest of what came before it; everything else passes at once. A
-`KSampler` reports its steps; one of `FAILING_STEPS` raises an error with markup in it.
+`KSampler` reports its steps with an unfinished picture each; one of `FAILING_STEPS` raises an error with markup in it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,16 @@ from typing import Any
 from engine.core.settings import settings_from_json
 from engine.graph.schema import InputSpec, NodeSpec, OutputSpec, spec_to_json
 from engine.protocol.codec import TO_WORKER, FrameReader, FrameWriter
-from engine.protocol.messages import CatalogPublished, Lease, OutputsStaged, PackReport, StagedFile, Start, WorkerReady
+from engine.protocol.messages import (
+    CatalogPublished,
+    Lease,
+    OutputsStaged,
+    PackReport,
+    Preview,
+    StagedFile,
+    Start,
+    WorkerReady,
+)
 from tests.processes.fake_worker import FakeWorker
 from tests.reference_catalog import reference_rows, spec_of_row
 
@@ -70,6 +79,9 @@ class PaintingWorker(FakeWorker):
                 raise InterruptedError
             place = {"node": node, "display": node, "parent": None, "real": node}
             self._report(lease, "node_progress", {**place, "value": step + 1, "max": inputs["steps"]})
+            if lease.preview_method != "none":
+                picture = _picture(hashlib.sha256(bytes([step % 256])).digest(), {})
+                self._writer.write(Preview(lease.job, lease.epoch, node, node, None, node, "image/png", picture))
 
     def _save(self, lease: Lease, node: str, cancelled: threading.Event) -> dict[str, Any]:
         prompt = json.dumps(lease.prompt, sort_keys=True)

@@ -62,12 +62,14 @@ async def open_studio(folder: Path, width: int = 1280, height: int = 800) -> Asy
         yield Studio(page, server)
 
 
-def text_to_image() -> dict[str, Any]:
+def text_to_image(num_steps: int | None = None) -> dict[str, Any]:
     """The template without what the painting worker does not know, with a form of its own."""
     workflow: dict[str, Any] = json.loads((ROOT / "workflows" / "text_to_image.json").read_text(encoding="utf-8"))
     for node in workflow["nodes"]:
         if node["type"] == "Watermark":
             node.update(type="Reroute", mode=0, inputs=node["inputs"][:1], widgets_values=[])
+        if node["type"] == "KSampler" and num_steps is not None:
+            node["widgets_values"][2] = num_steps
     fields = [{"node": "3", "widget": "text"}, {"node": "6", "widget": "steps", "min": 1, "max": 30}]
     workflow.setdefault("extra", {})["atelier_form"] = {"title": "A house", "fields": fields, "outputs": ["8"]}
     return workflow

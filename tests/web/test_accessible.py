@@ -64,8 +64,24 @@ async def run_once(studio: Studio) -> None:
     await page.value("document.getElementById('graph').focus()")
 
 
+async def unfinished_picture(studio: Studio, look: Examiner) -> None:
+    """The picture of a job at work, large."""
+    page = studio.page
+    await studio.open("/?workflow=slow")
+    await page.until("[...document.querySelectorAll('[role=tab]')].some((tab) => tab.innerText === 'slow')")
+    await page.value("document.getElementById('graph').focus()")
+    await page.key("Enter", 2)
+    await page.click("section button", "Unfinished picture")
+    await page.until("document.querySelector('[role=dialog] img')?.naturalWidth > 0")
+    await look.look("an unfinished picture")
+    await page.key("Escape")
+    await page.click("header button", "Cancel the job")
+    await page.until("document.querySelector('section[aria-label=\"Last run\"]')?.innerText.includes('Cancelled')")
+
+
 async def wide_screens(studio: Studio, look: Examiner) -> None:
     page = studio.page
+    await unfinished_picture(studio, look)
     await studio.open("/?workflow=house")
     await page.until("[...document.querySelectorAll('[role=tab]')].some((tab) => tab.innerText === 'house')")
     await look.look("graph")
@@ -251,6 +267,7 @@ async def test_axe_finds_nothing_serious_on_any_screen(tmp_path: Path) -> None:
     async with open_studio(tmp_path, *WIDE) as studio:
         for name in ("house", "postcard"):
             await studio.put(name, text_to_image())
+        await studio.put("slow", text_to_image(num_steps=400))
         look = Examiner(studio.page)
         await mask_screen(studio, look)
         await wide_screens(studio, look)

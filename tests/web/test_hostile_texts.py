@@ -12,7 +12,8 @@ import pytest
 
 from tests.web.browser import Page
 from tests.web.painting_worker import FAILING_STEPS
-from tests.web.studio import ROOT, Studio, open_studio
+from tests.web.studio import ROOT, Studio, open_studio, text_to_image
+from tests.web.toys import open_workflow
 
 RUN = "localStorage.ran=document.title"
 CORPUS = (
@@ -218,6 +219,22 @@ async def show_node(page: Page, node: str) -> None:
     await page.until("!document.querySelector('[cmdk-input]')")
 
 
+async def picture_in_the_making(page: Page, watch: Watch) -> None:
+    """A run of a file with such a name and such titles: its card, and its unfinished picture large."""
+    workflow = text_to_image(num_steps=200)
+    for at, node in enumerate(workflow["nodes"]):
+        node["title"] = text(at)
+    await open_workflow(page, workflow, FILE_NAME)
+    await page.until(f"document.querySelector('[role=tab][aria-selected=true]').innerText.trim() === {FILE_NAME!r}")
+    await page.click("header button", "Run")
+    await page.click("section button", "Unfinished picture")
+    await page.until("document.querySelector('[role=dialog] img')?.naturalWidth > 0")
+    await watch.look("an unfinished picture")
+    assert FILE_NAME in await page.value("document.querySelector('section[aria-label=\"Last run\"]').innerText")
+    await page.key("Escape")
+    await page.click("header button", "Cancel the job")
+
+
 async def error_and_form_screens(studio: Studio, watch: Watch) -> None:
     page = studio.page
     job = await studio.server.submit(prompt_of(FAILING_STEPS))
@@ -238,6 +255,7 @@ async def error_and_form_screens(studio: Studio, watch: Watch) -> None:
     await watch.look("metadata of a picture", fills=False)
     await page.click("[role=dialog] button", "Open the graph")
     await watch.look("graph of a picture", fills=False)
+    await picture_in_the_making(page, watch)
     await studio.open("/?workflow=hostile&view=form")
     await page.until("!!document.querySelector('form label')")
     await watch.look("form")

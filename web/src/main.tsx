@@ -31,6 +31,4 @@ void sharing.meet();
 
 // The node types first: drafts are read with them.
 await session.start(null);
-await new Autosave(session, new Drafts()).start();
-const wanted = new URLSearchParams(location.search).get("workflow");
-if (wanted !== null) await session.openSaved(wanted);
+await new Autosave(session, new Drafts()).start(new URLSearchParams(location.search).get("workflow"));

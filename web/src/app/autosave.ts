@@ -30,11 +30,11 @@ export class Autosave {
     this.drafts = drafts;
   }
 
-  /** Restore what was open, then follow every change. */
-  async start(): Promise<void> {
+  /** Restore what was open, then follow every change. `wanted` is the saved workflow to show, from a draft of it if there is one. */
+  async start(wanted: string | null = null): Promise<void> {
     this.window = await ownWindow();
     try {
-      await this.restore();
+      await this.restore(wanted);
     } catch (error) {
       this.session.tell(error);
     }
@@ -47,13 +47,16 @@ export class Autosave {
     addEventListener("pagehide", () => void this.write());
   }
 
-  private async restore(): Promise<void> {
+  private async restore(wanted: string | null): Promise<void> {
     const alive = await livingWindows();
     const found = await this.drafts.all();
     const own = found.filter((draft) => draft.window === this.window);
     const orphans = found.filter((draft) => draft.window !== this.window && !alive.has(draft.window));
     const tabs = (own.length > 0 ? own : orphans).map((draft) => this.tabOf(draft));
-    await this.session.restoreTabs(tabs, sessionStorage.getItem(ACTIVE_KEY));
+    const named = wanted === null ? undefined : tabs.find((tab) => (tab.saved ?? tab.unreadable?.saved)?.name === wanted);
+    // Before the drafts come back: none of them is shown first, only to be covered.
+    if (wanted !== null && named === undefined && (await this.session.openSaved(wanted))) return this.session.restoreTabs(tabs, null);
+    await this.session.restoreTabs(tabs, named?.id ?? sessionStorage.getItem(ACTIVE_KEY));
   }
 
   /** What cannot be read is shown as it is: it may be all that is left of somebody's work. */

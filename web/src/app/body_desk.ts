@@ -1,11 +1,14 @@
 /** The desk of the nodes' bodies: reads the session, changes the document, and says which bodies have to be made anew. */
 
 import { fileBehind, ownLink } from "../files/dropped_link";
+import { sayNow } from "../i18n/catalogue";
 import type { PlacedNode, Scene } from "../geometry/scene";
 import { overlaps, type Rect } from "../geometry/shapes";
 import { setControl, setTitle, setWidget } from "../model/node_edits";
 import type { Json } from "../model/json";
 import { choicesOf, type FileChoices } from "../model/catalog";
+import { weightName, type NamesByKind } from "../model/completion";
+import { insertLora, loraFiles, LORA_LOADER, loraSource } from "../model/lora_insertion";
 import { typeOf } from "../model/node_reading";
 import type { OpenDocument } from "../model/open_document";
 import { ROOT, type GraphState, type NodeId, type NodeRecord } from "../model/records";
@@ -228,7 +231,25 @@ export class BodyDesk implements NodeDesk {
     return true;
   };
 
-  readonly embeddings = (): Promise<readonly string[]> => embeddingNames(this.session.client);
+  readonly weightNames = async (id: NodeId): Promise<NamesByKind> => {
+    const { catalog } = this.context();
+    const hasPlace = catalog.get(LORA_LOADER) !== undefined && loraSource(this.open.graph, id) !== null;
+    const { client, files } = this.session;
+    const [embedding] = await Promise.all([embeddingNames(client), hasPlace ? files.load(catalog, [LORA_LOADER]).catch(() => undefined) : null]);
+    return { embedding, lora: hasPlace ? loraFiles(this.context()).map(weightName) : [] };
+  };
+
+  readonly addLora = (id: NodeId, widget: string, text: string, name: string): void => {
+    const { catalog, listFiles } = this.context();
+    const { open } = this;
+    const graph = open.graph.id;
+    const file = loraFiles(this.context()).find((item) => weightName(item) === name) ?? name;
+    open.edit("Add a LoRA", (edit) => {
+      setWidget(edit, graph, id, widget, text, catalog, listFiles);
+      insertLora(edit, graph, id, file, catalog, listFiles);
+    });
+    this.session.say(sayNow()("node.loraAdded", { name }));
+  };
 
   readonly favourites = (key: string): ReadonlySet<string> => new Set(preferences.getState().favourites[key] ?? []);
 

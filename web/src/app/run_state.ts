@@ -11,6 +11,8 @@ import type { JobEvent } from "../server/job_events";
 export interface RunState {
   readonly job: string;
   readonly document: OpenDocument;
+  /** What the workflow was called when it was run; "" for nothing yet. */
+  readonly name: string;
   readonly state: "waiting" | "running" | "ended";
   /** How it ended; null before. */
   readonly end: Job["state"] | null;
@@ -23,8 +25,8 @@ export interface RunState {
   readonly preview: RunPreview | null;
 }
 
-export function newRun(job: string, document: OpenDocument): RunState {
-  return { job, document, state: "waiting", end: null, node: null, progress: null, message: "", pictures: [], preview: null };
+export function newRun(job: string, document: OpenDocument, name = ""): RunState {
+  return { job, document, name, state: "waiting", end: null, node: null, progress: null, message: "", pictures: [], preview: null };
 }
 
 export function afterEvent(run: RunState, event: JobEvent): RunState {

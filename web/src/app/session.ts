@@ -16,6 +16,7 @@ import type { WidgetContext } from "../model/widgets";
 import { emptyWorkflow, loadWorkflow, saveWorkflow } from "../model/workflow_file";
 import type { Workflow } from "../server/api_types";
 import { ServerError, Unreachable, type Client } from "../server/client";
+import { samePoint } from "../geometry/shapes";
 import type { Foreseen } from "./foreseen";
 import type { Comparison } from "./comparison";
 import { sayNow } from "../i18n/catalogue";
@@ -26,7 +27,7 @@ import { problemsOf, type Problem } from "./problems";
 import type { CurveRequest, MaskRequest, MenuRequest, SearchRequest } from "./requests";
 import { RunBoard } from "./run_board";
 import { afterEvent, newRun, type RunState } from "./run_state";
-import { showPath } from "./showing";
+import { isAtAField, showPath } from "./showing";
 import { followJob } from "../server/job_events";
 import {
   FileNames, isConflict, listWorkflows, loadCatalog, readWorkflow, saveWorkflowAs, submitPrompt,
@@ -164,13 +165,15 @@ export class Session {
     return this.starting;
   }
 
-  openSaved(name: string): Promise<void> {
+  /** Returns whether it is shown now. */
+  async openSaved(name: string): Promise<boolean> {
     const there = this.store.getState().tabs.find((tab) => tab.saved?.name === name);
-    if (there !== undefined) return Promise.resolve(this.switchTo(there.id));
-    return this.told(async () => {
+    if (there !== undefined) this.switchTo(there.id);
+    else await this.told(async () => {
       const { document, etag } = await readWorkflow(this.client, name);
       await this.show(document, { name, etag }, name);
     });
+    return this.store.getState().saved?.name === name;
   }
 
   /** Open a parsed file in a tab of its own. */
@@ -203,12 +206,14 @@ export class Session {
     this.switchTo(tab.id);
   }
 
-  /** Put tabs back as they were before the page was closed. */
+  /** Put tabs back as they were before the page was closed, before what is open already; `active` null leaves that shown. */
   async restoreTabs(tabs: readonly Tab[], active: string | null): Promise<void> {
     if (tabs.length === 0) return;
     await Promise.all(tabs.map((tab) => this.loadFiles(tab.open.document).catch(() => undefined)));
-    this.store.setState({ tabs });
-    this.switchTo(tabs.find((tab) => tab.id === active)?.id ?? (tabs[0] as Tab).id);
+    const all = [...tabs, ...this.store.getState().tabs.filter((tab) => !isBlank(tab))];
+    this.store.setState({ tabs: all });
+    const wanted = [active, this.store.getState().active].find((id) => all.some((tab) => tab.id === id));
+    this.switchTo(wanted ?? (tabs[0] as Tab).id);
   }
 
   /** A tab of a parsed file, not shown yet. Raises WorkflowFileError. */
@@ -273,9 +278,10 @@ export class Session {
 
   // -------------------------------------------------------------- running
 
-  /** Compile, move seeds on, queue, and follow the job to its end. */
-  run(front = false, part: Part | null = null): Promise<void> {
-    return this.told(async () => {
+  /** Compile, move seeds on, queue, and follow the job to its end. Returns whether it was queued. */
+  async run(front = false, part: Part | null = null): Promise<boolean> {
+    let isQueued = false;
+    await this.told(async () => {
       const { open, catalog, tabs, priority } = this.store.getState();
       const { random } = this.environment;
       const name = nameOfTab(tabs.find((tab) => tab.open === open));
@@ -287,14 +293,16 @@ export class Session {
       this.store.setState({ problems: this.store.getState().problems.filter((item) => item.document !== open) });
       const { job, complaints } = await submitPrompt(this.client, prompt, workflow, { front, priority, targets, name, id: newId() })
         .catch((error: unknown) => this.refused(open, error));
+      isQueued = true;
       this.addProblems(problemsOf(open, complaints));
       this.board.submitted(open, prompt);
       open.edit("Next seeds", (edit) => advanceSeeds(edit, this.contextOf(open.document), random), { merge: "seeds" });
-      const run = newRun(job.id, open);
+      const run = newRun(job.id, open, name);
       const now = this.store.getState().run;
       if (now === null || now.state === "ended") this.store.setState({ run, notice: null });
       void this.told(() => this.follow(run));
     });
+    return isQueued;
   }
 
   /** What would be queued now. */
@@ -307,9 +315,14 @@ export class Session {
   private refused(open: OpenDocument, error: unknown): never {
     const found = error instanceof ServerError ? problemsOf(open, error.details.complaints) : [];
     this.addProblems(found);
-    const first = found.find((item) => item.node !== null)?.node ?? null;
-    if (first !== null && this.store.getState().open === open) showPath(this, first.split(":"));
+    this.leadTo(open, found);
     throw error;
+  }
+
+  /** Goes to the first node that is wrong, while its document is shown. */
+  private leadTo(open: OpenDocument, found: readonly Problem[]): void {
+    const first = found.find((item) => item.node !== null)?.node ?? null;
+    if (first !== null && this.desk !== null && this.store.getState().open === open) showPath(this, first.split(":"));
   }
 
   private addProblems(found: readonly Problem[]): void {
@@ -319,6 +332,9 @@ export class Session {
   /** Every job is followed to its end; the one that runs, or ran last, is `run` of the store. */
   private async follow(first: RunState): Promise<void> {
     let own = first;
+    // Who has moved the picture or changed the workflow since is not led away from there by a failure.
+    const [workflow, place] = [own.document.document, this.desk?.middle()];
+    const isWhereItWas = () => own.document.document === workflow && samePoint(this.desk?.middle(), place) && !isAtAField();
     const takenAt = new Map<string, number>();
     const onConnection = (isThere: boolean) => this.store.setState({ connection: isThere ? "there" : "away" });
     const options = { signal: new AbortController().signal, onConnection };
@@ -333,7 +349,11 @@ export class Session {
       }
       this.board.take(own.document, event);
       own = afterEvent(own, event);
-      if (event.kind === "job_failed") this.addProblems(problemsOf(own.document, [event.data.error]));
+      if (event.kind === "job_failed") {
+        const found = problemsOf(own.document, [event.data.error]);
+        this.addProblems(found);
+        if (isWhereItWas()) this.leadTo(own.document, found);
+      }
       const { run } = this.store.getState();
       const isShown = run === null || run.job === own.job || (run.state !== "running" && own.state === "running");
       if (isShown) this.store.setState({ run: own });

@@ -30,3 +30,10 @@ export function showPath(session: Shown, path: readonly NodeId[]): void {
   }
   session.desk?.showNode(path.at(-1) as NodeId);
 }
+
+/** Whether somebody is writing, or in a window over the page. */
+export function isAtAField(): boolean {
+  if (typeof document === "undefined") return false;
+  const { activeElement } = document;
+  return activeElement !== null && activeElement.closest("input, textarea, select, [role=dialog]") !== null;
+}

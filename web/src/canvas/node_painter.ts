@@ -7,7 +7,7 @@ import { editorText } from "../model/widget_plan";
 import { widgetsOf } from "../model/widgets";
 import type { Drawing, ShapePath } from "./drawing";
 import type { Picture } from "./picture";
-import { textOn, typeColor, type Theme } from "./theme";
+import { fieldOn, textOn, typeColor, type Theme } from "./theme";
 
 /** Below these zooms rows, then everything but a block is left out. */
 const ROWS_FROM = 0.3;
@@ -32,9 +32,9 @@ export function paintBlocks(canvas: Drawing, picture: Picture, ids: readonly Nod
     const record = scene.graph.nodes.byId.get(id);
     const { outer, titleHeight } = placed.shape;
     const [x, y] = [placed.at.x + outer.x, placed.at.y + outer.y];
-    pathOf((record && colorOf(record, "bgcolor")) ?? theme.node).rect(x, y, outer.width, outer.height);
+    pathOf(shownColor(record, "bgcolor", theme) ?? theme.node).rect(x, y, outer.width, outer.height);
     const title = Math.max(titleHeight, 2 / viewport.zoom);
-    pathOf((record && colorOf(record)) ?? theme.line).rect(x, y, outer.width, title);
+    pathOf(shownColor(record, "color", theme) ?? theme.line).rect(x, y, outer.width, title);
   }
   for (const [color, path] of byColor) {
     canvas.fillStyle = color;
@@ -55,7 +55,7 @@ export function paintNode(canvas: Drawing, picture: Picture, id: NodeId, theme: 
   const known = record === undefined || context.catalog.specs.size === 0 || isKnownNode(record, context.catalog, context.document);
   paintFrame(canvas, shape, record, known, theme);
   if (record !== undefined && shape.titleHeight > 0) {
-    paintTitle(canvas, shape, titleOf(record, context.catalog, context.document), colorOf(record), titleSize(viewport.zoom), theme);
+    paintTitle(canvas, shape, titleOf(record, context.catalog, context.document), shownColor(record, "color", theme), titleSize(viewport.zoom), theme);
   }
   const text = textOfBody(record, theme);
   canvas.font = `${textSize(viewport.zoom)}px system-ui, sans-serif`;
@@ -67,8 +67,14 @@ export function paintNode(canvas: Drawing, picture: Picture, id: NodeId, theme: 
 }
 
 function textOfBody(record: NodeRecord | undefined, theme: Theme): string {
-  const own = record === undefined ? null : colorOf(record, "bgcolor");
+  const own = shownColor(record, "bgcolor", theme);
   return own === null ? theme.text : textOn(own);
+}
+
+/** A colour a node has of its own, as the theme shows it. */
+function shownColor(record: NodeRecord | undefined, key: "color" | "bgcolor", theme: Theme): string | null {
+  const own = record === undefined ? null : colorOf(record, key);
+  return own === null ? null : theme.own(own);
 }
 
 function paintFrame(
@@ -78,7 +84,7 @@ function paintFrame(
   const radius = Math.min(RADIUS, outer.height / 2);
   canvas.beginPath();
   canvas.roundRect(outer.x, outer.y, outer.width, outer.height, radius);
-  canvas.fillStyle = (record && colorOf(record, "bgcolor")) ?? theme.node;
+  canvas.fillStyle = shownColor(record, "bgcolor", theme) ?? theme.node;
   canvas.fill();
   canvas.strokeStyle = isKnown ? theme.line : theme.danger;
   canvas.lineWidth = isKnown ? 1 : 2;
@@ -87,7 +93,7 @@ function paintFrame(
   canvas.beginPath();
   const isAll = titleHeight >= outer.height;
   canvas.roundRect(outer.x, outer.y, outer.width, titleHeight, isAll ? radius : [radius, radius, 0, 0]);
-  canvas.fillStyle = (record && colorOf(record)) ?? theme.title;
+  canvas.fillStyle = shownColor(record, "color", theme) ?? theme.title;
   canvas.fill();
 }
 
@@ -121,7 +127,8 @@ function paintRows(
   canvas: Drawing, picture: Picture, record: NodeRecord, shape: NodeShape, text: string, theme: Theme,
 ): void {
   const views = widgetsOf(picture.context, picture.scene.graph, record);
-  const field = colorOf(record, "bgcolor") === null ? theme.field : "rgb(0 0 0 / 0.25)";
+  const own = shownColor(record, "bgcolor", theme);
+  const field = own === null ? theme.field : fieldOn(own);
   const size = textSize(picture.viewport.zoom);
   const width = shape.width - 2 * METRICS.padding;
   const letters = width * 12 / size;

@@ -68,23 +68,47 @@ export function ZoomedPicture({ url, alt }: { url: string; alt: string }) {
   );
 }
 
-/** Both have one zoom, so that the same place is compared; the slider says where one ends and the other begins. */
-export function ComparedPictures({ one, two, names }: { one: string; two: string; names: readonly [string, string] }) {
+interface ComparedProps {
+  readonly one: string;
+  readonly two: string;
+  readonly names: readonly [string, string];
+}
+
+/** Both have one zoom, so that the same place is compared: above each other with a slider between, or side by side. */
+export function ComparedPictures({ one, two, names }: ComparedProps) {
   const say = useSay();
   const { style, isPixelated, events } = useZoom();
   const [split, setSplit] = useState(50);
+  const [isBeside, setBeside] = useState(false);
   const picture = `${PICTURE} ${isPixelated ? "[image-rendering:pixelated]" : ""}`;
+  const [left, right] = [one, two].map((url, i) => <img src={url} alt={names[i]} draggable={false} className={picture} style={style} />);
   return (
-    <div className={FILL} {...events}>
-      <img src={one} alt={names[0]} draggable={false} className={picture} style={style} />
-      <div className="absolute inset-0" style={{ clipPath: `inset(0 0 0 ${split}%)` }}>
-        <div className="size-full bg-canvas"><img src={two} alt={names[1]} draggable={false} className={picture} style={style} /></div>
-      </div>
-      <div className="pointer-events-none absolute inset-y-0 w-px bg-accent" style={{ left: `${split}%` }} />
-      <input
-        type="range" min={0} max={100} value={split} aria-label={say("gallery.split")}
-        className="absolute inset-x-4 bottom-3 accent-accent" onChange={(event) => setSplit(Number(event.target.value))}
-      />
-    </div>
+    <>
+      {isBeside ? (
+        <div className="absolute inset-0 flex gap-px bg-line max-md:flex-col">
+          {[left, right].map((image, i) => (
+            <div key={names[i]} className="relative min-h-0 min-w-0 flex-1 touch-none overflow-hidden bg-canvas select-none" {...events}>{image}</div>
+          ))}
+        </div>
+      ) : (
+        <div className={FILL} {...events}>
+          {left}
+          <div className="absolute inset-0" style={{ clipPath: `inset(0 0 0 ${split}%)` }}>
+            <div className="size-full bg-canvas">{right}</div>
+          </div>
+          <div className="pointer-events-none absolute inset-y-0 w-px bg-accent" style={{ left: `${split}%` }} />
+          <input
+            type="range" min={0} max={100} value={split} aria-label={say("gallery.split")}
+            className="absolute inset-x-4 bottom-3 accent-accent" onChange={(event) => setSplit(Number(event.target.value))}
+          />
+        </div>
+      )}
+      <button
+        type="button" aria-pressed={isBeside} onClick={() => setBeside(!isBeside)}
+        className="absolute top-2 right-2 rounded-md border border-line bg-surface px-2.5 py-1 text-sm hover:bg-raised aria-pressed:border-accent"
+      >
+        {say("gallery.beside")}
+      </button>
+    </>
   );
 }

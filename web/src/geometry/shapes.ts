@@ -4,6 +4,11 @@ import type { Point, Rect } from "../model/node_reading";
 
 export type { Point, Rect };
 
+/** Two that are not there are the same too. */
+export function samePoint(one: Point | undefined, other: Point | undefined): boolean {
+  return one?.x === other?.x && one?.y === other?.y;
+}
+
 export function contains(rect: Rect, point: Point): boolean {
   return point.x >= rect.x && point.y >= rect.y && point.x < rect.x + rect.width && point.y < rect.y + rect.height;
 }

@@ -1,6 +1,8 @@
 /** English texts of the tools on the canvas and of the widgets. */
 
 export const CANVAS_EN = {
+  "node.loras": "LoRAs that fit",
+  "node.loraAdded": "{name} was put before what uses the model.",
   "map.label": "Map",
   "map.about": "Map of the graph: arrows move the picture, plus and minus zoom, Home shows everything",
   "map.show": "Show the map",

@@ -3,6 +3,8 @@
 import type { CanvasTexts } from "./canvas_en";
 
 export const CANVAS_RU: CanvasTexts = {
+  "node.loras": "Подходящие LoRA",
+  "node.loraAdded": "{name} добавлена перед всем, что использует модель.",
   "map.label": "Карта",
   "map.about": "Карта графа: стрелки двигают вид, плюс и минус меняют масштаб, Home показывает всё",
   "map.show": "Показать карту",

@@ -3,6 +3,8 @@
 import type { CanvasTexts } from "./canvas_en";
 
 export const CANVAS_ZH: CanvasTexts = {
+  "node.loras": "匹配的 LoRA",
+  "node.loraAdded": "已将 {name} 加在使用该模型的节点之前。",
   "map.label": "小地图",
   "map.about": "图的小地图：方向键移动画面，加号和减号缩放，Home 显示全部",
   "map.show": "显示小地图",

@@ -1,6 +1,9 @@
 /** English texts of parts of the side panels. */
 
 export const PANELS_EN = {
+  "gallery.beside": "Side by side",
+  "run.small": "Smaller",
+  "run.large": "Larger",
   "memory.open": "Memory",
   "memory.peak": "At most {size}",
   "memory.nodes": "What each node held at its peak",

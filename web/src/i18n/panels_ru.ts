@@ -3,6 +3,9 @@
 import type { PanelTexts } from "./panels_en";
 
 export const PANELS_RU: PanelTexts = {
+  "gallery.beside": "Рядом",
+  "run.small": "Меньше",
+  "run.large": "Крупнее",
   "memory.open": "Память",
   "memory.peak": "Не больше {size}",
   "memory.nodes": "Сколько каждый узел занимал на пике",

@@ -3,6 +3,9 @@
 import type { PanelTexts } from "./panels_en";
 
 export const PANELS_ZH: PanelTexts = {
+  "gallery.beside": "并排",
+  "run.small": "缩小",
+  "run.large": "放大",
   "memory.open": "内存",
   "memory.peak": "最多 {size}",
   "memory.nodes": "每个节点的内存峰值",

@@ -2,7 +2,7 @@
 
 import { memo, useCallback, useSyncExternalStore, type CSSProperties, type DragEvent } from "react";
 import { METRICS, type NodeShape, type SocketSpot } from "../geometry/node_shape";
-import { LIGHT_TEXT, textOn, typeColor } from "../canvas/theme";
+import { fieldOn, inLight, onPage, textOn, typeColor } from "../canvas/theme";
 import { useSay } from "../i18n/catalogue";
 import { colorOf, flagOf, isInstance, isKnownNode, modeOf, titleOf } from "../model/node_reading";
 import { MODE, NOTE_TYPES, type NodeId, type NodeRecord } from "../model/records";
@@ -36,7 +36,7 @@ export const NodeBody = memo(function NodeBody({ id, desk }: BodyProps) {
   const views = shape.kind === "node" ? widgetsOf(desk.context(), desk.graph(), record) : [];
   const trouble = desk.troubleOf(id);
   const mode = modeOf(record);
-  const style = { width: shape.width, height: shape.outer.height, top: shape.outer.y, ...(body === null ? {} : { background: body }) };
+  const style = { width: shape.width, height: shape.outer.height, top: shape.outer.y, ...(body === null ? {} : { background: onPage(body) }) };
   return (
     <div
       ref={host} className="node" role="group" aria-label={title} data-node={id} style={body === null ? undefined : onBody(body)}
@@ -62,15 +62,20 @@ export const NodeBody = memo(function NodeBody({ id, desk }: BodyProps) {
 
 /** Colours of everything on a body that has a colour of its own. */
 function onBody(color: string): CSSProperties {
-  const text = textOn(color);
-  const field = text === LIGHT_TEXT ? "rgb(0 0 0 / 0.28)" : "rgb(255 255 255 / 0.45)";
-  return { color: text, "--quiet": text, "--field": field } as CSSProperties;
+  const text = inBoth(textOn, color);
+  return { color: text, "--quiet": text, "--field": inBoth(fieldOn, color) } as CSSProperties;
+}
+
+/** What follows from a colour of a file, in the light and in the dark theme. */
+function inBoth(of: (color: string) => string, color: string): string {
+  const [light, dark] = [of(inLight(color)), of(color)];
+  return light === dark ? dark : `light-dark(${light}, ${dark})`;
 }
 
 function Title({ desk, id, record, title, shape }: BodyProps & { record: NodeRecord; title: string; shape: NodeShape }) {
   const say = useSay();
   const color = colorOf(record);
-  const style = { height: shape.titleHeight, ...(color === null ? {} : { background: color, color: textOn(color) }) };
+  const style = { height: shape.titleHeight, ...(color === null ? {} : { background: onPage(color), color: inBoth(textOn, color) }) };
   const isInner = isInstance(record, desk.context().document);
   if (desk.editing(id) === "title") {
     return (

@@ -2,6 +2,7 @@
 
 import type { PlacedNode } from "../geometry/scene";
 import type { FileChoices } from "../model/catalog";
+import type { NamesByKind } from "../model/completion";
 import type { Json } from "../model/json";
 import type { GraphState, NodeId, NodeRecord } from "../model/records";
 import type { NodeRun } from "../model/run_facts";
@@ -50,8 +51,10 @@ export interface NodeDesk {
   readonly upload: (id: NodeId, widget: string, file: File) => void;
   /** The same with what a dropped list of addresses names; returns whether it is one of this server. */
   readonly takeLink: (id: NodeId, widget: string, list: string) => boolean;
-  /** Names of the embeddings prompts may use; none while the server does not say. */
-  readonly embeddings: () => Promise<readonly string[]>;
+  /** Names a text may use: embeddings, and LoRAs where one can be put before it; none while the server does not say. */
+  readonly weightNames: (id: NodeId) => Promise<NamesByKind>;
+  /** Put a LoRA before all that uses the weights this text is read with, and give its widget the rest of the text. */
+  readonly addLora: (id: NodeId, widget: string, text: string, name: string) => void;
   /** Choices with a star, of the inputs that share a key. */
   readonly favourites: (key: string) => ReadonlySet<string>;
   /** Give a choice its star, or take it away. */

@@ -3,13 +3,14 @@
 import { useLayoutEffect, useRef, useState, type KeyboardEvent } from "react";
 import { createPortal } from "react-dom";
 import { useSay } from "../i18n/catalogue";
-import { completed, completionAt, type Completion } from "../model/completion";
+import { completed, completionAt, type Completion, type NamesByKind } from "../model/completion";
 import { weighted } from "../model/prompt_weight";
 import { editorText } from "../model/widget_plan";
 import type { WidgetProps } from "./node_desk";
 
 const WEIGHT_STEP = 0.05;
 const UNMARKED = -1;
+const NO_NAMES: NamesByKind = { embedding: [], lora: [] };
 
 export function LineField({ id, desk, view }: WidgetProps) {
   return (
@@ -28,7 +29,7 @@ export function TextField({ id, desk, view }: WidgetProps) {
   const say = useSay();
   const field = useRef<HTMLTextAreaElement>(null);
   const selected = useRef<{ start: number; end: number } | null>(null);
-  const [embeddings, setEmbeddings] = useState<readonly string[]>([]);
+  const [names, setNames] = useState(NO_NAMES);
   const [offer, setOffer] = useState<Offer | null>(null);
   const text = editorText(view.value);
   // The value comes from the document: the selection of a weight key is put back after it has arrived.
@@ -41,8 +42,11 @@ export function TextField({ id, desk, view }: WidgetProps) {
     desk.setWidget(id, view.name, next);
   };
   const accept = ({ completion, marked }: Offer) => {
-    const next = completed(text, completion, completion.choices[marked] as string);
-    put(next.text, next.caret, next.caret);
+    const name = completion.choices[marked] as string;
+    const next = completed(text, completion, name);
+    selected.current = { start: next.caret, end: next.caret };
+    if (completion.kind === "lora") desk.addLora(id, view.name, next.text, name);
+    else desk.setWidget(id, view.name, next.text);
     setOffer(null);
   };
   const key = (event: KeyboardEvent<HTMLTextAreaElement>) => {
@@ -62,18 +66,18 @@ export function TextField({ id, desk, view }: WidgetProps) {
         placeholder={typeof placeholder === "string" ? placeholder : view.label}
         aria-autocomplete="list" aria-controls={offer === null ? undefined : "completions"}
         aria-activedescendant={offer === null || offer.marked === UNMARKED ? undefined : `completion-${offer.marked}`}
-        onFocus={() => void desk.embeddings().then(setEmbeddings)} onBlur={() => setOffer(null)} onKeyDown={key}
+        onFocus={() => void desk.weightNames(id).then(setNames)} onBlur={() => setOffer(null)} onKeyDown={key}
         onPointerDown={() => setOffer(null)}
         onChange={(event) => {
           const { value, selectionStart } = event.target;
           desk.setWidget(id, view.name, value);
-          const completion = completionAt(value, selectionStart, embeddings);
+          const completion = completionAt(value, selectionStart, names);
           setOffer(completion === null ? null : { completion, marked: completion.isNamed ? 0 : UNMARKED, at: event.target.getBoundingClientRect() });
         }}
       />
       {offer !== null && createPortal(
         <div className="choices" data-own style={placeBy(offer.at)}>
-          <ul id="completions" role="listbox" aria-label={say("node.completions")}>
+          <ul id="completions" role="listbox" aria-label={say(offer.completion.kind === "lora" ? "node.loras" : "node.completions")}>
             {offer.completion.choices.map((name, i) => (
               <li
                 key={name} id={`completion-${i}`} role="option" aria-selected={i === offer.marked} data-marked={i === offer.marked ? "" : undefined}

@@ -9,6 +9,7 @@ import { missingIn } from "../files/missing";
 import { useSay } from "../i18n/catalogue";
 import { NODE_COLORS } from "../model/node_actions";
 import { setColor, setTitle, toggleMode } from "../model/node_edits";
+import { onPage } from "../canvas/theme";
 import { colorOf, isInstance, isKnownNode, modeOf, titleOf, typeOf } from "../model/node_reading";
 import { MODE, type NodeId, type NodeRecord } from "../model/records";
 import { widgetsOf } from "../model/widgets";
@@ -99,7 +100,7 @@ function NodeProperties({ session, id, node, onlyChanged, onOnlyChanged }: NodeP
         {NODE_COLORS.map(({ name, title, body }) => (
           <button
             key={name} type="button" aria-label={say(`color.${name}`)} title={say(`color.${name}`)} aria-pressed={colorOf(node) === title}
-            className="size-6 rounded-full border-2 border-transparent aria-pressed:border-accent" style={{ background: title }}
+            className="size-6 rounded-full border-2 border-transparent aria-pressed:border-accent" style={{ background: onPage(title) }}
             onClick={() => open.edit("Colour", (edit) => setColor(edit, graph, id, title, body))}
           />
         ))}

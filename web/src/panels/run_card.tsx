@@ -1,7 +1,7 @@
-/** The job that runs or ran last: how far it is and what it made. */
+/** The job that runs or ran last: whose it is, how far it is and what it made. It makes room for who works on the graph. */
 
-import { X } from "lucide-react";
-import { useState } from "react";
+import { ChevronDown, ChevronUp, X } from "lucide-react";
+import { useEffect, useState } from "react";
 import { useStore } from "zustand";
 import type { RunState } from "../app/run_state";
 import type { Session } from "../app/session";
@@ -15,26 +15,36 @@ export function RunCard({ session }: { session: Session }) {
   const say = useSay();
   const run = useStore(session.store, (state) => state.run);
   const [closed, setClosed] = useState("");
+  const [small, setSmall] = useSmall(run?.job ?? "");
   if (run === null || closed === run.job) return null;
-  const last = run.pictures.at(-1);
-  const { preview } = run;
+  const picture = pictureOf(session, run, say);
+  const isSmall = small || picture === null;
   return (
     <section
-      aria-label={say("run.label")} className="absolute right-3 bottom-3 z-10 w-56 overflow-hidden rounded-xl border border-line bg-surface shadow-lg max-md:w-36"
+      aria-label={say("run.label")}
+      className="absolute right-3 bottom-3 z-10 w-56 overflow-hidden rounded-xl border border-line bg-surface shadow-lg max-md:w-44"
     >
-      {preview !== null && (
-        <button type="button" className="block w-full" aria-label={say("run.preview")} onClick={() => session.openPreview?.(run.document, preview.node)}>
-          <img className="max-h-56 w-full object-contain" src={previewAddress(preview)} alt={say("run.preview")} />
+      {!isSmall && (
+        <button type="button" className="block w-full" aria-label={picture.action} onClick={picture.open}>
+          <img className="max-h-56 w-full object-contain" src={picture.url} alt={picture.alt} />
         </button>
       )}
-      {preview === null && last !== undefined && (
-        <button type="button" className="block w-full" aria-label={say("run.show")} onClick={() => session.openPictures?.(run.pictures, run.pictures.length - 1)}>
-          <img className="max-h-56 w-full object-contain" src={`/api/v1/assets/${encodeURIComponent(last)}`} alt={say("run.picture")} />
-        </button>
-      )}
-      <div className="flex items-center py-0.5 pr-1 pl-3">
-        <p aria-live="polite" className="min-w-0 flex-1 truncate" title={run.message}>{describeRun(session, run, say)}</p>
-        <IconButton label={say("app.close")} onClick={() => setClosed(run.job)}><X size={14} /></IconButton>
+      <div className="flex items-center py-1 pr-1 pl-2">
+        {small && picture !== null && (
+          <button type="button" className="mr-1 size-9 shrink-0 overflow-hidden rounded-md border border-line" aria-label={picture.action} onClick={picture.open}>
+            <img className="size-full object-cover" src={picture.url} alt={picture.alt} />
+          </button>
+        )}
+        <div className="min-w-0 flex-1 pl-1">
+          <p aria-live="polite" className={`truncate ${run.end === "failed" ? "text-danger" : ""}`} title={run.message}>{describeRun(session, run, say)}</p>
+          <p className="truncate text-xs text-quiet">{run.name || say("bar.untitled")}</p>
+        </div>
+        {picture !== null && (
+          <IconButton label={say(small ? "run.large" : "run.small")} className="size-7!" onClick={() => setSmall(!small)}>
+            {small ? <ChevronUp size={14} /> : <ChevronDown size={14} />}
+          </IconButton>
+        )}
+        <IconButton label={say("app.close")} className="size-7!" onClick={() => setClosed(run.job)}><X size={14} /></IconButton>
       </div>
       {run.progress !== null && (
         <div
@@ -46,6 +56,39 @@ export function RunCard({ session }: { session: Session }) {
       )}
     </section>
   );
+}
+
+/** Each job's picture is large until somebody makes it small, or works on the graph it lies over. */
+function useSmall(job: string): [boolean, (isSmall: boolean) => void] {
+  const [small, setSmall] = useState("");
+  useEffect(() => {
+    const end = new AbortController();
+    const isGraph = (event: Event) => (event.target as Element | null)?.closest?.("#graph") !== null;
+    for (const kind of ["pointerdown", "wheel"]) {
+      addEventListener(kind, (event) => isGraph(event) && setSmall(job), { capture: true, passive: true, signal: end.signal });
+    }
+    return () => end.abort();
+  }, [job]);
+  return [small === job, (isSmall) => setSmall(isSmall ? job : "")];
+}
+
+interface CardPicture {
+  readonly url: string;
+  readonly alt: string;
+  readonly action: string;
+  readonly open: () => void;
+}
+
+/** The newest unfinished picture while it runs, then the last that was made. */
+function pictureOf(session: Session, { document, preview, pictures }: RunState, say: Say): CardPicture | null {
+  const last = pictures.at(-1);
+  if (preview !== null) {
+    const open = () => session.openPreview?.(document, preview.node);
+    return { url: previewAddress(preview), alt: say("run.preview"), action: say("run.preview"), open };
+  }
+  if (last === undefined) return null;
+  const open = () => session.openPictures?.(pictures, pictures.length - 1);
+  return { url: `/api/v1/assets/${encodeURIComponent(last)}`, alt: say("run.picture"), action: say("run.show"), open };
 }
 
 export function describeRun(session: Session, run: RunState, say: Say): string {

@@ -165,9 +165,8 @@ function RunButtons({ session }: { session: Session }) {
   const start = async (front: boolean) => {
     session.store.setState({ notice: null });
     for (let i = 0; i < batch; i++) {
-      await session.run(front);
       // What was refused once is refused again.
-      if (session.store.getState().notice?.isError) return;
+      if (!(await session.run(front))) return;
     }
   };
   return (

@@ -1,7 +1,7 @@
 /** Saved workflows, the catalog, jobs and uploads, in the terms of the editor's model. */
 
 import { Catalog, type FileChoices, type FileLister, type NodeSpec } from "../model/catalog";
-import { embeddingName } from "../model/completion";
+import { weightName } from "../model/completion";
 import type { Prompt } from "../model/compile/compile";
 import { isArray, type Json, type JsonObject } from "../model/json";
 import type { Job, Submitted, Uploaded, Workflow } from "./api_types";
@@ -83,7 +83,7 @@ export function cancelJob(client: Client, job: string): Promise<Job> {
 export async function embeddingNames(client: Client): Promise<readonly string[]> {
   try {
     const files = await client.call("GET /models/{folder}", { path: { folder: "embeddings" } });
-    return files.map((file) => embeddingName(file.name));
+    return files.map((file) => weightName(file.name));
   } catch {
     return [];
   }

@@ -18,6 +18,7 @@ const HOSTILE = 'a]]></metadata><script>alert("1")</script> & ü 图 \u0001';
 const THEME = Object.fromEntries(
   ["canvas", "grid", "node", "title", "field", "line", "text", "quiet", "accent", "danger", "good"].map((key) => [key, "#123456"]),
 ) as unknown as Theme;
+Object.assign(THEME, { own: (color: string) => color });
 const CATALOG = referenceCatalog();
 
 function drawn() {

@@ -1,8 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { nextMounts, type MountFacts } from "../../src/canvas/mounting";
-import { luminance, textOn } from "../../src/canvas/theme";
+import { DARK_TEXT, inLight, luminance, onPage, textOn } from "../../src/canvas/theme";
 import { Scene } from "../../src/geometry/scene";
 import { Edit } from "../../src/model/edit";
+import { NODE_COLORS } from "../../src/model/node_actions";
 import { addNode } from "../../src/model/node_edits";
 import { ROOT, type NodeId } from "../../src/model/records";
 import { emptyWorkflow } from "../../src/model/workflow_file";
@@ -62,5 +63,13 @@ describe("DOM bodies of nodes", () => {
 describe("text on a colour of a file", () => {
   it("is light on dark and dark on light", () => {
     expect([textOn("#223"), textOn("#ffe")].map(luminance).map((value) => value > 0.5)).toEqual([true, false]);
+  });
+  it("is a light tint in the light theme where the file has a dark one, titles darker than bodies; light ones stay", () => {
+    for (const { title, body } of NODE_COLORS) {
+      const [top, rest] = [inLight(title), inLight(body)].map(luminance) as [number, number];
+      expect([textOn(inLight(title)), textOn(inLight(body)), rest > top, top > 0.45]).toEqual([DARK_TEXT, DARK_TEXT, true, true]);
+    }
+    expect([inLight("#222"), inLight("#ffee88"), inLight("#fe8")]).toEqual(["#ececec", "#ffee88", "#fe8"]);
+    expect(onPage("#223")).toBe(`light-dark(${inLight("#223")}, #223)`);
   });
 });
