@@ -12,7 +12,8 @@ from engine.diffusion.guidance.guidance import PLAIN, Guidance, Sides
 from engine.diffusion.guidance.projected import AdaptiveProjection
 from engine.diffusion.guidance.rescale import Rescale
 from engine.diffusion.guidance.tangential import TangentialDamping
-from engine.diffusion.prediction import EdmPrediction, VPrediction
+from engine.diffusion.guidance.zero_star import ZeroStar
+from engine.diffusion.prediction import EdmPrediction, EpsPrediction, FlowPrediction, VPrediction
 from engine.diffusion.requests import drive
 from engine.diffusion.sigma_table import EdmSigmaTable
 
@@ -22,6 +23,7 @@ with warnings.catch_warnings():
     from diffusers.guiders import (
         AdaptiveProjectedGuidance,
         ClassifierFreeGuidance,
+        ClassifierFreeZeroStarGuidance,
         TangentialClassifierFreeGuidance,
     )
     from diffusers.guiders.adaptive_projected_guidance import MomentumBuffer
@@ -54,6 +56,23 @@ def test_guidance_of_noises_is_that_of_diffusers(guidance: Guidance, theirs: Any
     found = drive(guidance.start()(given)).denoised
     wanted = given.x - SIGMA * theirs.forward(*noises(given)).pred
     assert torch.allclose(found, wanted, atol=2e-4)
+
+
+@pytest.mark.parametrize("prediction", [EpsPrediction(), FlowPrediction()], ids=["noise", "velocity"])
+def test_zero_star_of_what_networks_predict_is_that_of_diffusers(prediction: Any) -> None:
+    theirs = ClassifierFreeZeroStarGuidance(SCALE, zero_init_steps=0)
+    theirs.set_state(0, 10, torch.tensor(0))
+    sigma = 0.6
+    x, positive, other = (torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(n)) for n in range(3))
+    negative = positive * 0.6 + other * 0.5
+    factors = prediction.factors(torch.tensor(sigma))
+
+    def denoised(output: torch.Tensor) -> torch.Tensor:
+        return x * factors.c_skip + output * factors.c_out
+
+    given = Sides(x, sigma, SCALE, denoised(positive), denoised(negative), ask=lambda model: iter(()))
+    found = drive(PLAIN.with_correction(ZeroStar()).start()(given)).denoised
+    assert torch.allclose(found, denoised(theirs.forward(positive, negative).pred), atol=1e-4)
 
 
 @pytest.mark.parametrize("multiplier", [0.3, 0.7, 1.0])

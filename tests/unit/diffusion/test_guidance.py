@@ -98,11 +98,11 @@ def test_renormalised_guidance_leaves_levels_above_its_truncation_unguided() -> 
     assert torch.equal(guided(PLAIN.with_combination(Renormalised(SIGMA, 1.0))), random(1))
 
 
-def test_zero_star_is_linear_guidance_from_the_scaled_negative_side() -> None:
+def test_zero_star_is_linear_guidance_from_a_negative_side_of_scaled_slope() -> None:
     given = sides()
-    wanted, unwanted = (given.x - given.wanted).flatten(1), (given.x - given.unwanted).flatten(1)
-    alpha = ((wanted * unwanted).sum(1) / unwanted.square().sum(1)).view(-1, 1, 1, 1)
-    negative = given.unwanted * alpha
+    slopes = given.x - given.wanted, given.x - given.unwanted
+    shares = [float(a.flatten() @ b.flatten() / (b.flatten() @ b.flatten())) for a, b in zip(*slopes, strict=True)]
+    negative = given.x - slopes[1] * torch.tensor(shares).view(-1, 1, 1, 1)
     expected = negative + (given.wanted - negative) * SCALE
     assert torch.allclose(guided(PLAIN.with_correction(ZeroStar())), expected, atol=1e-5)
 
