@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -72,6 +73,7 @@ class _Layer:
     is_streamable: bool
     keeps_dtype: bool
     narrow: frozenset[str]
+    gains_by_packing: bool
 
 
 class BoundNetwork:
@@ -186,6 +188,17 @@ class BoundNetwork:
             patches.touches(layer.weights.values()),
             bool(layer.narrow) or (not layer.keeps_dtype and any(s.dtype != self.dtype for s in specs.values())),
             compute - sum(specs[name].num_elements * saved for name in layer.narrow) if layer.narrow else None,
+            self._packs(layer),
+        )
+
+    def _packs(self, layer: _Layer) -> bool:
+        """Whether the layer may keep its kernel in the order that the CPU's library wants it in."""
+        return (
+            layer.gains_by_packing
+            and not layer.narrow
+            and self.device.kind == "cpu"
+            and self.device.shares_host_memory
+            and self.dtype is torch.float32
         )
 
     def fetch(self, name: str) -> torch.Tensor:
@@ -214,6 +227,11 @@ class BoundNetwork:
         if placement is Placement.MAPPED:
             layer.module.__dict__[attribute] = self.source.read(name)
             return
+        if attribute == "weight" and self._packs(layer):
+            layer.module.__dict__["on_packed"] = partial(self.source.release, (name,))
+            if self.source.specs[name].dtype == self.dtype and not patches.touches((name,)):
+                layer.module.__dict__[attribute] = self.source.read(name)  # its packed copy is the private one
+                return
         weight = early[name] if name in early else self.fetch(name)
         if name in self._narrow:
             self._held[name] = weight
@@ -284,6 +302,7 @@ class BoundNetwork:
 
     def _drop(self, layer: _Layer) -> None:
         """Give up what is kept of a layer."""
+        layer.module.__dict__.pop("on_packed", None)
         for attribute, name in layer.weights.items():
             layer.module.__dict__.pop(attribute, None)
             self._held.pop(name, None)
@@ -311,4 +330,5 @@ def _find_layers(module: nn.Module, source: WeightSource, has_narrow: bool) -> I
             is_narrowable = has_narrow and isinstance(layer, _NARROWABLE)
             narrow = frozenset(name for name in present.values() if is_narrowable and len(specs[name].shape) > 1)
             keeps_dtype = bool(getattr(layer, "casts_after_lookup", False))
-            yield _Layer(path, layer, present, isinstance(layer, _STREAMABLE), keeps_dtype, narrow)
+            gains = bool(getattr(layer, "gains_by_packing", False))
+            yield _Layer(path, layer, present, isinstance(layer, _STREAMABLE), keeps_dtype, narrow, gains)

@@ -14,6 +14,7 @@ import psutil
 import torch
 
 from engine.core.errors import SettingsError
+from engine.memory.host_heap import trim_heap
 
 __all__ = [
     "Device",
@@ -150,8 +151,9 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def release_cached_memory(device: Device) -> None:
-    """Return memory that torch keeps for later to the driver."""
+    """Return memory that torch or the C library keeps for later to the driver and the system."""
     gc.collect()
+    trim_heap()
     if device.kind in _ACCELERATORS:
         getattr(torch, device.kind).empty_cache()
 

@@ -90,4 +90,5 @@ class _TensorCount(TorchFunctionMode):
 
 
 def _lies_at(item: Any, place: int) -> bool:
-    return isinstance(item, torch.Tensor) and item.untyped_storage().data_ptr() == place
+    is_plain = isinstance(item, torch.Tensor) and item.layout is torch.strided
+    return is_plain and item.untyped_storage().data_ptr() == place

@@ -55,6 +55,7 @@ class LayerSizes:
     needs_cast: the weights cannot be used as the file has them.
     narrow_bytes: size as kept on the device when that is in a dtype narrower than the compute dtype; None when the two
     are the same. Such a layer is cast for each use wherever it is.
+    gains_by_packing: it could be used as the file has it, but is quicker with a copy of its own, in another order.
     """
 
     name: str
@@ -64,6 +65,7 @@ class LayerSizes:
     is_patched: bool = False
     needs_cast: bool = False
     narrow_bytes: int | None = None
+    gains_by_packing: bool = False
 
     @property
     def kept_bytes(self) -> int:
@@ -111,7 +113,8 @@ def plan_residency(
         what: name for the error.
 
     Keeping a byte saves moving it in every forward, whatever layer it belongs to, so the plan keeps as many bytes as
-    fit: patched layers first (preparing them is the dearest), then the smallest (a copy has a fixed cost).
+    fit: patched layers first (preparing them is the dearest), then the smallest (a copy has a fixed cost). What room is
+    left goes to layers that gain by being packed.
 
     Raises OutOfMemory when even the plan that streams everything exceeds the budget.
     """
@@ -139,6 +142,11 @@ def plan_residency(
     resident += sum(layer.kept_bytes for layer in candidates if layer.name in kept)
     left = [layer for layer in candidates if layer.name not in kept]
     scratch = _scratch_bytes(left, [layer for layer in candidates if layer.name in kept], host_is_device)
+    if wants_residents:
+        mapped = [item for item in layers if item.gains_by_packing and placements[item.name] is Placement.MAPPED]
+        packed = _choose(mapped, budget_bytes - resident - scratch)
+        placements.update(dict.fromkeys(packed, Placement.RESIDENT))
+        resident += sum(layer.kept_bytes for layer in mapped if layer.name in packed)
     moved = sum(layer.stored_bytes for layer in left)
     return ResidencyPlan(MappingProxyType(placements), resident, scratch, moved)
 
@@ -171,8 +179,14 @@ def _scratch_bytes(brought: Sequence[LayerSizes], kept: Sequence[LayerSizes], ho
 
 
 def in_order_of_keeping(layers: Sequence[LayerSizes]) -> list[LayerSizes]:
-    """Layers as they are considered for keeping: those with patches first, then the smallest, then as they run."""
-    return sorted(layers, key=lambda layer: (not layer.is_patched, layer.kept_bytes))
+    """Layers as they are considered for keeping: those with patches first, then the smallest, then as they run; last
+    those that the file's own pages would do for."""
+
+    def rank(layer: LayerSizes) -> tuple[bool, bool, int]:
+        only_gains = layer.gains_by_packing and not layer.needs_cast and not layer.is_patched
+        return only_gains, not layer.is_patched, layer.kept_bytes
+
+    return sorted(layers, key=rank)
 
 
 def _choose(layers: Sequence[LayerSizes], room_bytes: int) -> set[str]:

@@ -34,6 +34,8 @@ __all__ = ["OutputPlacer", "Placement", "copy_over", "link_exclusively"]
 
 _log = logging.getLogger(__name__)
 _OUTPUT_FOLDERS = ("output", "temp")
+_MAX_REMEMBERED = 1024
+"""Prefixes whose highest number is known without asking the store and the disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +132,10 @@ class OutputPlacer:
             )
             highest = change.connection.scalar(known) or 0
             highest = max(highest, _highest_on_disk(self._folders.root(folder) / subfolder, prefix))
-        self._highest[key] = highest + 1
+        self._highest.pop(key, None)
+        self._highest[key] = highest + 1  # as the newest of them
+        if len(self._highest) > _MAX_REMEMBERED:
+            del self._highest[next(iter(self._highest))]
         return highest + 1
 
     # ------------------------------------------------------------------ on disk

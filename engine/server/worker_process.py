@@ -39,6 +39,8 @@ def worker_environment(environment: Mapping[str, str]) -> dict[str, str]:
     if sys.platform == "linux" and "PYTORCH_CUDA_ALLOC_CONF" not in clean:
         # Pictures of changing sizes leave gaps that nothing fits into, unless segments can grow.
         clean.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
+    # Large tensors of the host in large pages: else clearing them page by page takes as long as computing on them.
+    clean.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     return clean
 
 

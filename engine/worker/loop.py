@@ -40,6 +40,7 @@ from engine.execution.instructions import (
 from engine.graph.graph import Graph
 from engine.graph.prompt import parse_prompt
 from engine.graph.schema import NodeSpec
+from engine.memory.host_heap import HeapTrimming
 from engine.protocol.messages import (
     CallPack,
     CancelJob,
@@ -138,6 +139,7 @@ class WorkerLoop:
         self._models = models
         self._steps: queue.SimpleQueue[Step] = queue.SimpleQueue()
         self._times = NodeTimes()
+        self._heap = HeapTrimming()
         self._jobs: dict[JobId, RunningJob] = {}
         self._unsent: dict[JobId, list[ReportEntry]] = {}
         self._num_unsent = 0
@@ -369,6 +371,7 @@ class WorkerLoop:
         self._runner.forget(job)
         story = self._models.memory_story(job.memory_position)
         self._send(job_done(instruction, job, time.perf_counter() - job.started_s, story))
+        self._lanes.io.submit(self._heap.after_job)
         self._settle()
 
     def _load(self, instruction: LoadArtifact) -> None:

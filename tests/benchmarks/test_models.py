@@ -30,6 +30,7 @@ from engine.families.model_store import ModelStore
 from engine.families.registry import find_families
 from engine.memory.device import cpu_device
 from engine.memory.network import NetworkHost
+from engine.server.worker_process import worker_environment
 from engine.worker.batcher import Batcher, Forward
 from tests.benchmarks.conftest import Figures
 from tests.figures import with_spread
@@ -71,7 +72,8 @@ def opened(checkpoint: Path, host: NetworkHost) -> tuple[Any, Any, Any]:
 def measured(side: str, source: Path, folder: Path, size: int, steps: int) -> Mapping[str, Any]:
     result = folder / "result.json"
     command = [sys.executable, str(SIDE), side, str(source), str(result), str(size), str(steps)]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    environment = worker_environment(os.environ) if side == "atelier" else os.environ
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True, env=environment)
     return json.loads(result.read_text(encoding="utf-8"))
 
 
@@ -84,10 +86,10 @@ def test_loading_a_step_a_decode_and_memory(
 ) -> None:
     sources = {"atelier": checkpoint}
     if pytestconfig.getoption("--against", default=None) == "diffusers":
-        model, clip, vae = opened(checkpoint, NetworkHost(cpu_device(), 1 << 34))
+        model, _, vae = opened(checkpoint, NetworkHost(cpu_device(), 1 << 34))
         store = ModelStore({}, find_families())
         sources["diffusers"] = tmp_path / "diffusers"
-        store.diffusers_export(model, clip, vae).write(sources["diffusers"])
+        store.diffusers_export(model, None, vae).write(sources["diffusers"])
     steps = pytestconfig.getoption("--steps", default=4)
     for size in sizes:
         found: dict[str, list[Mapping[str, Any]]] = {side: [] for side in sources}

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from engine.core.errors import AtelierError, NodeError
+from engine.nn.layers import Conv2d
 
 __all__ = ["CompileFailed", "Compiled"]
 
@@ -46,6 +47,9 @@ class Compiled:
     @contextmanager
     def applied(self, network: nn.Module) -> Iterator[None]:
         """Run the network through the compiler; what is not about memory and comes from there is a CompileFailed."""
+        for layer in network.modules():
+            if isinstance(layer, Conv2d):
+                layer.unpack()  # the compiler reads plain kernels, and packs them by itself
         before = network.__dict__.get("forward")
         compiled = torch.compile(network.forward, backend=self.backend)
 

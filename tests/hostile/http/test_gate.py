@@ -183,6 +183,6 @@ def test_the_worker_gets_no_secrets():
         "OPENAI_API_KEY": "x", "DATABASE_URL": "x", "GITHUB_PAT": "x", "DB_PASSWORD": "x", "PYTHONPATH": "/lib",
     }  # fmt: skip
     clean = worker_environment(given)
-    added = {"PYTHONPATH", "PYTHONUNBUFFERED", "PYTORCH_ALLOC_CONF"}
+    added = {"PYTHONPATH", "PYTHONUNBUFFERED", "PYTORCH_ALLOC_CONF", "THP_MEM_ALLOC_ENABLE"}
     assert {"PATH", "HOME", "CUDA_VISIBLE_DEVICES", *added} >= set(clean) >= {"PATH", "HOME", "PYTHONUNBUFFERED"}
     assert clean["PYTHONPATH"].startswith(str(ROOT))
