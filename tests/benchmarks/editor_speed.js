@@ -70,6 +70,14 @@ window.bench = (() => {
       field.blur();
       return times;
     },
+    /** From now on real keys are told: from the key to the picture that shows it, in the browser's own steps of 8 ms. */
+    keys: [],
+    watchKeys: () => {
+      document.querySelector(".field-text").focus();
+      new PerformanceObserver((list) => {
+        for (const { name, duration } of list.getEntries()) if (name === "keydown") bench.keys.push(duration);
+      }).observe({ type: "event", durationThreshold: 16 });
+    },
   };
   const look = () => {
     if (document.querySelector(".node") === null) requestAnimationFrame(look);

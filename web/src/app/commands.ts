@@ -22,9 +22,12 @@ export interface Desk {
   readonly scene: Scene;
   readonly size: { readonly width: number; readonly height: number };
   viewport: Viewport;
+  /** Pixels at the lower edge that the map lies over. */
+  readonly corner: number;
 }
 
 const NUDGE = 10;
+const FIT_MARGIN = 40;
 const GROUP_MARGIN = 20;
 
 export function perform(name: CommandName, desk: Desk): void {
@@ -62,7 +65,7 @@ export function perform(name: CommandName, desk: Desk): void {
     case "arrange": return void arrange(desk);
     case "fit": {
       const bounds = scene.bounds(nodes.size > 0 ? nodes : undefined);
-      if (bounds !== null) desk.viewport = fitted(bounds, desk.size);
+      if (bounds !== null) desk.viewport = fitted(bounds, desk.size, FIT_MARGIN, desk.corner);
       return undefined;
     }
     case "zoomIn": return void (desk.viewport = zoomedAt(desk.viewport, middle, 1.25));

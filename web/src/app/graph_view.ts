@@ -33,7 +33,7 @@ import { promptPlace } from "./prompt_place";
 import { perform, type Desk } from "./commands";
 import { foreseenText } from "./foreseen";
 import { GestureEffects } from "./gesture_effects";
-import { MapView, type Mapped } from "./map_view";
+import { MAP_SIZE, MapView, type Mapped } from "./map_view";
 import { preferences } from "../settings/preferences";
 import type { Session } from "./session";
 import { Stage, type Part } from "./stage";
@@ -45,6 +45,9 @@ const THUMBNAIL_PX = 256;
 /** Gestures that draw nothing. */
 const QUIET: ReadonlySet<string> = new Set(["idle", "pressed", "panning", "pinching"]);
 const MOVING: ReadonlySet<string> = new Set(["panning", "pinching", "dragging"]);
+
+/** Between the map and the edges of the canvas. */
+const MAP_GAP_PX = 12;
 
 export class GraphView implements Desk, Mapped {
   readonly session: Session;
@@ -154,6 +157,7 @@ export class GraphView implements Desk, Mapped {
   private showMap(element: HTMLElement): () => void {
     const map = new MapView(element, this);
     this.map = map;
+    if (this.isFirstView) this.fit();
     return () => {
       map.close();
       if (this.map === map) this.map = null;
@@ -224,10 +228,15 @@ export class GraphView implements Desk, Mapped {
     this.map?.ask();
   }
 
+  /** Pixels at the lower edge that the map lies over. */
+  get corner(): number {
+    return this.map === null ? 0 : MAP_SIZE.height + 2 * MAP_GAP_PX;
+  }
+
   readonly fit = (): void => {
     const bounds = this.scene.bounds();
     if (bounds === null || this.size.width === 0) return;
-    this.viewport = firstView(bounds, this.size, promptPlace(this.scene));
+    this.viewport = firstView(bounds, this.size, promptPlace(this.scene), this.corner);
     this.isFirstView = true;
   };
 

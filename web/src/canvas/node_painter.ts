@@ -104,7 +104,7 @@ function paintTitle(
   canvas.font = `600 ${size}px system-ui, sans-serif`;
   canvas.textAlign = "left";
   canvas.textBaseline = "middle";
-  canvas.fillText(fittedText(title, (shape.width - 24) * 13 / size), 12, shape.outer.y + shape.titleHeight / 2);
+  canvas.fillText(fittedText(title, (shape.width - 24) * 12 / size), 12, shape.outer.y + shape.titleHeight / 2);
 }
 
 /** `size` of the names; 0 for none. */

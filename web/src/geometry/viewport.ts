@@ -41,14 +41,18 @@ export function zoomedAt(viewport: Viewport, screen: Point, factor: number): Vie
   return { x: at.x - screen.x / zoom, y: at.y - screen.y / zoom, zoom };
 }
 
-/** Shows all of `rect` in the middle, at most at zoom 1, with `margin` pixels around. */
-export function fitted(rect: Rect, size: Size, margin = 40): Viewport {
+/**
+ * Shows all of `rect` in the middle, at most at zoom 1, with `margin` pixels around. Where there is room to spare, `below`
+ * pixels at the lower edge are left to what lies over the canvas there.
+ */
+export function fitted(rect: Rect, size: Size, margin = 40, below = 0): Viewport {
   const room = { width: Math.max(1, size.width - 2 * margin), height: Math.max(1, size.height - 2 * margin) };
   const wanted = Math.min(room.width / Math.max(1, rect.width), room.height / Math.max(1, rect.height), 1);
   const zoom = Math.max(MIN_ZOOM, wanted);
+  const lift = Math.max(0, Math.min(below / 2, (size.height - rect.height * zoom) / 2 - margin));
   return {
     x: rect.x + rect.width / 2 - size.width / 2 / zoom,
-    y: rect.y + rect.height / 2 - size.height / 2 / zoom,
+    y: rect.y + rect.height / 2 - (size.height / 2 - lift) / zoom,
     zoom,
   };
 }
@@ -57,9 +61,9 @@ export function fitted(rect: Rect, size: Size, margin = 40): Viewport {
  * What is seen of a graph first: all of it while it stays readable, else its upper left part, moved as far as it takes
  * to show `anchor` too.
  */
-export function firstView(rect: Rect, size: Size, anchor: Rect | null): Viewport {
+export function firstView(rect: Rect, size: Size, anchor: Rect | null, below = 0): Viewport {
   const margin = Math.min(40, size.width / 24);
-  const all = fitted(rect, size, margin);
+  const all = fitted(rect, size, margin, below);
   const zoom = size.width < NARROW_PX ? READABLE_ZOOM.narrow : READABLE_ZOOM.wide;
   if (all.zoom >= zoom) return all;
   const along = (start: number, length: number, room: number, from: number, wanted: number) => {

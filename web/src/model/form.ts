@@ -3,7 +3,7 @@
 import type { Edit } from "./edit";
 import { idText, isArray, isObject, type Json, type JsonObject } from "./json";
 import { placeOf, placesOf } from "./node_paths";
-import { propertiesOf, titleOf, typeOf } from "./node_reading";
+import { positionOf, propertiesOf, titleOf, typeOf } from "./node_reading";
 import { ROOT, rootOf, type GraphId, type NodeId, type NodeRecord, type WorkflowDocument } from "./records";
 import { widgetsOf, type WidgetContext, type WidgetView } from "./widgets";
 
@@ -64,13 +64,22 @@ export function putForm(edit: Edit, form: WorkflowForm): void {
   edit.setRest(ROOT, "extra", { ...(isObject(extra) ? extra : {}), [KEY]: value });
 }
 
-/** What a form is before anybody made one: texts, pictures, seeds and sizes, and everything that ends in a file. */
+/** What a form is before anybody made one: texts and pictures from the top down, seeds and sizes, and all that ends in a file. */
 export function suggestedForm(context: WidgetContext): WorkflowForm {
-  const fields = fieldPaths(context.document).flatMap((node): FormField[] =>
-    offered(context, node).filter(({ spec, name }) =>
-      spec !== null && (SUGGESTED.has(name) || Boolean(spec.options.multiline) || Boolean(spec.options.image_upload)),
-    ).map((view) => ({ node, widget: view.name, label: null, min: null, max: null })));
+  const root = rootOf(context.document).nodes.byId;
+  const placed = fieldPaths(context.document).map((node) => ({ node, ...positionOf(root.get(node.split(":", 1)[0] as string) ?? {}) }));
+  const fieldsOf = (paths: readonly { readonly node: string }[], isWanted: (view: WidgetView) => boolean) => paths.flatMap(({ node }) =>
+    offered(context, node).filter(isWanted).map((view): FormField => ({ node, widget: view.name, label: null, min: null, max: null })));
+  const fields = [
+    ...fieldsOf(placed.toSorted((one, other) => one.y - other.y || one.x - other.x), isContent),
+    ...fieldsOf(placed, (view) => !isContent(view) && SUGGESTED.has(view.name)),
+  ];
   return { title: "", fields, outputs: outputPaths(context) };
+}
+
+/** A text or a picture: called after its node, for its own name is only "text" or "image". */
+function isContent({ spec }: WidgetView): boolean {
+  return Boolean(spec?.options.multiline) || Boolean(spec?.options.image_upload);
 }
 
 /** The nodes whose values a form may show; those of a definition once, for all its instances have the same. */
@@ -127,10 +136,8 @@ export function swapped(fields: readonly FormField[], one: FormField, other: For
   return fields.map((field) => (field === one ? other : field === other ? one : field));
 }
 
-/** A text is called after its node, for its own name is only "text". */
 function defaultLabel(context: WidgetContext, record: NodeRecord, view: WidgetView): string {
-  const title = titleOf(record, context.catalog, context.document);
-  return view.spec?.options.multiline || view.spec?.options.image_upload ? title : view.label;
+  return isContent(view) ? titleOf(record, context.catalog, context.document) : view.label;
 }
 
 function limited(view: WidgetView, { min, max }: FormField): WidgetView {

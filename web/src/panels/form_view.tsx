@@ -1,7 +1,7 @@
 /** The workflow as a simple page: its chosen values, a button that runs it, and the pictures that come out. */
 
 import { Play, Square, Workflow } from "lucide-react";
-import { useCallback, useId, useSyncExternalStore } from "react";
+import { useCallback, useEffect, useId, useRef, useSyncExternalStore } from "react";
 import { useStore } from "zustand";
 import type { Session } from "../app/session";
 import { useSay } from "../i18n/catalogue";
@@ -47,7 +47,7 @@ export default function FormView({ session }: { session: Session }) {
             onSubmit={(event) => { event.preventDefault(); void session.run(); }}
           >
             {isEmpty && <Empty>{say(catalog.specs.size === 0 ? "app.loading" : "outline.empty")}</Empty>}
-            {fields.map((shown) => <FormFieldView key={`${shown.field.node}:${shown.field.widget}`} session={session} shown={shown} />)}
+            <div className="grid grid-cols-2 gap-4 empty:hidden">{fields.map((shown) => <FormFieldView key={`${shown.field.node}:${shown.field.widget}`} session={session} shown={shown} />)}</div>
             {hidden.map((field) => <p key={`${field.node}:${field.widget}`} className="text-quiet">{say("form.gone", { name: nameOfField(field) })}</p>)}
             {faults.map((item, i) => (
               <p key={i} role="alert" className="rounded-md border border-danger/50 bg-surface p-2 break-words">
@@ -91,8 +91,14 @@ function Results({ session, outputs }: { session: Session; outputs: readonly str
   const facts = useSyncExternalStore(follow, () => session.board.of(open));
   const pictures = outputs.flatMap((id) => facts.nodes.get(id)?.pictures ?? []);
   const texts = outputs.flatMap((id) => facts.nodes.get(id)?.texts ?? []);
+  const section = useRef<HTMLElement>(null);
+  const newest = pictures.at(-1) ?? "";
+  // On a phone they lie below the fields: who has run it looks for them.
+  useEffect(() => {
+    if (newest !== "") section.current?.scrollIntoView({ block: "nearest" });
+  }, [newest]);
   return (
-    <section aria-label={say("form.results")} aria-live="polite" className="flex min-w-0 flex-1 flex-col gap-3">
+    <section ref={section} aria-label={say("form.results")} aria-live="polite" className="flex min-w-0 flex-1 flex-col gap-3">
       {pictures.length + texts.length === 0 && (
         <div className="flex aspect-square items-center justify-center rounded-xl border border-dashed border-line text-quiet">{say("form.noResult")}</div>
       )}
@@ -121,8 +127,9 @@ function FormFieldView({ session, shown }: { session: Session; shown: ShownField
     set(sent.subfolder === "" ? sent.name : `${sent.subfolder}/${sent.name}`);
   };
   const range = rangeOf(shown);
+  const isShort = range === null && (view.spec?.type === "INT" || view.spec?.type === "FLOAT");
   return (
-    <div className="flex flex-col gap-1.5 text-base [&_input]:min-h-9 [&_select]:min-h-9">
+    <div className={`flex min-w-0 flex-col gap-1.5 text-base [&_input]:min-h-9 [&_select]:min-h-9 ${isShort ? "" : "col-span-2"}`}>
       <label htmlFor={id} className="font-medium">{label}</label>
       <div className="flex items-center gap-3 [&>input+input]:w-28">
         {range !== null && (

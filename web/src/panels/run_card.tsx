@@ -1,7 +1,7 @@
-/** The job that runs or ran last: whose it is, how far it is and what it made. It makes room for who works on the graph. */
+/** The job that runs or ran last: whose it is, how far it is and what it made. Small, for the graph is below it, until somebody wants it large. */
 
 import { ChevronDown, ChevronUp, X } from "lucide-react";
-import { useEffect, useState } from "react";
+import { useState } from "react";
 import { useStore } from "zustand";
 import type { RunState } from "../app/run_state";
 import type { Session } from "../app/session";
@@ -15,23 +15,22 @@ export function RunCard({ session }: { session: Session }) {
   const say = useSay();
   const run = useStore(session.store, (state) => state.run);
   const [closed, setClosed] = useState("");
-  const [small, setSmall] = useSmall(run?.job ?? "");
+  const [isLarge, setLarge] = useState(false);
   if (run === null || closed === run.job) return null;
   const picture = pictureOf(session, run, say);
-  const isSmall = small || picture === null;
   return (
     <section
       aria-label={say("run.label")}
       className="absolute right-3 bottom-3 z-10 w-56 overflow-hidden rounded-xl border border-line bg-surface shadow-lg max-md:w-44"
     >
-      {!isSmall && (
+      {isLarge && picture !== null && (
         <button type="button" className="block w-full" aria-label={picture.action} onClick={picture.open}>
           <img className="max-h-56 w-full object-contain" src={picture.url} alt={picture.alt} />
         </button>
       )}
-      <div className="flex items-center py-1 pr-1 pl-2">
-        {small && picture !== null && (
-          <button type="button" className="mr-1 size-9 shrink-0 overflow-hidden rounded-md border border-line" aria-label={picture.action} onClick={picture.open}>
+      <div className="flex items-center py-1.5 pr-1 pl-1.5">
+        {!isLarge && picture !== null && (
+          <button type="button" className="mr-1 size-16 shrink-0 overflow-hidden rounded-md border border-line" aria-label={picture.action} onClick={picture.open}>
             <img className="size-full object-cover" src={picture.url} alt={picture.alt} />
           </button>
         )}
@@ -40,8 +39,8 @@ export function RunCard({ session }: { session: Session }) {
           <p className="truncate text-xs text-quiet">{run.name || say("bar.untitled")}</p>
         </div>
         {picture !== null && (
-          <IconButton label={say(small ? "run.large" : "run.small")} className="size-7!" onClick={() => setSmall(!small)}>
-            {small ? <ChevronUp size={14} /> : <ChevronDown size={14} />}
+          <IconButton label={say(isLarge ? "run.small" : "run.large")} className="size-7!" onClick={() => setLarge(!isLarge)}>
+            {isLarge ? <ChevronDown size={14} /> : <ChevronUp size={14} />}
           </IconButton>
         )}
         <IconButton label={say("app.close")} className="size-7!" onClick={() => setClosed(run.job)}><X size={14} /></IconButton>
@@ -56,20 +55,6 @@ export function RunCard({ session }: { session: Session }) {
       )}
     </section>
   );
-}
-
-/** Each job's picture is large until somebody makes it small, or works on the graph it lies over. */
-function useSmall(job: string): [boolean, (isSmall: boolean) => void] {
-  const [small, setSmall] = useState("");
-  useEffect(() => {
-    const end = new AbortController();
-    const isGraph = (event: Event) => (event.target as Element | null)?.closest?.("#graph") !== null;
-    for (const kind of ["pointerdown", "wheel"]) {
-      addEventListener(kind, (event) => isGraph(event) && setSmall(job), { capture: true, passive: true, signal: end.signal });
-    }
-    return () => end.abort();
-  }, [job]);
-  return [small === job, (isSmall) => setSmall(isSmall ? job : "")];
 }
 
 interface CardPicture {

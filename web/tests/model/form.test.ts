@@ -26,9 +26,9 @@ describe("the form of a workflow", () => {
     const { edit, sampler, text, save, context } = built();
     expect(readForm(edit.document())).toBe(null);
     const form = suggestedForm(context());
-    expect(form.fields.map((field) => [field.node, field.widget])).toEqual([[sampler, "seed"], [sampler, "steps"], [text, "text"]]);
+    expect(form.fields.map((field) => [field.node, field.widget])).toEqual([[text, "text"], [sampler, "seed"], [sampler, "steps"]]);
     expect(form.outputs).toEqual([save]);
-    expect(shownFields(context(), form).map((shown) => shown.label)).toEqual(["seed", "steps", "Prompt"]);
+    expect(shownFields(context(), form).map((shown) => shown.label)).toEqual(["Prompt", "seed", "steps"]);
   });
 
   it("is kept in the file beside what else is there, and comes back as it was", () => {
