@@ -25,14 +25,14 @@ _MAX_CONFIG_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class DiffusersFolder:
-    """The weight files of a folder; text encoders in order, None or nothing for what is not there.
+    """The weight files of a folder: of each part one file, or the pieces it is stored in; nothing where it has none.
 
-    network: one file, or the pieces it is stored in.
+    texts: the text encoders, in order.
     """
 
     network: tuple[Path, ...]
-    texts: tuple[Path, ...]
-    vae: Path | None
+    texts: tuple[tuple[Path, ...], ...]
+    vae: tuple[Path, ...]
     scheduler: Mapping[str, Any] = field(default_factory=dict)
 
     def parameterization(self, usual: Parameterization) -> Parameterization:
@@ -57,22 +57,10 @@ def read_diffusers_folder(folder: Path) -> DiffusersFolder:
         raise CheckpointError(
             f"{folder.name} has no U-Net.", code="no_network", hint="It belongs into its unet folder."
         )
-    texts = tuple(path for name in _TEXTS if (path := _single(folder / name)) is not None)
+    texts = tuple(paths for name in _TEXTS if (paths := _files(folder / name)))
     return DiffusersFolder(
-        network, texts, _single(folder / "vae"), _config(folder / "scheduler" / "scheduler_config.json")
+        network, texts, _files(folder / "vae"), _config(folder / "scheduler" / "scheduler_config.json")
     )
-
-
-def _single(folder: Path) -> Path | None:
-    """The weight file of a part. Raises CheckpointError for one in several pieces."""
-    paths = _files(folder)
-    if len(paths) > 1:
-        raise CheckpointError(
-            f"{folder.name} is stored in several pieces, which are put together for U-Nets alone.",
-            code="sharded_weights",
-            hint="Save this part again with a larger maximum size of a piece.",
-        )
-    return paths[0] if paths else None
 
 
 def _files(folder: Path) -> tuple[Path, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -11,14 +12,16 @@ import torch
 
 from engine.core.digest import digest_value
 from engine.core.errors import CheckpointError
+from engine.families.autoencoder.opening import open_autoencoder
 from engine.families.contract import FamilyServices, TextEncoderHandle
 from engine.families.known_layouts import describe_layout
 from engine.families.registry import FamilyRegistry
 from engine.families.unet.diffusers_form import is_diffusers_form, published_names
+from engine.memory.precision import Part
 from engine.weights.checkpoint import Checkpoint
 from engine.weights.pieces import joined
 
-__all__ = ["TextFamily", "open_network", "open_pieces", "open_text_encoders"]
+__all__ = ["TextFamily", "open_network", "open_part", "open_text_encoders", "put_together"]
 
 
 @runtime_checkable
@@ -34,7 +37,7 @@ class TextFamily(Protocol):
 
 
 def open_network(
-    checkpoint: Checkpoint, registry: FamilyRegistry, services: FamilyServices, storage: torch.dtype | None
+    checkpoint: Checkpoint, registry: FamilyRegistry, services: FamilyServices, storage: torch.dtype | None = None
 ) -> Any:
     """The MODEL of a file that holds a network, alone or beside other parts, in published or diffusers form.
 
@@ -53,16 +56,6 @@ def open_network(
     return replace(model, source=replace(model.source, identity=identity, storage=storage))
 
 
-def open_pieces(files: Sequence[Checkpoint], registry: FamilyRegistry, services: FamilyServices) -> Any:
-    """The MODEL of a network that is stored in one file or several. Raises CheckpointError as `open_network`."""
-
-    def digest(_: Path) -> str:
-        return digest_value([services.digest(file.path) for file in files])
-
-    known = services if len(files) == 1 else replace(services, digest=digest)
-    return open_network(joined(files), registry, known, None)
-
-
 def open_text_encoders(
     files: Sequence[Checkpoint], registry: FamilyRegistry, services: FamilyServices
 ) -> TextEncoderHandle:
@@ -79,3 +72,37 @@ def open_text_encoders(
         code="unknown_text_encoder",
         hint="One file: CLIP L, H or bigG. Two files: CLIP L and bigG.",
     )
+
+
+def put_together(
+    files: Sequence[Checkpoint], sizes: Sequence[int], services: FamilyServices
+) -> tuple[tuple[Checkpoint, ...], FamilyServices]:
+    """Files as parts of a model, of which each is stored in so many of them, and services that know the parts' digests.
+
+    Raises CheckpointError when two pieces of a part hold the same key.
+    """
+    left = iter(files)
+    parts = [tuple(islice(left, size)) for size in sizes]
+    pieces = {part[0].path: part for part in parts if len(part) > 1}
+
+    def digest(path: Path) -> str:
+        if path not in pieces:
+            return services.digest(path)
+        return digest_value([services.digest(piece.path) for piece in pieces[path]])
+
+    return tuple(joined(part) for part in parts), replace(services, digest=digest)
+
+
+def open_part(
+    kind: Part, sizes: Sequence[int], files: Sequence[Checkpoint], *, registry: FamilyRegistry, services: FamilyServices
+) -> Any:
+    """The handle of a part of a model: its text encoders are stored in so many files each, another part in all of them.
+
+    Raises CheckpointError as the functions above, and as `open_autoencoder`.
+    """
+    whole, services = put_together(files, sizes, services)
+    if kind == "network":
+        return open_network(whole[0], registry, services)
+    if kind == "text_encoder":
+        return open_text_encoders(whole, registry, services)
+    return open_autoencoder(whole[0], services.host("vae"), lambda: services.digest(whole[0].path))

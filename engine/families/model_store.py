@@ -26,7 +26,7 @@ from engine.families.diffusers_folder import read_diffusers_folder
 from engine.families.facts import FileFacts, describe_file
 from engine.families.grounding.handle import NetworkGrounding
 from engine.families.grounding.opening import open_grounding
-from engine.families.loose_parts import open_network, open_pieces, open_text_encoders
+from engine.families.loose_parts import open_network, open_part, open_text_encoders
 from engine.families.memory_story import told
 from engine.families.registry import FamilyRegistry, find_families
 from engine.families.safety.handle import NetworkSafetyChecker
@@ -167,12 +167,14 @@ class ModelStore:
     def open_diffusers_folder(self, folder: Path) -> tuple[Any, Any, Any]:
         """(MODEL, CLIP, VAE) of a folder saved by diffusers; a part it lacks is None. Raises CheckpointError."""
         found = read_diffusers_folder(folder)
-        model = self._remember(
-            "network/default", found.network, lambda files: open_pieces(files, self._registry, self._services)
-        )
-        clip = self.open_text_encoders(found.texts) if found.texts else None
-        vae = None if found.vae is None else self.open_vae(found.vae)
-        model = with_autoencoder(model, vae)
+
+        def part(kind: Part, parts: tuple[tuple[Path, ...], ...]) -> Any:
+            sizes, paths = [len(pieces) for pieces in parts], tuple(path for pieces in parts for path in pieces)
+            read = partial(open_part, kind, sizes, registry=self._registry, services=self._services)
+            return self._remember(f"{kind} in {sizes}", paths, read) if paths else None
+
+        clip, vae = part("text_encoder", found.texts), part("vae", (found.vae,))
+        model = with_autoencoder(part("network", (found.network,)), vae)
         return model.with_parameterization(found.parameterization(model.parameterization)), clip, vae
 
     def open_text_encoders(self, paths: Sequence[Path], *, on_cpu: bool = False) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -11,18 +11,21 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from engine.command.models import main
+from engine.core.digest import digest_value
 from engine.core.errors import CheckpointError, NodeError
 from engine.diffusion.condition_inputs import ConditionInputs
 from engine.diffusion.parameterization import Parameterization
 from engine.diffusion.prediction import VPrediction
 from engine.diffusion.sigma_table import zero_terminal
 from engine.families.diffusers_folder import read_diffusers_folder
+from engine.families.loose_parts import put_together
 from engine.families.model_store import ModelStore
 from engine.families.text.clip_form import CLIP_H
 from engine.families.unet.latents import thousand_steps
 from engine.nn.autoencoder import Autoencoder, AutoencoderConfig
 from engine.nn.text_transformer import TextConfig, TextTransformer
 from engine.nn.unet import UNet, UNetConfig
+from engine.weights.checkpoint import open_checkpoint
 from nodes.loaders import load_checkpoint_with_config, load_diffusers_folder
 from tests.families.test_unet_families import SMALL
 from tests.tiny_families import random_weights, small_file
@@ -96,19 +99,23 @@ def test_a_file_turned_into_a_folder_and_back_is_the_same_file(tmp_path: Path) -
     assert all(torch.equal(found[key], weight) for key, weight in tensors.items())
 
 
+def cut_in_pieces(whole: Path) -> list[Path]:
+    """Put a part's weights into two files and an index, as large ones are saved."""
+    weights = load_file(whole)
+    names = {key: f"{whole.stem}-0000{1 + number % 2}-of-00002.safetensors" for number, key in enumerate(weights)}
+    pieces = sorted(set(names.values()))
+    for name in pieces:
+        save_file({key: weights[key] for key, place in names.items() if place == name}, whole.parent / name)
+    whole.unlink()
+    whole.with_name(f"{whole.name}.index.json").write_text(json.dumps({"metadata": {}, "weight_map": names}))
+    return [whole.parent / name for name in pieces]
+
+
 def test_a_network_in_several_pieces_is_put_together_and_a_missing_piece_is_named(tmp_path: Path) -> None:
     first, folder = wide_checkpoint(tmp_path), tmp_path / "folder"
     assert main(tmp_path, ["convert", str(first), str(folder)]) == 0
-    whole = folder / "unet" / "diffusion_pytorch_model.safetensors"
-    weights = load_file(whole)
-    names = {
-        key: f"diffusion_pytorch_model-0000{1 + number % 2}-of-00002.safetensors" for number, key in enumerate(weights)
-    }
-    for name in set(names.values()):
-        save_file({key: weights[key] for key, place in names.items() if place == name}, folder / "unet" / name)
-    whole.unlink()
+    piece = cut_in_pieces(folder / "unet" / "diffusion_pytorch_model.safetensors")[0]
     index = folder / "unet" / "diffusion_pytorch_model.safetensors.index.json"
-    index.write_text(json.dumps({"metadata": {}, "weight_map": names}))
     second = tmp_path / "second.safetensors"
     assert main(tmp_path, ["convert", str(folder), str(second)]) == 0
     found, tensors = load_file(second), load_file(first)
@@ -120,7 +127,7 @@ def test_a_network_in_several_pieces_is_put_together_and_a_missing_piece_is_name
     x, sigma = torch.randn(1, 4, 8, 8), torch.tensor([2.0])
     # Weights that lie elsewhere in memory may be multiplied in another order.
     assert torch.allclose(one.denoise(x, sigma, inputs), other.denoise(x, sigma, inputs), atol=1e-5)
-    before, piece = one.content_digest, folder / "unet" / names["conv_in.weight"]
+    before = one.content_digest
     save_file({key: weight * 2 for key, weight in load_file(piece).items()}, piece)
     assert store_on(host_with()).open_diffusers_folder(folder)[0].content_digest != before
     piece.unlink()
@@ -130,6 +137,46 @@ def test_a_network_in_several_pieces_is_put_together_and_a_missing_piece_is_name
     index.write_text(json.dumps({"weight_map": {"conv_in.weight": "../elsewhere.safetensors"}}))
     with pytest.raises(CheckpointError, match="does not name the files that lie beside it"):
         store_on(host_with()).open_diffusers_folder(folder)
+
+
+def test_text_encoders_and_autoencoders_in_several_pieces_are_put_together(tmp_path: Path) -> None:
+    store, folder = store_on(host_with()), tmp_path / "folder"
+    model, clip, vae = store.open_checkpoint(wide_checkpoint(tmp_path))
+    store.diffusers_export(model, clip, vae).write(folder)
+    texts, autoencoders = (
+        cut_in_pieces(folder / name)
+        for name in ("text_encoder/model.safetensors", "vae/diffusion_pytorch_model.safetensors")
+    )
+    _, text, autoencoder = store_on(host_with()).open_diffusers_folder(folder)
+    assert torch.allclose(text.encode("a fox").context, clip.encode("a fox").context, atol=1e-5)
+    latent = torch.randn(1, 4, 8, 8)
+    assert torch.allclose(autoencoder.decode(latent), vae.decode(latent), atol=1e-5)
+    assert main(tmp_path, ["convert", str(folder), str(tmp_path / "again.safetensors")]) == 0
+    assert load_file(tmp_path / "again.safetensors").keys() == load_file(tmp_path / "first.safetensors").keys()
+
+    before = text.content_digest, autoencoder.content_digest
+    for second in (texts[1], autoencoders[1]):
+        save_file({key: weight * 2 for key, weight in load_file(second).items()}, second)
+    _, text, autoencoder = store_on(host_with()).open_diffusers_folder(folder)
+    assert text.content_digest != before[0]
+    assert autoencoder.content_digest != before[1]
+    texts[0].unlink()
+    with pytest.raises(CheckpointError, match=r"text_encoder lacks 1 of its 2 pieces: model-00001-of-00002"):
+        store_on(host_with()).open_diffusers_folder(folder)
+
+
+def test_each_of_two_text_encoders_is_put_together_of_its_own_pieces(tmp_path: Path) -> None:
+    for number in range(5):
+        save_file({f"key {number % 3}": torch.full((2,), float(number))}, tmp_path / f"{number}.safetensors")
+    files = [open_checkpoint(tmp_path / f"{number}.safetensors") for number in range(5)]
+    services = replace(store_on(host_with())._services, digest=lambda path: path.stem)
+    (first, second), known = put_together(files, [3, 2], services)
+    assert [float(first.tensor(key)[0]) for key in sorted(first.shapes)] == [0.0, 1.0, 2.0]
+    assert [float(second.tensor(key)[0]) for key in sorted(second.shapes)] == [3.0, 4.0]
+    assert known.digest(first.path) == digest_value(["0", "1", "2"])
+    assert known.digest(files[4].path) == "4"
+    with pytest.raises(CheckpointError, match="both hold key 0"):
+        put_together(files, [5], services)
 
 
 def test_layers_that_are_never_reached_are_left_out_and_read_back_as_such(tmp_path: Path) -> None:
@@ -198,7 +245,7 @@ def test_the_scheduler_tells_what_the_network_predicts(tmp_path: Path) -> None:
     store.diffusers_export(model.with_parameterization(wanted), clip, vae).write(tmp_path / "folder")
     folder = read_diffusers_folder(tmp_path / "folder")
     assert folder.parameterization(model.parameterization).identity == wanted.identity
-    assert [path.parent.name for path in (*folder.network, *folder.texts, folder.vae)] == [
+    assert [path.parent.name for part in (folder.network, *folder.texts, folder.vae) for path in part] == [
         "unet",
         "text_encoder",
         "vae",
