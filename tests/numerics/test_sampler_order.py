@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from typing import Any
 
 import pytest
 import torch
@@ -40,6 +42,15 @@ SDE_ORDERS = {
     "seeds_3": 3,
 }
 """With eta = 0, where the noise vanishes and the method is an ODE solver."""
+MULTISTEP = ("lms", "deis", "ipndm_v")
+MEASURED = {
+    **ODE_ORDERS,
+    **SDE_ORDERS,
+    **dict.fromkeys(MULTISTEP, 2),
+    **dict.fromkeys(("dpm_fast", "sa_solver", "sa_solver_pece"), 3),
+}
+UNSTATED = {"ddpm", "lcm", "er_sde", "dpm_adaptive"}
+"""Stochastic alone, no integration at all, and two whose order is what they are told."""
 
 
 def geometric_levels(steps: int, start: float = START, end: float = END) -> list[float]:
@@ -52,7 +63,7 @@ def flow_levels(steps: int) -> list[float]:
     return [1.0 / (1.0 + math.exp(high - 2 * high * step / steps)) for step in range(steps + 1)]
 
 
-def error_of(name: str, levels: list[float], *, is_flow: bool, **options: float) -> float:
+def error_of(name: str, levels: list[float], *, is_flow: bool, **options: Any) -> float:
     x = torch.ones(1, dtype=torch.float64)
     sampler = SAMPLERS[name].with_options(**options)
     form = FLOW if is_flow else EPS
@@ -102,9 +113,18 @@ def test_lms_is_exact_for_slopes_that_are_cubic_in_sigma() -> None:
     assert float(result - start) == pytest.approx(exact, rel=1e-9)
 
 
-@pytest.mark.parametrize("name", ["lms", "deis", "ipndm_v"])
-def test_multistep_methods_that_start_with_euler_have_at_least_second_order(name: str) -> None:
-    assert measured_order(name) > 1.9
+@pytest.mark.parametrize("name", MULTISTEP)
+def test_multistep_methods_that_start_with_euler_are_held_to_second_order_by_their_start(name: str) -> None:
+    # From a level near the data's own spread: further up the slope hardly changes, and the start's error is hidden.
+    coarse, fine = (error_of(name, geometric_levels(steps, start=1.0), is_flow=False) for steps in (160, 320))
+    assert math.log2(coarse / fine) == pytest.approx(2, abs=0.1)
+
+
+@pytest.mark.parametrize(("max_stage", "order"), [(1, 1), (2, 2), (3, 2)])
+def test_er_sde_along_the_ode_has_the_order_of_its_stages_up_to_its_start(max_stage: int, order: int) -> None:
+    options = {"max_stage": max_stage, "s_noise": 0.0, "noise_scale": lambda level: level}
+    coarse, fine = (error_of("er_sde", geometric_levels(steps), is_flow=False, **options) for steps in (20, 40))
+    assert math.log2(coarse / fine) == pytest.approx(order, abs=0.1)
 
 
 def test_dpm_fast_has_third_order_in_its_evaluations() -> None:
@@ -120,6 +140,36 @@ def test_dpm_adaptive_keeps_its_error_near_the_tolerance() -> None:
     )
     assert loose < 0.02
     assert strict < loose / 20
+
+
+@pytest.mark.parametrize("order", [2, 3])
+def test_dpm_adaptive_has_its_order_in_its_evaluations(order: int) -> None:
+    def run(tolerance: float) -> tuple[int, float]:
+        evaluations: list[float] = []
+
+        def counting(x: torch.Tensor, sigma: float):
+            evaluations.append(sigma)
+            return (yield from exact_guide(STD)(x, sigma))
+
+        x = torch.ones(1, dtype=torch.float64)
+        sampler = SAMPLERS["dpm_adaptive"].with_options(rtol=tolerance, atol=tolerance / 10, order=order)
+        result = drive(sampler.start(x, [START, END], counting, EPS, seed=0))
+        return len(evaluations), abs(float(result - exact_path(x, STD, START, END)))
+
+    (few, loose), (many, strict) = run(1e-3), run(1e-5)
+    measured = math.log(loose / strict) / math.log(many / few)
+    # Of order 3 it is better here: the errors of its few steps differ in sign and cancel.
+    assert order - 0.1 < measured < order + (0.1 if order == 2 else 1.0)
+
+
+def test_every_sampler_states_the_order_that_is_measured_here() -> None:
+    for name, sampler in SAMPLERS.items():
+        stated = re.search(r"(?<!Weak )[Oo]rder of\s+convergence(?::| to)\s+(\d)", sampler.method.__doc__ or "")
+        if stated is not None:
+            plain = name.removesuffix("_cfg_pp").removesuffix("_gpu").replace("ddim", "euler")
+            assert MEASURED[plain.replace("multistep_ancestral", "multistep")] == int(stated[1]), name
+        else:
+            assert name in UNSTATED
 
 
 @pytest.mark.parametrize("evaluates_corrected", [False, True])
