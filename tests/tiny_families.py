@@ -16,9 +16,13 @@ from engine.nn.autoencoder import Autoencoder, AutoencoderConfig
 from engine.nn.text_transformer import TextConfig, TextTransformer
 from engine.nn.unet import UNet, UNetConfig
 
-__all__ = ["layout", "layout_file", "open_clip_weights", "random_weights", "small_file"]
+__all__ = ["DERIVED", "layout", "layout_file", "open_clip_weights", "random_weights", "small_file"]
 
 LAYOUTS = Path(__file__).parent / "data" / "layouts"
+INPUT_CONVOLUTION = "model.diffusion_model.input_blocks.0.0.weight"
+DERIVED: Mapping[str, tuple[str, int]] = {"instruct-pix2pix": ("sd15", 8), "sdxl-inpainting": ("sdxl-base-1.0", 9)}
+"""Networks whose files' keys are not listed: the layout they were trained from, and the channels they see."""
+
 WIDTHS = {"F32": 4, "F16": 2, "I32": 4, "I64": 8}
 
 TEXT_L = TextConfig(32, 3, 1, 48, vocabulary=600)
@@ -28,7 +32,12 @@ _VAE = AutoencoderConfig(32, (1, 1, 1, 1), 1, 4)
 
 
 def layout(name: str) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """Key → (dtype, shape) of a published file."""
+    """Key → (dtype, shape) of a published file, or of one derived from it by its input convolution."""
+    if name in DERIVED:
+        base, channels = DERIVED[name]
+        found = layout(base)
+        dtype, shape = found[INPUT_CONVOLUTION]
+        return {**found, INPUT_CONVOLUTION: (dtype, (shape[0], channels, *shape[2:]))}
     for path, unpack in ((LAYOUTS / f"{name}.json.gz", gzip.decompress), (LAYOUTS / f"{name}.json", bytes)):
         if path.exists():
             return {k: (d, tuple(s)) for k, (d, s) in json.loads(unpack(path.read_bytes()))["tensors"].items()}

@@ -19,6 +19,7 @@ from filelock import FileLock
 from safetensors import safe_open
 
 from engine.weights.writer import write_safetensors
+from tests.tiny_families import DERIVED, layout
 
 __all__ = ["full_size_folder", "golden_checkpoint", "half_precision_checkpoint"]
 
@@ -39,12 +40,12 @@ def golden_checkpoint(folder: Path) -> Path:
     return _made_once(folder / "sd15_s0_fp32.safetensors", _write_golden)
 
 
-def half_precision_checkpoint(folder: Path, layout: str) -> Path:
-    """A file of a published layout, all of it in half precision."""
-    path = folder / f"{layout}_s0_fp16.safetensors"
-    if layout == "sd15":
+def half_precision_checkpoint(folder: Path, layout_name: str) -> Path:
+    """A file of a layout, all of it in half precision."""
+    path = folder / f"{layout_name}_s0_fp16.safetensors"
+    if layout_name == "sd15":
         return _made_once(path, lambda target: _write_rounded(golden_checkpoint(folder), target))
-    return _made_once(path, partial(_write_half, layout))
+    return _made_once(path, partial(_write_half, layout_name))
 
 
 def _made_once(path: Path, write: Callable[[Path], None]) -> Path:
@@ -67,18 +68,19 @@ def _synthesize() -> ModuleType:
 
 def _write_golden(target: Path) -> None:
     synthesize = _synthesize()
-    layout = synthesize.load_layout("sd15")
+    published = synthesize.load_layout("sd15")
     tensors = {
         key: ("F16" if key.startswith("cond_stage_model.") and dtype == "F32" else dtype, list(shape))
-        for key, (dtype, shape) in layout["tensors"].items()
+        for key, (dtype, shape) in published["tensors"].items()
     }
-    synthesize.write_safetensors(target, layout, tensors, 0, {})
+    synthesize.write_safetensors(target, published, tensors, 0, {})
 
 
 def _write_half(layout_name: str, target: Path) -> None:
     synthesize = _synthesize()
-    layout = synthesize.load_layout(layout_name)
-    synthesize.write_safetensors(target, layout, synthesize.select(layout, "F16", None, None), 0, None)
+    published = synthesize.load_layout(DERIVED.get(layout_name, (layout_name,))[0])
+    published["tensors"] = layout(layout_name)
+    synthesize.write_safetensors(target, published, synthesize.select(published, "F16", None, None), 0, None)
 
 
 def _write_rounded(source: Path, target: Path) -> None:

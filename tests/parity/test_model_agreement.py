@@ -15,7 +15,7 @@ import pytest
 from engine.families.facts import FileFacts
 from tests.parity.full_size_agreement import FULL_SIZE, autoencoder_error, network_error, text_error
 from tests.parity.full_size_files import full_size_folder, half_precision_checkpoint
-from tests.tiny_families import layout, layout_file
+from tests.tiny_families import DERIVED, layout, layout_file
 from tests.tiny_sd1 import host_with, store_on
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "model-agreement.md"
@@ -25,11 +25,12 @@ KEPT = "sd15"
 MEASURES = {"network": network_error, "text encoder": text_error, "autoencoder": autoencoder_error}
 ALSO = {
     "sd15": "1.1 to 1.5 and their fine-tunes",
+    **{name: f"derived: `{base}` with {channels} channels" for name, (base, channels) in DERIVED.items()},
     "sd21-768-v": "2.0 and 2.1, base (noise) and 768 (v)",
-    "sdxl-base-1.0": "0.9, Turbo, v-prediction with a zero terminal signal",
+    "sdxl-base-1.0": "0.9, v-prediction with a zero terminal signal",
     "sdxl-refiner-1.0": "0.9",
 }
-"""Layout → what else has the same keys and shapes."""
+"""Layout → what else has the same keys and shapes, or what it was derived from."""
 
 
 def rows() -> dict[str, list[str]]:
