@@ -11,7 +11,7 @@ from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from engine.core.errors import AtelierError, ConflictError
+from engine.core.errors import AtelierError
 from engine.core.ids import ClientId, JobId
 from engine.core.settings import Settings
 from engine.protocol.messages import (
@@ -317,14 +317,15 @@ class Conductor:
 
         return await self._store.change(cancel)
 
-    async def move(self, job: JobId, *, front: bool, priority: int | None) -> JobRecord:
-        """Change a waiting job's place in the queue."""
+    async def move(self, job: JobId, *, front: bool, priority: int | None, before: JobId | None) -> JobRecord:
+        """Change a waiting job's place in the queue; `before`, another waiting job, decides alone."""
         number = -float(self._store.take_number()) if front else None
 
         def move(change: Change) -> None:
-            head = change.head(job)
-            if head.state != QUEUED:
-                raise ConflictError(f"Job {job!r} waits no more.", code="not_waiting")
+            head = leases.waiting(change, job)
+            if before is not None:
+                leases.put_before(change, head, leases.waiting(change, before))
+                return
             if number is not None:
                 head.set(number=number)
             if priority is not None:

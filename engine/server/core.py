@@ -189,9 +189,14 @@ class Engine:
         """Cancel waiting jobs (all, or those named; others are left alone); returns the ids that were cancelled."""
         return await self._conductor.cancel_queued(None if jobs is None else list(jobs))
 
-    async def move(self, job: JobId, *, front: bool = False, priority: int | None = None) -> JobRecord:
-        """Change a waiting job's place. Raises NotFoundError, or ConflictError when it waits no more."""
-        return await self._conductor.move(job, front=front, priority=priority)
+    async def move(
+        self, job: JobId, *, front: bool = False, priority: int | None = None, before: JobId | None = None
+    ) -> JobRecord:
+        """Change a waiting job's place; `before`, another one, decides alone.
+
+        Raises NotFoundError, or ConflictError when one of them waits no more.
+        """
+        return await self._conductor.move(job, front=front, priority=priority, before=before)
 
     async def pause(self) -> None:
         """Start no further jobs (durable across restarts); running ones go on."""

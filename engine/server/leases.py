@@ -41,10 +41,12 @@ __all__ = [
     "hand_back",
     "held",
     "lose",
+    "put_before",
     "recover",
     "request_cancel",
     "requeue",
     "start",
+    "waiting",
 ]
 
 MAX_CRASHES = 3
@@ -242,3 +244,18 @@ def requeue(change: Change, job: str) -> None:
     head.set(crashes="[]", server_losses=0, cancel_requested=False, error=None, result=None, finished_s=None)
     change.move(head, QUEUED, attempts=0, started_s=None)
     change.append(head, "job_requeued", {"reason": "asked"})
+
+
+def waiting(change: Change, job: str) -> JobHead:
+    """The head of a job that waits. Raises NotFoundError and ConflictError."""
+    head = change.head(job)
+    if head.state != QUEUED:
+        raise ConflictError(f"Job {job!r} waits no more.", code="not_waiting")
+    return head
+
+
+def put_before(change: Change, head: JobHead, other: JobHead) -> None:
+    """Put a waiting job directly before another one, halfway from the one that was there, with its priority."""
+    beside = change.heads((JOBS.c.state == QUEUED) & (JOBS.c.priority == other.priority))
+    earlier = [one.number for one in beside if one.id != head.id and one.number < other.number]
+    head.set(number=(max(earlier, default=other.number - 2) + other.number) / 2, priority=other.priority)

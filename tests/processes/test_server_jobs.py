@@ -224,6 +224,27 @@ async def test_the_front_of_the_queue_and_priorities_decide_who_starts_next(serv
     assert [names[record["id"]] for record in records] == ["urgent", "b", "front", "a"]
 
 
+async def test_a_waiting_job_is_put_directly_before_another_one_with_its_priority(server):
+    await server.call("POST", "/queue/pause")
+    options = {"urgent": {"priority": 3}, "a": {}, "b": {}, "c": {}}
+    ids = {name: (await server.submit(toy("Show", text=name), **more))["id"] for name, more in options.items()}
+
+    async def move(job, before):
+        status, _ = await server.call("POST", f"/jobs/{ids[job]}/move", json={"before": ids.get(before, before)})
+        jobs = (await server.call("GET", "/jobs?state=queued&order=queue"))[1]["jobs"]
+        names = {job: name for name, job in ids.items()}
+        return status, [names[job["id"]] for job in jobs]
+
+    assert await move("c", "b") == (200, ["urgent", "a", "c", "b"])
+    assert await move("b", "c") == (200, ["urgent", "a", "b", "c"])
+    assert await move("c", "a") == (200, ["urgent", "c", "a", "b"])
+    assert await move("b", "urgent") == (200, ["b", "urgent", "c", "a"])
+    assert await move("urgent", "a") == (200, ["b", "c", "urgent", "a"])
+    assert (await move("a", "nobody"))[0] == 404
+    await server.call("POST", f"/jobs/{ids['b']}/cancel")
+    assert (await move("a", "b"))[0] == 409
+
+
 async def test_clearing_the_queue_cancels_what_waits(server):
     await server.call("POST", "/queue/pause")
     jobs = [(await server.submit(toy("Show", text=str(number))))["id"] for number in range(3)]

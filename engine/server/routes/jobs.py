@@ -136,8 +136,9 @@ async def requeue_job(call: Call) -> web.StreamResponse:
 async def move_job(call: Call) -> web.StreamResponse:
     """Change a waiting job's place."""
     job = await call.services.engine.move(
-        call.params["job"], front=call.body.get("front", False), priority=call.body.get("priority")
-    )
+        call.params["job"], front=call.body.get("front", False), priority=call.body.get("priority"),
+        before=call.body.get("before"),
+    )  # fmt: skip
     return json_reply(job_json(job))
 
 
@@ -229,6 +230,10 @@ OPERATIONS = (
                 "priority": {
                     "type": "integer", "minimum": -1000, "maximum": 1000,
                     "description": f"{_PRIORITY.split('.')[0]}. Left as it is where nothing is said.",
+                },
+                "before": {
+                    "type": "string",
+                    "description": "Directly before this waiting job, with its priority; the others say nothing then.",
                 },
             },
             "additionalProperties": False,

@@ -13,7 +13,11 @@ export interface MissingFile {
   readonly folder: string;
   /** Where it can be downloaded, when the workflow says so; "sha256" when it says that too. */
   readonly source: ModelSource | null;
+  /** Under which terms, when the workflow says so. */
+  readonly license?: string;
 }
+
+type ModelFacts = Pick<MissingFile, "source" | "license">;
 
 export interface ModelSource {
   readonly url: string;
@@ -29,7 +33,7 @@ export function missingIn(document: WorkflowDocument, catalog: Catalog, listFile
   const types = new Set<string>();
   const files = new Map<string, MissingFile>();
   const context = { document, catalog, listFiles };
-  const sources = sourcesIn(document);
+  const facts = factsIn(document);
   for (const graph of document.graphs.values()) {
     for (const node of graph.nodes.byId.values()) {
       if (!isKnownNode(node, catalog, document)) types.add(typeOf(node));
@@ -37,22 +41,24 @@ export function missingIn(document: WorkflowDocument, catalog: Catalog, listFile
         const choices = spec === null ? null : fileChoices(spec);
         if (choices === null || typeof value !== "string" || value === "") continue;
         if (choices.also.includes(value) || listFiles(choices).includes(value)) continue;
-        files.set(`${choices.folder}/${value}`, { name: value, folder: choices.folder, source: sources.get(lastPart(value)) ?? null });
+        files.set(`${choices.folder}/${value}`, { name: value, folder: choices.folder, ...(facts.get(lastPart(value)) ?? { source: null }) });
       }
     }
   }
   return { types: [...types].sort(), files: [...files.values()] };
 }
 
-/** The models a file describes, on its nodes and as a whole, by the names of their files; those that can be fetched. */
-function sourcesIn(document: WorkflowDocument): ReadonlyMap<string, ModelSource> {
-  const found = new Map<string, ModelSource>();
+/** What a file says of models, on its nodes and as a whole, by the names of their files. */
+function factsIn(document: WorkflowDocument): ReadonlyMap<string, ModelFacts> {
+  const found = new Map<string, ModelFacts>();
   const take = (models: Json | undefined) => {
     for (const item of isArray(models) ? models : []) {
-      if (!isObject(item) || typeof item.name !== "string" || typeof item.url !== "string") continue;
-      const isFetched = item.url.startsWith("https://") && item.name.endsWith(".safetensors");
+      if (!isObject(item) || typeof item.name !== "string") continue;
+      const name = lastPart(item.name);
+      const url = typeof item.url === "string" && item.url.startsWith("https://") && name.endsWith(".safetensors") ? item.url : null;
       const isSha256 = String(item.hash_type ?? "").toLowerCase().replace("-", "") === "sha256" && SHA256.test(String(item.hash));
-      if (isFetched) found.set(lastPart(item.name), { url: item.url, ...(isSha256 ? { sha256: String(item.hash) } : {}) });
+      const source = url === null ? found.get(name)?.source ?? null : { url, ...(isSha256 ? { sha256: String(item.hash) } : {}) };
+      found.set(name, { source, ...(typeof item.license === "string" ? { license: item.license } : {}) });
     }
   };
   for (const graph of document.graphs.values()) {

@@ -2,6 +2,8 @@
 
 export const PANELS_EN = {
   "gallery.beside": "Side by side",
+  "queue.earlier": "One place earlier",
+  "queue.later": "One place later",
   "run.small": "Smaller",
   "run.large": "Larger",
   "memory.open": "Memory",

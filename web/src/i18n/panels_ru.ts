@@ -4,6 +4,8 @@ import type { PanelTexts } from "./panels_en";
 
 export const PANELS_RU: PanelTexts = {
   "gallery.beside": "Рядом",
+  "queue.earlier": "На одно место раньше",
+  "queue.later": "На одно место позже",
   "run.small": "Меньше",
   "run.large": "Крупнее",
   "memory.open": "Память",

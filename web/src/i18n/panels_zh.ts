@@ -4,6 +4,8 @@ import type { PanelTexts } from "./panels_en";
 
 export const PANELS_ZH: PanelTexts = {
   "gallery.beside": "并排",
+  "queue.earlier": "提前一位",
+  "queue.later": "推后一位",
   "run.small": "缩小",
   "run.large": "放大",
   "memory.open": "内存",

@@ -123,6 +123,7 @@ export const ZH: Texts = {
   "problems.missingNodes": "此服务器不认识的节点类型",
   "problems.missingModels": "缺失的文件",
   "problems.belongs": "应放在 {folder}",
+  "problems.license": "许可证：{license}",
   "problems.where": "节点 {node}",
   "status.there": "已连接",
   "status.away": "离线",

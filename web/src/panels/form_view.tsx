@@ -1,7 +1,7 @@
 /** The workflow as a simple page: its chosen values, a button that runs it, and the pictures that come out. */
 
 import { Play, Square, Workflow } from "lucide-react";
-import { useCallback, useEffect, useId, useRef, useSyncExternalStore } from "react";
+import { useCallback, useId, useSyncExternalStore } from "react";
 import { useStore } from "zustand";
 import type { Session } from "../app/session";
 import { useSay } from "../i18n/catalogue";
@@ -91,20 +91,18 @@ function Results({ session, outputs }: { session: Session; outputs: readonly str
   const facts = useSyncExternalStore(follow, () => session.board.of(open));
   const pictures = outputs.flatMap((id) => facts.nodes.get(id)?.pictures ?? []);
   const texts = outputs.flatMap((id) => facts.nodes.get(id)?.texts ?? []);
-  const section = useRef<HTMLElement>(null);
-  const newest = pictures.at(-1) ?? "";
-  // On a phone they lie below the fields: who has run it looks for them.
-  useEffect(() => {
-    if (newest !== "") section.current?.scrollIntoView({ block: "nearest" });
-  }, [newest]);
   return (
-    <section ref={section} aria-label={say("form.results")} aria-live="polite" className="flex min-w-0 flex-1 flex-col gap-3">
+    <section aria-label={say("form.results")} aria-live="polite" className="flex min-w-0 flex-1 flex-col gap-3">
       {pictures.length + texts.length === 0 && (
         <div className="flex aspect-square items-center justify-center rounded-xl border border-dashed border-line text-quiet">{say("form.noResult")}</div>
       )}
       {pictures.map((asset, at) => (
         <button key={asset} type="button" aria-label={say("run.show")} onClick={() => session.openPictures?.(pictures, at)}>
-          <img className="w-full rounded-xl bg-surface object-contain" src={urlOf("/assets/{asset}", { asset }, {})} alt={say("run.picture")} />
+          <img
+            className="w-full rounded-xl bg-surface object-contain" src={urlOf("/assets/{asset}", { asset }, {})} alt={say("run.picture")}
+            // On a phone they lie below the fields: who has run it looks for them.
+            onLoad={(event) => at === pictures.length - 1 && event.currentTarget.scrollIntoView({ block: "nearest" })}
+          />
         </button>
       ))}
       {texts.map((text, at) => <p key={at} className="rounded-md border border-line bg-surface p-2 break-words whitespace-pre-wrap">{text}</p>)}
@@ -131,7 +129,7 @@ function FormFieldView({ session, shown }: { session: Session; shown: ShownField
   return (
     <div className={`flex min-w-0 flex-col gap-1.5 text-base [&_input]:min-h-9 [&_select]:min-h-9 ${isShort ? "" : "col-span-2"}`}>
       <label htmlFor={id} className="font-medium">{label}</label>
-      <div className="flex items-center gap-3 [&>input+input]:w-28">
+      <div className={`flex items-center gap-3 [&>input+input]:w-28 ${isShort ? "*:min-w-0 *:flex-1" : ""}`}>
         {range !== null && (
           <input
             type="range" className="min-w-0 flex-1 accent-accent" aria-label={label} {...range}

@@ -28,6 +28,7 @@ export function MissingModels({ session, files, onCame }: MissingProps) {
         <li key={keyOf(file)} className="rounded-md border border-line bg-raised p-2">
           <p className="break-all">{file.name}</p>
           <p className="text-xs text-quiet">{say("problems.belongs", { folder: file.folder === "input" ? "input" : `models/${file.folder}` })}</p>
+          {file.license !== undefined && <p className="text-xs text-quiet">{say("problems.license", { license: file.license })}</p>}
           {file.source !== null && <Row session={session} file={file} download={downloads.get(keyOf(file))} />}
         </li>
       ))}

@@ -1,6 +1,6 @@
 /** What runs, waits and ran: cancel, move, run again, forget, and the graph of each job. */
 
-import { ArrowUpToLine, Pause, Play, RotateCcw, SquareArrowOutUpRight, Square, Trash2 } from "lucide-react";
+import { ArrowDown, ArrowUp, ArrowUpToLine, Pause, Play, RotateCcw, SquareArrowOutUpRight, Square, Trash2 } from "lucide-react";
 import { useState } from "react";
 import { useStore } from "zustand";
 import type { Session } from "../app/session";
@@ -59,7 +59,7 @@ export default function QueuePanel({ session }: { session: Session }) {
       {page.total === 0 && <Empty>{say("queue.empty")}</Empty>}
       <ol aria-label={say("rail.queue")}>
         {[...now, ...waiting.jobs, ...past].map((job) => (
-          <JobRow key={job.id} session={session} job={job} act={act} first={waiting.jobs[0] ?? job} />
+          <JobRow key={job.id} session={session} job={job} act={act} waiting={waiting.jobs} />
         ))}
       </ol>
       {page.total > page.jobs.length && (
@@ -73,12 +73,14 @@ interface RowProps {
   readonly session: Session;
   readonly job: Job;
   readonly act: (work: Promise<unknown>) => void;
-  /** The one that runs next. */
-  readonly first: Job;
+  /** The jobs that wait, the one that runs next first. */
+  readonly waiting: readonly Job[];
 }
 
-function JobRow({ session, job, act, first }: RowProps) {
+function JobRow({ session, job, act, waiting }: RowProps) {
   const say = useSay();
+  const at = waiting.indexOf(job);
+  const [first, previous, next] = [waiting[0] ?? job, waiting[at - 1], at < 0 ? undefined : waiting[at + 1]];
   const { client } = session;
   const path = { job: job.id };
   const isEnded = ENDED.has(job.state);
@@ -106,6 +108,16 @@ function JobRow({ session, job, act, first }: RowProps) {
         {isEnded && job.ran.length > 0 && <JobMemory session={session} job={job.id} />}
         <div className="-ml-2 flex">
           <IconButton label={say("queue.open")} onClick={() => act(open())}><SquareArrowOutUpRight size={14} /></IconButton>
+          {previous !== undefined && (
+            <IconButton label={say("queue.earlier")} onClick={() => act(client.call("POST /jobs/{job}/move", { path, body: { before: previous.id } }))}>
+              <ArrowUp size={14} />
+            </IconButton>
+          )}
+          {next !== undefined && (
+            <IconButton label={say("queue.later")} onClick={() => act(client.call("POST /jobs/{job}/move", { path: { job: next.id }, body: { before: job.id } }))}>
+              <ArrowDown size={14} />
+            </IconButton>
+          )}
           {job.state === "queued" && job.id !== first.id && (
             <IconButton label={say("queue.front")} onClick={() => act(client.call("POST /jobs/{job}/move", { path, body: toFront(job, first) }))}>
               <ArrowUpToLine size={14} />

@@ -49,6 +49,15 @@ describe("the queue panel", () => {
     await waitFor(() => expect(server.changes).toEqual([["POST /jobs/2/move", { front: true }]]));
   });
 
+  it("moves a waiting job one place earlier or later", async () => {
+    const server = shown([job("1", "queued", { priority: 4 }), job("2", "queued"), job("3", "queued"), job("4", "running")]);
+    await press("One place earlier", 1);
+    await press("One place later", 0);
+    await waitFor(() => expect(server.changes).toEqual([["POST /jobs/3/move", { before: "2" }], ["POST /jobs/2/move", { before: "1" }]]));
+    expect([screen.getAllByRole("button", { name: "One place earlier" }).length, screen.getAllByRole("button", { name: "One place later" }).length])
+      .toEqual([2, 2]);
+  });
+
   it("gives a job that goes to the front the priority it needs there", async () => {
     const server = shown([job("1", "queued", { priority: 9 }), job("2", "queued")]);
     await press("Move to the front");
