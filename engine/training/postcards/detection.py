@@ -35,7 +35,7 @@ from engine.training.postcards.sky import crescent
 from engine.training.postcards.sprites import Sprite, paint_object
 from engine.training.postcards.vocabulary import BODY_RADII, COLOURS, KINDS, SIZES
 
-__all__ = ["Detection", "find_all", "read_picture"]
+__all__ = ["Detection", "candidates_in", "find_all", "read_picture"]
 
 _MARGIN_PX = 2
 _SCALE_STEP = 1.115
@@ -92,16 +92,19 @@ def read_picture(picture: np.ndarray, style: str) -> np.ndarray:
 def find_all(picture_lab: np.ndarray, scenery: Scenery, style: str) -> tuple[Detection, ...]:
     """All objects, and the sun or the moon, in a picture CIELAB float32 [128 128 3] with this around them."""
     background = background_rows(scenery, style, SIDE_PX)
-    maps = colour_maps(picture_lab, background, scenery.time, style)
-    around = Surroundings(picture_lab)
-    candidates: list[Candidate] = []
-    for number, colour in enumerate(COLOURS):
-        if float(maps[number].sum()) >= _MIN_MASS_PX:
-            candidates += _of_colour(SoftMap(maps[number]), colour, around, scenery.time, style)
-    objects = in_company(candidates, scenery.land)
+    objects = in_company(list(candidates_in(picture_lab, background, scenery.time, style)), scenery.land)
     bodies = _bodies(body_map(picture_lab, background, scenery.time, style), scenery.time)
     sure = _best_apart([*bodies, *(_found(item) for item in objects if item.odds >= TRUST_FLOOR)])
     return tuple(sorted(_with_neighbours(sure, objects), key=lambda find: find.box.left))
+
+
+def candidates_in(picture_lab: np.ndarray, background: np.ndarray, time: str, style: str) -> Iterator[Candidate]:
+    """Everything that may be an object, not yet weighed; `background` as for `colour_maps`."""
+    maps = colour_maps(picture_lab, background, time, style)
+    around = Surroundings(picture_lab)
+    for number, colour in enumerate(COLOURS):
+        if float(maps[number].sum()) >= _MIN_MASS_PX:
+            yield from _of_colour(SoftMap(maps[number]), colour, around, time, style)
 
 
 def _found(item: Candidate) -> Detection:
@@ -113,11 +116,12 @@ def _of_colour(colour_map: SoftMap, colour: str, around: Surroundings, time: str
         look = None
         for row, column, likeness, enclosure in colour_map.matches(template.silhouette):
             look = look or _appearance(template.kind, colour, template.height, template.is_mirrored, time, style)
-            odds = around.odds(look, row, column, likeness, enclosure)
-            if odds is not None:
+            evidence = around.evidence(look, row, column, likeness, enclosure)
+            if evidence is not None:
                 width = template.height * KINDS[template.kind].aspect
                 top, left = ((row + template.inset[0]) / SIDE_PX, (column + template.inset[1]) / SIDE_PX)
-                yield Candidate(template.kind, colour, Box(left, top, left + width, top + template.height), odds)
+                box = Box(left, top, left + width, top + template.height)
+                yield Candidate(template.kind, colour, box, evidence)
 
 
 def _sureness(odds: float) -> float:
