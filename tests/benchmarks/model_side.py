@@ -1,7 +1,8 @@
 """One side of a comparison in a process of its own: loads a model, times forwards and decodes, tells its peak memory.
 
 Run as a script: `model_side.py atelier CHECKPOINT RESULT SIZE STEPS` or `model_side.py diffusers FOLDER RESULT …`, the
-folder being the same model as diffusers has it. The result is a JSON file; times are in seconds.
+folder being the same model as diffusers has it. The result is a JSON file; times are in seconds, by the clock and of
+all processors.
 """
 
 from __future__ import annotations
@@ -73,12 +74,14 @@ def by_diffusers(source: Path) -> tuple[float, Call, Call]:
     return start, forward, decode
 
 
-def timed(call: Callable[[], Any]) -> float:
-    """Seconds of a call, the device's work included."""
-    start = time.perf_counter()
+def timed(call: Callable[[], Any], processor_s: list[float] | None = None) -> float:
+    """Seconds of a call, the device's work included; those of the processors are added to a list."""
+    start, worked = time.perf_counter(), time.process_time()
     call()
     if torch.cuda.is_available():
         torch.cuda.synchronize()
+    if processor_s is not None:
+        processor_s.append(time.process_time() - worked)
     return time.perf_counter() - start
 
 
@@ -87,16 +90,16 @@ def main(side: str, source: str, result: str, size: str, steps: str) -> None:
     sys.path.insert(0, str(ROOT))
     cells = int(size) // 8
     x = torch.randn(BATCH, 4, cells, cells, generator=torch.Generator().manual_seed(SEED))
-    record: dict[str, Any] = {}
+    record: dict[str, Any] = {"step_processor_s": [], "decode_processor_s": []}
     with torch.inference_mode():
         start, forward, decode = (by_atelier if side == "atelier" else by_diffusers)(Path(source))
         first_s = timed(lambda: forward(x))
         record["ready_s"] = time.perf_counter() - start
-        record["step_s"] = [timed(lambda: forward(x)) for _ in range(int(steps))]
+        record["step_s"] = [timed(lambda: forward(x), record["step_processor_s"]) for _ in range(int(steps))]
         record["load_s"] = record["ready_s"] - sorted(record["step_s"])[len(record["step_s"]) // 2]
         record["first_s"] = first_s
         timed(lambda: decode(x[:1]))
-        record["decode_s"] = [timed(lambda: decode(x[:1])) for _ in range(2)]
+        record["decode_s"] = [timed(lambda: decode(x[:1]), record["decode_processor_s"]) for _ in range(2)]
     unit = 1 if sys.platform == "darwin" else 1024
     record["peak_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
     if torch.cuda.is_available():

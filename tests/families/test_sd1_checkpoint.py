@@ -254,7 +254,7 @@ def test_latents_keep_the_usual_range_although_nothing_was_learned(parts) -> Non
     assert not torch.allclose(denoised, model.denoise(torch.randn(1, 4, 16, 16), torch.tensor([14.6]), other))
 
 
-def test_numbers_do_not_depend_on_the_memory_budget(path: Path) -> None:
+def test_numbers_do_not_depend_on_the_memory_budget_but_for_rounding(path: Path) -> None:
     x, sigma = torch.randn(1, 4, 16, 16), torch.tensor([3.0])
     answers = []
     for budget in (1 << 30, 8 << 20, 3 << 20):
@@ -263,8 +263,8 @@ def test_numbers_do_not_depend_on_the_memory_budget(path: Path) -> None:
         inputs = found[0].condition(entry(found), x, None)
         answers.append(found[0].denoise(x, sigma, inputs))
         assert host.resident_bytes <= budget
-    assert torch.equal(answers[0], answers[1])
-    assert torch.equal(answers[0], answers[2])
+    for answer in answers[1:]:  # packed kernels add up in another order than plain ones
+        torch.testing.assert_close(answer, answers[0], rtol=1e-5, atol=1e-5)
 
 
 def test_a_batch_that_exceeds_the_budget_is_computed_in_parts(path: Path) -> None:

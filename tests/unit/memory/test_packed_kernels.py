@@ -53,6 +53,10 @@ def plain(weights: OneKernel) -> Tensor:
     return torch.nn.functional.conv2d(X, kernel, bias, padding=1)
 
 
+def assert_same(found: Tensor, wanted: Tensor) -> None:
+    torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-4)
+
+
 def is_packed(network: Any) -> bool:
     return bool(network.weight.is_mkldnn)
 
@@ -68,7 +72,7 @@ def test_a_kernel_is_packed_in_the_first_forward_and_computes_the_same(dtype: to
     source, weights = convolution(dtype)
     host = NetworkHost(cpu_device(), ROOM)
     for _ in range(2):
-        torch.testing.assert_close(host.run(source, lambda network: network(X)), plain(weights), rtol=1e-5, atol=1e-4)
+        assert_same(host.run(source, lambda network: network(X)), plain(weights))
     assert host.run(source, is_packed)
     assert "weight" in weights.released
     assert host.resident_bytes == KERNEL_BYTES + 4 * 112
@@ -78,7 +82,7 @@ def test_a_kernel_is_packed_in_the_first_forward_and_computes_the_same(dtype: to
 def test_without_room_the_kernel_is_used_from_the_file(budget: int, mode: MemoryMode) -> None:
     source, weights = convolution()
     host = NetworkHost(cpu_device(), budget, mode=mode)
-    assert torch.equal(host.run(source, lambda network: network(X)), plain(weights))
+    assert_same(host.run(source, lambda network: network(X)), plain(weights))
     assert host.run(source, lambda network: network.weight.data_ptr()) == weights.tensors["weight"].data_ptr()
     assert host.resident_bytes == 0
 
@@ -106,7 +110,7 @@ def test_gradients_flow_through_a_packed_kernel_and_it_can_be_made_plain_again()
     host.run(source, lambda network: network.unpack())
     assert not host.run(source, is_packed)
     assert torch.equal(through_packed, host.run(source, gradient))
-    assert torch.equal(host.run(source, lambda network: network(X)), plain(weights))
+    assert_same(host.run(source, lambda network: network(X)), plain(weights))
 
 
 def test_packed_kernels_are_no_activations() -> None:
