@@ -106,7 +106,8 @@ function Facts({ session, asset }: { session: Session; asset: Asset }) {
     const stop = new AbortController();
     setTexts([]);
     session.client.call("GET /assets/{asset}", { path: { asset: asset.id }, signal: stop.signal })
-      .then(async (blob) => setTexts([...textsOf(new Uint8Array(await blob.arrayBuffer()))]))
+      // What people read is short; graphs are long.
+      .then(async (blob) => setTexts([...textsOf(new Uint8Array(await blob.arrayBuffer()))].sort((one, other) => one[1].length - other[1].length)))
       .catch(() => undefined);
     return () => stop.abort();
   }, [session, asset]);
