@@ -14,6 +14,7 @@ from engine.families.autoencoder.opening import open_autoencoder
 from engine.families.contract import FamilyServices
 from engine.families.known_layouts import describe_layout
 from engine.families.loose_parts import open_network, open_text_encoders
+from engine.families.odd_sizes import refusing_odd_sizes
 from engine.families.registry import FamilyRegistry
 from engine.families.upscaler.opening import open_upscaler
 from engine.families.vision.identity import open_identity
@@ -74,7 +75,15 @@ class FileFacts:
 
 
 def describe_file(checkpoint: Checkpoint, registry: FamilyRegistry, services: FamilyServices | None) -> FileFacts:
-    """Look at a file's keys and, with services, open it. Reads headers and a few small tensors."""
+    """Look at a file's keys and, with services, open it. Reads headers and a few small tensors.
+
+    Raises CheckpointError for a file whose tensors have sizes that no network has.
+    """
+    with refusing_odd_sizes((checkpoint,)):
+        return _describe(checkpoint, registry, services)
+
+
+def _describe(checkpoint: Checkpoint, registry: FamilyRegistry, services: FamilyServices | None) -> FileFacts:
     parts = _parts(checkpoint)
     try:
         match = registry.detect(checkpoint.path.name, checkpoint.shapes)

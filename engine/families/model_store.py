@@ -28,6 +28,7 @@ from engine.families.grounding.handle import NetworkGrounding
 from engine.families.grounding.opening import open_grounding
 from engine.families.loose_parts import open_network, open_part, open_text_encoders
 from engine.families.memory_story import told
+from engine.families.odd_sizes import refusing_odd_sizes
 from engine.families.registry import FamilyRegistry, find_families
 from engine.families.safety.handle import NetworkSafetyChecker
 from engine.families.safety.opening import open_safety_checker
@@ -335,7 +336,8 @@ class ModelStore:
             if known is not None and known.stamps == stamps:
                 return known.value
             files = tuple(self._open(path) for path in paths)
-            self._opened[key] = _Opened(stamps, read(files), files)
+            with refusing_odd_sizes(files):
+                self._opened[key] = _Opened(stamps, read(files), files)
             return self._opened[key].value
 
 

@@ -135,7 +135,7 @@ def read_part(
     """A reader of the keys below `prefix` for a network whose weights have the `expected` shapes.
 
     Raises CheckpointError naming what is missing, of the wrong shape, unknown, or given twice. A trailing
-    axis of length one may be there or not (1x1 convolutions stored as matrices).
+    axis of length one may be there or not (1x1 convolutions stored as matrices); one of length 0 never.
 
     takes_scales: the caller multiplies eight-bit weights by the scales beside them (`engine.weights.scaled`); otherwise
     those are unknown keys.
@@ -148,7 +148,7 @@ def read_part(
     misshapen = [
         f"{refs[name].key} is {list(shapes[name])} where {list(expected[name])} is needed"
         for name in refs
-        if name in expected and _essential(shapes[name]) != _essential(expected[name])
+        if name in expected and (0 in shapes[name] or _essential(shapes[name]) != _essential(expected[name]))
     ]
     faults = {
         "lacks {} weight(s)": missing,
