@@ -105,6 +105,21 @@ def test_a_file_that_is_missing_is_named_with_the_folder_it_belongs_in(path: Pat
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_file_of_others_is_stated_with_its_folder_and_its_licence(path: Path) -> None:
+    nodes = Workflow.load(path.read_bytes()).save(0.4)["nodes"]
+    stated = {(m["directory"], m["name"]): m for node in nodes for m in node["properties"].get("models", ())}
+    wanted = {
+        (folder, value)
+        for node in nodes
+        for value in node.get("widgets_values") or ()
+        for folder, names in TEMPLATE_FILES.items()
+        if value in names and not value.startswith("starter")
+    }
+    assert stated.keys() == wanted
+    assert all(model["license"] for model in stated.values())
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_a_workflow_compiles_and_has_no_complaints(path: Path) -> None:
     validation = validate(compiled(path), CATALOG, list_files=list_files)
     assert [str(complaint) for complaint in validation.complaints] == []

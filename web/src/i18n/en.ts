@@ -122,7 +122,7 @@ export const EN = {
   "problems.missingNodes": "Node types this server does not know",
   "problems.missingModels": "Files that are missing",
   "problems.belongs": "belongs in {folder}",
-  "problems.license": "licence: {license}",
+  "problems.license": "Licence: {license}",
   "problems.where": "Node {node}",
   "status.there": "Connected",
   "status.away": "Offline",

@@ -123,7 +123,7 @@ export const RU: Texts = {
   "problems.missingNodes": "Типы узлов, неизвестные серверу",
   "problems.missingModels": "Отсутствующие файлы",
   "problems.belongs": "место: {folder}",
-  "problems.license": "лицензия: {license}",
+  "problems.license": "Лицензия: {license}",
   "problems.where": "Узел {node}",
   "status.there": "На связи",
   "status.away": "Нет связи",

@@ -41,6 +41,11 @@ function server() {
 const press = async (name: string) => userEvent.click(await screen.findByRole("button", { name }));
 
 describe("a missing model", () => {
+  it("is shown with its folder and the terms its workflow states", () => {
+    render(<MissingModels session={server().session} files={[{ ...FILE, source: null, license: "Open RAIL" }]} onCame={() => undefined} />);
+    expect(screen.getByRole("listitem").textContent).toBe("m.safetensorsbelongs in models/lorasLicence: Open RAIL");
+  });
+
   it("is downloaded after people have seen its size, with progress, and the lists are read when it is there", async () => {
     const { asked, tell, session, isFollowed } = server();
     let numCame = 0;

@@ -91,6 +91,15 @@ describe("what is missing", () => {
     expect(found).toEqual({ types: ["Nobody's"], files: [{ name: "a.safetensors", folder: "checkpoints", source: null }] });
   });
 
+  it("is listed with the terms the file states, whether it can be fetched or not", () => {
+    const models = [{ name: "a.safetensors", directory: "checkpoints", license: "Open RAIL" }];
+    const document = loadWorkflow({
+      nodes: [{ id: 1, type: "CheckpointLoaderSimple", widgets_values: ["a.safetensors"], properties: { models } }], links: [], version: 0.4,
+    });
+    const { files } = missingIn(document, referenceCatalog(), () => []);
+    expect(files).toEqual([{ name: "a.safetensors", folder: "checkpoints", source: null, license: "Open RAIL" }]);
+  });
+
   it("can be fetched where the file says from where, and only over HTTPS as safetensors", () => {
     const sha256 = "AB".repeat(32);
     const model = (name: string, url: string, more = {}) => ({ name, url, directory: "checkpoints", ...more });
