@@ -74,7 +74,7 @@ def _parser() -> FlagParser:
     parser.add_argument("checkpoint", help="a file, or the name of one among the checkpoints")
     parser.add_argument("--num", type=int, default=500, help="prompts (500)")
     parser.add_argument("--steps", type=int, default=20)
-    parser.add_argument("--guidance", type=_numbers, default=(5.0,), help="one scale or several: 1,3,5; 1 is none")
+    parser.add_argument("--guidance", type=_numbers, default=(4.0,), help="one scale or several: 1,3,5; 1 is none")
     parser.add_argument("--sampler", type=_names, default=("dpmpp_2m",), help="one or several: euler,heun; all")
     parser.add_argument("--scheduler", type=_names, default=("karras",), help="one or several; all")
     parser.add_argument("--seed", type=int, default=0)

@@ -22,7 +22,7 @@ class PaintSettings:
     """How pictures are made; `guidance` 1 is none. `together`: how many are under way at once."""
 
     steps: int = 20
-    guidance: float = 5.0
+    guidance: float = 4.0
     sampler: str = "euler"
     scheduler: str = "normal"
     size_px: int = 256

@@ -21,7 +21,7 @@ WOODCUT = MODELS / "loras" / "starter_lora_woodcut.safetensors"
 WINDMILL = MODELS / "embeddings" / "starter_windmill.safetensors"
 UPSCALER = MODELS / "upscale_models" / "starter_upscaler_x2.safetensors"
 PREVIEW_DECODER = MODELS / "vae_approx" / "taestarter_decoder.safetensors"
-SETTINGS = PaintSettings(steps=12, guidance=5.0, sampler="dpmpp_2m", scheduler="karras")
+SETTINGS = PaintSettings(steps=12, guidance=4.0, sampler="dpmpp_2m", scheduler="karras")
 
 
 @cache

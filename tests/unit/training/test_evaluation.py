@@ -68,10 +68,10 @@ def test_the_command_paints_judges_and_saves_counts_and_pictures(
     ]
     assert evaluate.main(tmp_path, arguments) == 0
     counts = json.loads((tmp_path / "counts.json").read_text())
-    assert list(counts) == ["guidance 5, 1 steps, euler, karras", "guidance 5, 1 steps, lms, karras"]
+    assert list(counts) == ["guidance 4, 1 steps, euler, karras", "guidance 4, 1 steps, lms, karras"]
     assert all(row["everything"] == [0, 1] for row in counts.values())
     assert (tmp_path / "grid.png").stat().st_size > 1000
-    assert "guidance 5" in capsys.readouterr().out
+    assert "guidance 4" in capsys.readouterr().out
 
 
 def test_an_unknown_checkpoint_is_refused_with_those_there_are(tmp_path: Path) -> None:
