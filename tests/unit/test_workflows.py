@@ -181,7 +181,7 @@ def test_the_text_workflow_starts_from_the_checkpoint_and_the_two_prompts() -> N
     by_title = {node.title: node for node in graph.nodes.values()}
     assert by_title["Prompt"].type == by_title["Negative prompt"].type == "CLIPTextEncode"
     sampler = by_title["Sampler"].inputs
-    wanted = {"steps": 20, "cfg": 5.0, "sampler_name": "dpmpp_2m", "scheduler": "karras", "denoise": 1.0}
+    wanted = {"steps": 20, "cfg": 4.0, "sampler_name": "dpmpp_2m", "scheduler": "karras", "denoise": 1.0}
     assert {key: sampler[key] for key in wanted} == wanted
     assert by_title["Size"].inputs == {"width": 256, "height": 256, "batch_size": 1}
     assert by_title["Save"].inputs["filename_prefix"] == "text_to_image"
