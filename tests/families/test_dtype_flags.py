@@ -128,8 +128,10 @@ def test_a_network_held_in_eight_bits_samples_what_a_rounded_file_does(
             tensors[key] = rounded(tensor, dtype).bfloat16()
     save_file(tensors, tmp_path / "rounded.safetensors")
     held = sampled(store_in(network=dtype), path)
-    assert torch.equal(held, sampled(store_in(), tmp_path / "rounded.safetensors"))
-    assert not torch.equal(held, sampled(store_in(), path))
+    wanted = sampled(store_in(), tmp_path / "rounded.safetensors")
+    # Kernels are packed for weights that are held as they are computed with, and packed ones round differently.
+    assert relative_error(held, wanted) < 1e-5
+    assert relative_error(held, sampled(store_in(), path)) > 1e-3
 
 
 def test_a_text_encoder_held_in_eight_bits_encodes_what_a_rounded_file_does(path: Path, tmp_path: Path) -> None:
@@ -154,7 +156,7 @@ def test_a_file_stored_in_eight_bits_samples_the_same_whatever_the_flags(
     wanted = sampled(store_in(), tmp_path / "wide.safetensors")
     for held in (None, dtype, torch.float32):
         store = store_in() if held is None else store_in(network=held, text_encoder=held)
-        assert torch.equal(sampled(store, tmp_path / "eight.safetensors"), wanted)
+        assert relative_error(sampled(store, tmp_path / "eight.safetensors"), wanted) < 1e-5
     doubled = sampled(store_in(network=torch.float64), tmp_path / "eight.safetensors")
     assert relative_error(doubled, wanted) < 1e-5
 
