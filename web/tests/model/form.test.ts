@@ -89,16 +89,16 @@ describe("the form of a workflow whose nodes went into a subgraph", () => {
     expect(readForm(deep.document())?.fields.map(({ widget }) => widget)).toEqual(["text", "steps", "cfg"]);
   });
 
-  it("is suggested from the inside too, each value once, and results of every instance", () => {
+  it("is suggested from the inside too, words first, each value once, and results of every instance", () => {
     const { edit, sampler, text, save, context } = built();
     const instance = makeSubgraph(edit, ROOT, { nodes: [sampler, text, save] }, "Made", tools()) as string;
     edit.put(ROOT, "nodes", "77", { ...(edit.get(ROOT, "nodes", instance) as NodeRecord), id: 77 });
     const form = suggestedForm(context());
     expect(form.fields.map((item) => [item.node, item.widget])).toEqual([
-      [`${instance}:${sampler}`, "seed"], [`${instance}:${sampler}`, "steps"], [`${instance}:${text}`, "text"],
+      [`${instance}:${text}`, "text"], [`${instance}:${sampler}`, "seed"], [`${instance}:${sampler}`, "steps"],
     ]);
     expect(form.outputs).toEqual([`${instance}:${save}`, `77:${save}`]);
-    expect(shownFields(context(), form)[2]).toMatchObject({ label: "Prompt", id: text });
+    expect(shownFields(context(), form)[0]).toMatchObject({ label: "Prompt", id: text });
   });
 
   it("goes on with a value the instance showed when that is unpacked", () => {
