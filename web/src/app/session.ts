@@ -90,8 +90,10 @@ export interface SessionEnvironment {
   readonly random: () => number;
 }
 
-/** How often what comes often is taken at most. Pictures come four times a second, not quite evenly. */
-const EVERY_MS: ReadonlyMap<string, number> = new Map([["node_progress", 100], ["node_preview", 200]]);
+/** How far apart what comes often is taken, and how much of it a second. Pictures come four times a second, not quite evenly. */
+const RATES: ReadonlyMap<string, { readonly everyMs: number; readonly perSecond: number }> = new Map([
+  ["node_progress", { everyMs: 100, perSecond: 10 }], ["node_preview", { everyMs: 200, perSecond: 4 }],
+]);
 
 export class Session {
   readonly store: StoreApi<SessionState>;
@@ -335,17 +337,18 @@ export class Session {
     // Who has moved the picture or changed the workflow since is not led away from there by a failure.
     const [workflow, place] = [own.document.document, this.desk?.middle()];
     const isWhereItWas = () => own.document.document === workflow && samePoint(this.desk?.middle(), place) && !isAtAField();
-    const takenAt = new Map<string, number>();
+    const takenAt = new Map<string, readonly number[]>();
     const onConnection = (isThere: boolean) => this.store.setState({ connection: isThere ? "there" : "away" });
     const options = { signal: new AbortController().signal, onConnection };
     for await (const event of followJob(this.client, own.job, options)) {
       const now = this.environment.nowMs();
       // Nobody looks: the picture is not fetched, so that an open page never slows the job.
       if (event.kind === "node_preview" && typeof document !== "undefined" && document.hidden) continue;
-      const every = EVERY_MS.get(event.kind);
-      if (every !== undefined) {
-        if (now - (takenAt.get(event.kind) ?? -Infinity) < every) continue;
-        takenAt.set(event.kind, now);
+      const rate = RATES.get(event.kind);
+      if (rate !== undefined) {
+        const lately = (takenAt.get(event.kind) ?? []).filter((at) => now - at < 1000);
+        if (lately.length >= rate.perSecond || now - (lately.at(-1) ?? -Infinity) < rate.everyMs) continue;
+        takenAt.set(event.kind, [...lately, now]);
       }
       this.board.take(own.document, event);
       own = afterEvent(own, event);
