@@ -191,11 +191,13 @@ export class BodyDesk implements NodeDesk {
     this.bump([id]);
   };
 
-  readonly setWidget = (id: NodeId, name: string, value: Json): void => {
+  readonly setWidget = (id: NodeId, name: string, value: Json, drag?: number): void => {
     const { catalog, listFiles } = this.context();
     const { open } = this;
     const graph = open.graph.id;
-    open.edit(`Set ${name}`, (edit) => setWidget(edit, graph, id, name, value, catalog, listFiles), { merge: `widget:${id}:${name}` });
+    const merge = `widget:${id}:${name}`;
+    const options = drag === undefined ? { merge } : { merge: `${merge}:${drag}`, mergeWithinMs: Infinity };
+    open.edit(`Set ${name}`, (edit) => setWidget(edit, graph, id, name, value, catalog, listFiles), options);
   };
 
   readonly setControl = (id: NodeId, name: string, control: string): void => {

@@ -20,11 +20,12 @@ export const NO_HISTORY: History = { done: [], undone: [] };
 const MAX_STEPS = 500;
 const MERGE_WITHIN_MS = 1000;
 
-export function remember(history: History, step: Step): History {
+/** `withinMs`: how soon after the step before one with its key joins it. */
+export function remember(history: History, step: Step, withinMs = MERGE_WITHIN_MS): History {
   const last = history.done.at(-1);
   const joins =
     last !== undefined && step.merge !== null && last.merge === step.merge &&
-    step.atMs - last.atMs <= MERGE_WITHIN_MS && history.undone.length === 0;
+    step.atMs - last.atMs <= withinMs && history.undone.length === 0;
   if (!joins) return { done: [...history.done.slice(1 - MAX_STEPS), step], undone: [] };
   const joined = { ...step, label: last.label, ops: squeezed([...last.ops, ...step.ops]) };
   return { done: [...history.done.slice(0, -1), joined], undone: [] };

@@ -18,6 +18,8 @@ export type DocumentListener = (event: DocumentEvent) => void;
 export interface EditOptions {
   /** Edits with one key within a second are one step of undo. */
   readonly merge?: string;
+  /** Instead of a second: a drag is one step, however long it takes. */
+  readonly mergeWithinMs?: number;
 }
 
 export class OpenDocument {
@@ -74,7 +76,7 @@ export class OpenDocument {
     if (edit.ops.length > 0) {
       this.log = remember(this.log, {
         label, ops: edit.ops, merge: options.merge ?? null, atMs: this.nowMs(),
-      });
+      }, options.mergeWithinMs);
       this.take(edit.document(), edit.ops);
     }
     return result;

@@ -42,8 +42,8 @@ export interface NodeDesk {
   readonly editing: (id: NodeId) => "title" | "body" | null;
   readonly edit: (id: NodeId, part: "title" | "body" | null) => void;
 
-  /** Set a widget. Changes that follow each other within a second are one step of undo. */
-  readonly setWidget: (id: NodeId, name: string, value: Json) => void;
+  /** Set a widget. Changes that follow each other within a second are one step of undo, or all those of one `drag`. */
+  readonly setWidget: (id: NodeId, name: string, value: Json, drag?: number) => void;
   readonly setControl: (id: NodeId, name: string, control: string) => void;
   readonly setTitle: (id: NodeId, title: string) => void;
   readonly randomSeed: (id: NodeId, name: string) => void;

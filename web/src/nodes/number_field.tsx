@@ -16,6 +16,8 @@ const SLACK_PX = 3;
 const PX_PER_STEP = 4;
 
 interface Drag {
+  /** When it began, by which it is told from others. */
+  readonly since: number;
   readonly x: number;
   done: number;
   isMoving: boolean;
@@ -31,7 +33,7 @@ export function NumberField({ id, desk, view }: WidgetProps) {
   const drag = useRef<Drag | null>(null);
   const range = rangeOf(view.spec, view.value);
   const set = (value: number | bigint) => desk.setWidget(id, view.name, value);
-  const step = (steps: number) => set(stepped(view.value, steps, range));
+  const step = (steps: number, dragged?: number) => desk.setWidget(id, view.name, stepped(view.value, steps, range), dragged);
   const key = (event: KeyboardEvent<HTMLInputElement>) => {
     if (event.key !== "ArrowUp" && event.key !== "ArrowDown") return;
     event.preventDefault();
@@ -41,7 +43,7 @@ export function NumberField({ id, desk, view }: WidgetProps) {
     if (event.button !== 0 || document.activeElement === event.currentTarget) return;
     event.preventDefault();
     event.currentTarget.setPointerCapture(event.pointerId);
-    drag.current = { x: event.clientX, done: 0, isMoving: false };
+    drag.current = { since: event.timeStamp, x: event.clientX, done: 0, isMoving: false };
   };
   const move = (event: PointerEvent<HTMLInputElement>) => {
     const now = drag.current;
@@ -50,7 +52,7 @@ export function NumberField({ id, desk, view }: WidgetProps) {
     if (!now.isMoving && Math.abs(by) < SLACK_PX) return;
     now.isMoving = true;
     const steps = Math.trunc(by / PX_PER_STEP);
-    if (steps !== now.done) step((steps - now.done) * stride(event, range));
+    if (steps !== now.done) step((steps - now.done) * stride(event, range), now.since);
     now.done = steps;
   };
   const release = (event: PointerEvent<HTMLInputElement>) => {
