@@ -96,8 +96,8 @@ export function withChord(keys: Preferences["keys"], name: CommandName, chord: s
   return { ...keys, ...Object.fromEntries(old), [chord]: name };
 }
 
-/** Put preferences on the page, now and at every change. */
-export function applyPreferences(root: HTMLElement): void {
+/** Put preferences on the page, now and at every change. Returns the function that ends that. */
+export function applyPreferences(root: HTMLElement): () => void {
   const apply = (state: Preferences) => {
     root.dataset.accent = state.accent;
     // Last, for the canvas reads its colours again when this attribute is set.
@@ -108,7 +108,7 @@ export function applyPreferences(root: HTMLElement): void {
   preferences.setState(readPreferences(localSettings()?.getItem(KEY) ?? null, navigator.languages));
   apply(preferences.getState());
   void chooseLanguage(preferences.getState().language);
-  preferences.subscribe((state, before) => {
+  return preferences.subscribe((state, before) => {
     apply(state);
     if (state.language !== before.language) void chooseLanguage(state.language);
     try {
