@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from engine.core.folders import Folders
+from engine.core.folders import Folders, default_model_folders
 from engine.core.settings import MemorySettings, Settings
 from engine.families.model_store import ModelStore, model_store_from_settings
 from engine.training.evaluation import Question, Scores, questions, score_pictures
@@ -31,7 +31,8 @@ def needs(path: Path) -> pytest.MarkDecorator:
 @cache
 def store() -> ModelStore:
     own = Path(tempfile.mkdtemp(prefix="starter-"))
-    folders = Folders(base=MODELS.parent, input=own, output=own, temp=own, user=own, custom_nodes=())
+    models = default_model_folders(MODELS, own, ())
+    folders = Folders(MODELS.parent, input=own, output=own, temp=own, user=own, custom_nodes=(), models=models)
     return model_store_from_settings(Settings(folders=folders, memory=MemorySettings(device="cpu")))
 
 
