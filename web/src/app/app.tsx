@@ -10,7 +10,7 @@ import { Breadcrumb } from "../panels/breadcrumb";
 import { EmptyGraph } from "../panels/empty_graph";
 import { openFiles, openLink } from "../panels/opening";
 import { RunCard } from "../panels/run_card";
-import { SidePanel, SideRail, type PanelName } from "../panels/side_rail";
+import { SidePanel, SideRail } from "../panels/side_rail";
 import { StatusBar } from "../panels/status_bar";
 import { TopBar } from "../panels/top_bar";
 import { addFound, NODE_DRAG } from "../search/adding";
@@ -21,6 +21,7 @@ import type { CurveRequest, MaskRequest, MenuRequest, SearchRequest } from "./re
 import type { OpenDocument } from "../model/open_document";
 import type { NodeId } from "../model/records";
 import type { Session } from "./session";
+import { useSidePanels } from "./side_panels";
 
 const PropertiesPanel = lazy(() => import("../panels/properties_panel"));
 const SearchWindow = lazy(() => import("../search/search_window"));
@@ -54,7 +55,6 @@ type Over =
   | { readonly is: "rename"; readonly first: string; readonly done: (name: string) => void };
 
 const DROPPED: ReadonlySet<string> = new Set(["Files", "text/uri-list", NODE_DRAG]);
-const isWide = () => matchMedia("(min-width: 64rem)").matches;
 
 /** The page as the address says: the form of a workflow, or its graph with everything around it. */
 export function App({ session }: { session: Session }) {
@@ -82,8 +82,7 @@ export function App({ session }: { session: Session }) {
 
 function Editor({ session, setOver }: { session: Session; setOver: (over: Over | null) => void }) {
   const say = useSay();
-  const [panel, setPanel] = useState<PanelName | null>(null);
-  const [hasProperties, setProperties] = useState(isWide);
+  const { panel, hasProperties, showPanel, showProperties } = useSidePanels();
   const comparison = useStore(session.comparison);
   const broken = useStore(session.store, ({ tabs, active }) => tabs.find((tab) => tab.id === active && tab.unreadable !== null));
   const [isDropping, setDropping] = useState(false);
@@ -119,31 +118,31 @@ function Editor({ session, setOver }: { session: Session; setOver: (over: Over |
     >
       <a href="#graph" className="sr-only z-50 bg-surface p-2 focus:not-sr-only focus:absolute">{say("app.skip")}</a>
       <TopBar
-        session={session} hasProperties={hasProperties} onProperties={() => setProperties(!hasProperties)}
+        session={session} hasProperties={hasProperties} onProperties={() => showProperties(!hasProperties)}
         onWindow={(is) => setOver({ is })}
       />
       <Banners session={session} />
       <div className="relative flex min-h-0 flex-1 max-md:flex-col-reverse">
-        <SideRail shown={panel} onShow={setPanel} />
+        <SideRail shown={panel} onShow={showPanel} />
         <div className="relative flex min-h-0 min-w-0 flex-1">
-          {panel !== null && <SidePanel session={session} name={panel} onClose={() => setPanel(null)} />}
+          {panel !== null && <SidePanel session={session} name={panel} onClose={() => showPanel(null)} />}
           <main className="relative min-w-0 flex-1 overflow-hidden">
             {broken === undefined ? <Graph session={session} /> : <Suspense><UnreadableDraft session={session} tab={broken} /></Suspense>}
             {comparison !== null && <Suspense><ComparisonBar session={session} comparison={comparison} /></Suspense>}
             <Breadcrumb session={session} onInterface={(graph) => setOver({ is: "interface", graph })} />
             {broken === undefined && <Minimap session={session} />}
             {broken === undefined && comparison === null && (
-              <EmptyGraph session={session} onTemplates={() => setPanel("workflows")} onAdd={() => searchInTheMiddle(session)} />
+              <EmptyGraph session={session} onTemplates={() => showPanel("workflows")} onAdd={() => searchInTheMiddle(session)} />
             )}
             <RunCard session={session} />
             {isDropping && (
               <p className="pointer-events-none absolute inset-3 z-30 flex items-center justify-center rounded-xl border-2 border-dashed border-accent bg-canvas/80 text-lg">{say("file.drop")}</p>
             )}
           </main>
-          {hasProperties && <Suspense><PropertiesPanel session={session} onClose={() => setProperties(false)} /></Suspense>}
+          {hasProperties && <Suspense><PropertiesPanel session={session} onClose={() => showProperties(false)} /></Suspense>}
         </div>
       </div>
-      <StatusBar session={session} onQueue={() => setPanel("queue")} onProblems={() => setProperties(true)} />
+      <StatusBar session={session} onQueue={() => showPanel("queue")} onProblems={() => showProperties(true)} />
     </div>
   );
 }

@@ -38,6 +38,8 @@ export class Autosave {
     } catch (error) {
       this.session.tell(error);
     }
+    // What an address has opened is shown again when the page comes back without it.
+    sessionStorage.setItem(ACTIVE_KEY, this.session.store.getState().active);
     this.session.store.subscribe((state, before) => {
       if (state.active !== before.active) sessionStorage.setItem(ACTIVE_KEY, state.active);
       if (state.tabs !== before.tabs) this.follow();

@@ -68,7 +68,8 @@ function pathsByColor(scene: Scene, boxes: ReadonlyMap<NodeId, Rect>, theme: The
   for (const [id, box] of boxes) {
     const record = scene.graph.nodes.byId.get(id);
     const isOff = record !== undefined && modeOf(record) !== MODE.always;
-    const color = isOff ? theme.line : (record && (colorOf(record, "bgcolor") ?? colorOf(record))) ?? theme.quiet;
+    const own = record === undefined ? null : colorOf(record, "bgcolor") ?? colorOf(record);
+    const color = isOff ? theme.line : own === null ? theme.quiet : theme.own(own);
     let path = paths.get(color);
     if (path === undefined) paths.set(color, (path = new Path2D()));
     path.rect(box.x, box.y, Math.max(2, box.width), Math.max(2, box.height));

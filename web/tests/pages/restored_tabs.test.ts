@@ -35,6 +35,10 @@ describe("a page that is opened at the address of a workflow", () => {
   it("shows that one at once, and never a draft of another first", async () => {
     expect(await started("lakes")).toEqual({ seen: ["lakes"], tabs: ["boats", "hills", "lakes"], num: 3, isError: false });
   });
+  it("shows it again when it comes back without that address", async () => {
+    await started("hills");
+    expect(sessionStorage.getItem("atelier-tab")).toBe("t1");
+  });
   it("shows what was not saved of it", async () => {
     expect(await started("hills")).toEqual({ seen: ["hills"], tabs: ["boats", "hills"], num: 2, isError: false });
   });
