@@ -218,6 +218,9 @@ async def screens_of_trouble(studio: Studio, look: Examiner) -> None:
     await studio.open("/?workflow=gone")
     await page.until("!!document.querySelector('aside button[aria-label=\"Download gone.safetensors…\"]')")
     await look.look("a model that is missing")
+    # All that was opened before is there too: whenever a page comes back, it is the same window.
+    shown = "[...document.querySelectorAll('[role=tab]')].map((tab) => tab.innerText)"
+    await page.until(f"['masked', 'slow', 'house', 'gone'].every((name) => {shown}.join().includes(name))")
     await page.go(f"{studio.server.url}/status")
     await page.until("location.pathname === '/status' && document.readyState === 'complete'")
     await page.value(BREAK_A_DRAFT)

@@ -6,13 +6,11 @@ import type { OpenDocument } from "../model/open_document";
 import { rootOf } from "../model/records";
 import { saveWorkflow } from "../model/workflow_file";
 import { faultText } from "./fault_text";
-import { newId } from "./new_id";
+import { livingWindows, ownWindow } from "./own_window";
 import { nameOfTab, type Session, type Tab } from "./session";
 
 const QUIET_MS = 800;
-const WINDOW_KEY = "atelier-window";
 const ACTIVE_KEY = "atelier-tab";
-const LOCK = "atelier-window-";
 const CHANNEL = "atelier-open-files";
 
 export class Autosave {
@@ -150,21 +148,4 @@ export class Autosave {
     this.texts.set(document, known);
     return known;
   }
-}
-
-/** The id of this window, kept through reloads; a copy of a window gets its own. */
-async function ownWindow(): Promise<string> {
-  const known = sessionStorage.getItem(WINDOW_KEY);
-  const alive = await livingWindows();
-  const id = known === null || alive.has(known) ? newId() : known;
-  sessionStorage.setItem(WINDOW_KEY, id);
-  // Held until the window is gone. Pages of plain HTTP have no locks; there, every window takes what it finds.
-  if ("locks" in navigator) void navigator.locks.request(LOCK + id, () => new Promise<void>(() => undefined));
-  return id;
-}
-
-async function livingWindows(): Promise<ReadonlySet<string>> {
-  if (!("locks" in navigator)) return new Set();
-  const { held = [] } = await navigator.locks.query();
-  return new Set(held.map((lock) => lock.name ?? "").filter((name) => name.startsWith(LOCK)).map((name) => name.slice(LOCK.length)));
 }

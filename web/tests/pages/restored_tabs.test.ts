@@ -3,6 +3,7 @@ import { beforeEach, describe, expect, it } from "vitest";
 import { Autosave } from "../../src/app/autosave";
 import type { Draft } from "../../src/files/drafts";
 import { rootOf } from "../../src/model/records";
+import { FakeLocks } from "../app/fake_locks";
 import { FakeServer, Reply } from "../fake_server";
 
 const flow = (...ids: number[]) => ({ nodes: ids.map((id) => ({ id, type: "Note", pos: [0, 0] })), links: [], version: 0.4 });
@@ -27,10 +28,7 @@ async function started(wanted: string | null) {
 }
 
 describe("a page that is opened at the address of a workflow", () => {
-  beforeEach(() => {
-    const locks = { query: () => Promise.resolve({ held: [] }), request: () => Promise.resolve() };
-    Object.defineProperty(navigator, "locks", { value: locks, configurable: true });
-  });
+  beforeEach(() => void new FakeLocks().install());
 
   it("shows that one at once, and never a draft of another first", async () => {
     expect(await started("lakes")).toEqual({ seen: ["lakes"], tabs: ["boats", "hills", "lakes"], num: 3, isError: false });
