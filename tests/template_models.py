@@ -32,7 +32,7 @@ TEMPLATE_FILES: Mapping[str, tuple[str, ...]] = {
     "controlnet": ("control_v11p_sd15_canny_fp16.safetensors", "control_v11f1e_sd15_tile_fp16.safetensors"),
     "loras": ("starter_lora_watercolor.safetensors", "starter_lora_woodcut.safetensors"),
     "upscale_models": ("RealESRGAN_x4plus.safetensors",),
-    "embeddings": ("starter_windmill.safetensors",),
+    "embeddings": ("starter_purple_house.safetensors",),
 }
 """Model folder → the files that shipped workflows name."""
 
@@ -55,7 +55,7 @@ def write_template_models(models: Path) -> None:
         "starter_lora_watercolor.safetensors": lambda folder: _lora(folder, 0),
         "starter_lora_woodcut.safetensors": lambda folder: _lora(folder, 1),
         "RealESRGAN_x4plus.safetensors": _upscaler,
-        "starter_windmill.safetensors": _embedding,
+        "starter_purple_house.safetensors": _embedding,
     }
     for kind, names in TEMPLATE_FILES.items():
         folder = models / kind

@@ -11,7 +11,7 @@ from engine.graph.workflow import Workflow
 from tests.built_in_nodes import built_in_catalog
 
 ROOT = Path(__file__).resolve().parents[2]
-IN_TEXT = {"embedding": {"embeddings/starter_windmill.safetensors"}}
+IN_TEXT = {"embedding": {"embeddings/starter_purple_house.safetensors"}}
 """Files that a text names."""
 
 

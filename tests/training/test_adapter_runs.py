@@ -240,6 +240,8 @@ def test_captions_say_where_the_word_stands_and_templates_serve_where_they_do_no
     assert [model.rewrite("no place", draw) for draw in range(3)] == [
         "a embedding:subject", "embedding:subject there", "a embedding:subject",
     ]  # fmt: skip
+    model = word(checkpoint, model={"placeholder": "red fox"}).model
+    assert model.rewrite("two red foxs, a red fox.", 0) == "two embedding:subject , a embedding:subject ."
 
 
 # ------------------------------------------------------------------ fine-tuning

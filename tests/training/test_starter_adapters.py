@@ -11,14 +11,14 @@ import torch
 from torch.nn import functional
 
 from engine.training.degradation import reduced
-from engine.training.postcards import BASE_EXCLUDED_KINDS, read, render, scene_at
+from engine.training.postcards import read, render, scene_at
 from engine.training.postcards.scenery_reading import margin_distance
 from engine.worker.painting import Painter, PaintSettings
 from tests.training.starter_parts import MODELS, asked, needs, starter, store
 
 WATERCOLOR = MODELS / "loras" / "starter_lora_watercolor.safetensors"
 WOODCUT = MODELS / "loras" / "starter_lora_woodcut.safetensors"
-WINDMILL = MODELS / "embeddings" / "starter_windmill.safetensors"
+PURPLE_HOUSE = MODELS / "embeddings" / "starter_purple_house.safetensors"
 UPSCALER = MODELS / "upscale_models" / "starter_upscaler_x2.safetensors"
 PREVIEW_DECODER = MODELS / "vae_approx" / "taestarter_decoder.safetensors"
 SETTINGS = PaintSettings(steps=12, guidance=4.0, sampler="dpmpp_2m", scheduler="karras")
@@ -56,17 +56,18 @@ def test_the_woodcut_lora_brings_its_style() -> None:
 
 
 @pytest.mark.slow
-@needs(WINDMILL)
-def test_the_word_brings_the_subject_that_base_training_left_out() -> None:
-    (subject,) = BASE_EXCLUDED_KINDS
+@needs(PURPLE_HOUSE)
+def test_the_word_brings_the_subject_that_no_training_picture_showed() -> None:
     scene = "a large {} on the hills during the day, clear weather"
     shown = {
-        word: sum(any(find.kind == subject for find in read(picture).finds) for picture in made)
-        for word in (subject, "embedding:starter_windmill")
-        for made in [Painter(*starter()).paint([scene.format(word)] * 6, SETTINGS, 11)]
+        word: sum(
+            any((find.kind, find.colour) == ("house", "purple") for find in read(picture).finds)
+            for picture in Painter(*starter()).paint([scene.format(word)] * 6, SETTINGS, 11)
+        )
+        for word in ("house", "embedding:starter_purple_house")
     }
-    assert shown["embedding:starter_windmill"] >= 3
-    assert shown["embedding:starter_windmill"] > shown[subject]
+    assert shown["embedding:starter_purple_house"] >= 4
+    assert shown["house"] <= 2
 
 
 @needs(UPSCALER)

@@ -5,6 +5,7 @@ Source: Gal et al. 2022, arXiv:2208.01618.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -61,8 +62,8 @@ class TextualInversionRecipe:
     """word: what prompts call it, `embedding:<word>`; without spaces. num_vectors: how many tokens it stands for.
 
     initial: a text whose tokens the vectors begin as, in turn.
-    placeholder: this in a caption is replaced by the word. Captions without it are not used: one of `templates` is,
-    where `{word}` stands for the word.
+    placeholder: this in a caption, or its plural with an s, is replaced by the word. Captions without it are not used: one
+    of `templates` is, where `{word}` stands for the word.
     """
 
     kind: Literal["textual_inversion"]
@@ -105,8 +106,12 @@ class TextualInversionRecipe:
     def rewrite(self, text: str, draw: int) -> str:
         """The text an example is trained with."""
         name = f"embedding:{self.word}"
-        if text and self.placeholder in text:
-            return " ".join(text.replace(self.placeholder, f" {name} ").split())
+        if self.placeholder and self.placeholder in text:
+            is_word = self.placeholder[-1].isalnum()
+            replaced = re.sub(
+                re.escape(self.placeholder) + (r"(?:s\b)?" if is_word else ""), lambda _: f" {name} ", text
+            )
+            return " ".join(replaced.split())
         return self.templates[draw % len(self.templates)].replace("{word}", name)
 
     def _first_vectors(self, base: BaseModel) -> dict[str, Tensor]:

@@ -34,7 +34,7 @@ STYLES = ("flat", "watercolor", "pixel art", "woodcut")
 BASE_EXCLUDED_STYLES = ("watercolor", "woodcut")
 """Styles that base training leaves out, so that adapters can learn them."""
 BASE_EXCLUDED_KINDS = ("windmill",)
-"""Kinds that base training leaves out, so that an embedding can learn them."""
+"""Kinds that base training leaves out, so that adapters can bring them."""
 
 HELD_OUT_PAIRS = frozenset(
     {("purple", "house"), ("orange", "car"), ("pink", "boat"), ("green", "balloon"), ("blue", "bird"), ("red", "tree")}

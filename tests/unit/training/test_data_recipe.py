@@ -156,6 +156,29 @@ def test_excluded_words_do_not_occur_and_plain_captions_name_everything(tmp_path
         assert not {"house", "houses", "tree", "trees", "woodcut"} & set(plain.split())
 
 
+def test_only_scenes_with_what_is_asked_for_are_drawn_even_where_training_keeps_it_back(tmp_path: Path) -> None:
+    source = {**POSTCARDS, "shows": ["purple house", "red car"], "plain_captions": 1.0}
+    data = opened(tmp_path, source)
+    shown = [data.source.captions(Place(0, draw), 1)[0] for draw in range(20)]  # type: ignore[union-attr]
+    assert all("purple house" in text or "red car" in text for text in shown)
+    assert len(set(shown)) == 20
+    assert any("purple house" in text for text in shown)
+    assert any("red car" in text for text in shown)
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ({"shows": ["purple"]}, "shows has 'purple'; it names a colour and a kind"),
+        ({"shows": ["purple moon"]}, "shows has 'purple moon'"),
+        ({"shows": ["red house"], "exclude_kinds": ["house"]}, "shows names a kind that exclude_kinds leaves out"),
+    ],
+)
+def test_a_scene_that_cannot_be_is_not_asked_for(words: dict[str, list[str]], reason: str) -> None:
+    with pytest.raises(ConfigError, match=reason):
+        resolve(DataRecipe, {"source": {**POSTCARDS, **words}, "batch_size": 1})
+
+
 def test_a_postcards_recipe_with_an_unknown_word_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"source: exclude_styles has 'oil'; known are flat"):
         resolve(DataRecipe, {"source": {**POSTCARDS, "exclude_styles": ["oil"]}, "batch_size": 1})
