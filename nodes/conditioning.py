@@ -17,6 +17,7 @@ __all__ = [
     "concatenate",
     "set_area",
     "set_area_fraction",
+    "set_guidance",
     "set_mask",
     "set_strength",
     "set_trajectory_range",
@@ -141,3 +142,14 @@ def zero_out(conditioning: Conditioning) -> Conditioning:
             zeroed["pooled_output"] = torch.zeros_like(zeroed["pooled_output"])
         result.append([torch.zeros_like(tokens), zeroed])
     return result
+
+
+@node("FluxGuidance", category="advanced/conditioning/flux", schema_form=True)
+def set_guidance(
+    conditioning: Conditioning, guidance: Annotated[float, Range(0.0, 100.0, step=0.1)] = 3.5
+) -> Conditioning:
+    """Tell networks that were distilled with guidance inside, as latent consistency models are, how strong it is to be.
+
+    Others have no use for it. Such a network is sampled with a cfg of 1.
+    """
+    return _with(conditioning, guidance=guidance)

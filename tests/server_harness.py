@@ -18,7 +18,7 @@ from engine.server.app import running_server
 from engine.server.connections import ConnectionLimits
 from engine.server.core import Engine
 
-__all__ = ["FAKE_WORKER", "ROOT", "Server", "chain", "running", "settings_in", "toy", "write"]
+__all__ = ["FAKE_WORKER", "ROOT", "Server", "chain", "hurry", "running", "settings_in", "toy", "write"]
 
 ROOT = Path(__file__).resolve().parents[1]
 FAKE_WORKER = (sys.executable, str(ROOT / "tests" / "processes" / "fake_worker.py"))
@@ -38,6 +38,11 @@ def settings_in(folder: Path, **changes: Any) -> Settings:
     for path in (folders.input, folders.output, folders.user):
         path.mkdir(parents=True, exist_ok=True)
     return replace(Settings(folders=folders, port=0, cancel_grace_s=0.3), **changes)
+
+
+def hurry(server: Server) -> None:
+    """End the naps of all toy nodes, those that run and those that come."""
+    (server.engine.services.settings.folders.user / "hurry").touch()
 
 
 def toy(kind: str, **inputs: Any) -> dict[str, Any]:

@@ -34,6 +34,9 @@ class UNetConfig:
 
     num_classes: rows of a table that is added to the time embedding in the place of a mapped vector; the vector then
     holds a weight for each class. outward_levels: levels whose transformers attend to the context alone.
+
+    guidance_width: numbers at the end of the vector that say how strong the guidance is that a network was distilled
+    with, None for networks that are guided from outside.
     """
 
     in_channels: int
@@ -53,6 +56,7 @@ class UNetConfig:
     middle_parts: int = 2
     num_classes: int | None = None
     outward_levels: tuple[int, ...] = ()
+    guidance_width: int | None = None
 
     @property
     def num_groups(self) -> int:
@@ -75,6 +79,25 @@ class UNetConfig:
     def depths_up(self) -> tuple[tuple[int, ...], ...]:
         """Transformer blocks behind each residual block on the way up, by level (0 is the finest)."""
         return self.output_depths or tuple((depth,) * (self.num_res_blocks + 1) for depth in self.transformer_depth)
+
+
+class TimeEmbedding(nn.Sequential):
+    """What residual blocks are shifted by, from sines and cosines of the training step.
+
+    Keys: 0, 2, and cond_proj of networks that are told their guidance, which is added to the step. Source: Meng et al.
+    2023, arXiv:2210.03142, section 3.1.
+    """
+
+    def __init__(self, width: int, out_width: int, guidance_width: int | None) -> None:
+        super().__init__(Linear(width, out_width), nn.SiLU(), Linear(out_width, out_width))
+        if guidance_width is not None:
+            self.cond_proj = Linear(guidance_width, width, bias=False)
+
+    def forward(self, steps: Tensor, guidance: Tensor | None = None) -> Tensor:  # type: ignore[override]
+        """steps [b width], guidance [b guidance_width] → [b out_width]."""
+        if guidance is not None:
+            steps = steps + self.cond_proj(guidance)
+        return self[2](self[1](self[0](steps)))
 
 
 class ResBlock(nn.Module):
@@ -160,9 +183,7 @@ class UNetEncoder(nn.Module):
         self.config = config
         width = config.model_channels
         self.time_width = 4 * width
-        self.time_embed = nn.Sequential(
-            Linear(width, self.time_width), nn.SiLU(), Linear(self.time_width, self.time_width)
-        )
+        self.time_embed = TimeEmbedding(width, self.time_width, config.guidance_width)
         if config.num_classes is not None:
             self.label_emb = ClassTable(config.num_classes, self.time_width)
         elif config.vector_width is not None:
@@ -177,10 +198,18 @@ class UNetEncoder(nn.Module):
         self.middle_block = Block(*self._middle_layers(width * config.channel_mult[-1]))
 
     def embed(self, timesteps: Tensor, vector: Tensor | None, dtype: torch.dtype) -> Tensor:
-        """timesteps [b] and vector [b k] as what every residual block is shifted by, [b time_width]."""
-        time = self.time_embed(sinusoidal_embedding(timesteps, self.config.model_channels).to(dtype))
-        is_plain = self.config.vector_width is None and self.config.num_classes is None
-        return time if is_plain else time + self.label_emb(vector)
+        """timesteps [b] and vector [b k] as what every residual block is shifted by, [b time_width].
+
+        What a vector holds beyond the labels this network takes, and its guidance, is for another network.
+        """
+        config = self.config
+        steps = sinusoidal_embedding(timesteps, config.model_channels).to(dtype)
+        num_labels = config.vector_width or config.num_classes or 0
+        if vector is None or not (num_labels or config.guidance_width):
+            return self.time_embed(steps)
+        guidance = None if config.guidance_width is None else vector[:, -config.guidance_width :]
+        time = self.time_embed(steps, guidance)
+        return time + self.label_emb(vector[:, :num_labels]) if num_labels else time
 
     def recompute_activations(self) -> None:
         """In training, compute each block's activations again on the way back instead of keeping them.

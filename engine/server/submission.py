@@ -13,6 +13,7 @@ from engine.core.ids import NodeId, new_job_id
 from engine.graph.compile import compile_workflow
 from engine.graph.complaint import Complaint
 from engine.graph.graph import Graph
+from engine.graph.model_facts import with_model_facts
 from engine.graph.prompt import parse_prompt, to_prompt
 from engine.graph.topology import ancestors
 from engine.graph.validate import Validation, validate
@@ -66,7 +67,7 @@ class Submitter:
         if earlier is not None:
             return Submission(earlier, created=False)
         counter, number = self._take_number(request)
-        checked = await self.check(request.document, request.targets)
+        checked = await self.check(request.document, request.targets, _workflow(request.extra))
         if not checked.targets:
             raise GraphRefused(checked.complaints, checked.dependent_outputs)
         job, created = await self._conductor.submit(
@@ -92,8 +93,10 @@ class Submitter:
         counter = self._store.take_number()
         return counter, float(-counter if request.front else counter)
 
-    async def check(self, document: Mapping[str, Any], targets: Iterable[NodeId] | None = None) -> CheckedGraph:
-        """See `Engine.validate`."""
+    async def check(
+        self, document: Mapping[str, Any], targets: Iterable[NodeId] | None = None, workflow: Any = None
+    ) -> CheckedGraph:
+        """See `Engine.validate`. workflow: what a prompt was made from, which says where missing files can be had."""
         if not self._catalog.is_known:
             await self._wait_for_catalog()
         if _num_nodes(document) > _MAX_NODES:
@@ -114,7 +117,7 @@ class Submitter:
             graph=validation.graph,
             prompt=prompt,
             targets=validation.targets,
-            complaints=validation.complaints,
+            complaints=with_model_facts(validation.complaints, _workflow(extra) or workflow),
             dependent_outputs=validation.dependent_outputs,
             extra=extra,
         )
@@ -174,6 +177,12 @@ class Submitter:
 
 async def _off_loop(function: Any, graph: Graph) -> Any:
     return function(graph) if len(graph) <= _INLINE_NODES else await asyncio.to_thread(function, graph)
+
+
+def _workflow(extra: Mapping[str, Any]) -> Any:
+    """The document of an editor that goes into the files of a job, or None."""
+    into_files = extra.get("extra_pnginfo")
+    return into_files.get("workflow") if isinstance(into_files, Mapping) else None
 
 
 def _num_nodes(document: Mapping[str, Any]) -> int:

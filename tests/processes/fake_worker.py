@@ -5,7 +5,8 @@ Node types: `Sleep` (seconds), `Hold` (never returns, deaf to cancel), `Spin` (h
 `count` files under `prefix`), `Echo` (passes text on), `Expand` (many progress reports), `Preview` (sends a picture),
 `Paint` (`steps` with progress and a picture each, `seconds` in all, then a file). All take an optional `after` link.
 Names of reference node types as arguments put those into the catalog too; they do nothing. Outputs of finished jobs are
-remembered by content, so an equal job of Echo, Show and Paint is cached.
+remembered by content, so an equal job of Echo, Show and Paint is cached. A file `hurry` in the user folder ends the
+naps of Sleep and Paint.
 """
 
 from __future__ import annotations
@@ -249,8 +250,13 @@ class FakeWorker:
         return call(lease, node, record["inputs"], cancelled)
 
     def _node_sleep(self, lease: Lease, node: str, inputs: dict[str, Any], cancelled: threading.Event) -> None:
-        if cancelled.wait(inputs.get("seconds", 0.0)):
-            raise InterruptedError
+        self._nap(inputs.get("seconds", 0.0), cancelled)
+
+    def _nap(self, seconds: float, cancelled: threading.Event) -> None:
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0 and not (self._settings.folders.user / "hurry").exists():
+            if cancelled.wait(min(left, 0.05)):
+                raise InterruptedError
 
     def _node_hold(self, *_: Any) -> None:
         while True:
@@ -307,8 +313,7 @@ class FakeWorker:
             if lease.preview_method != "none":
                 picture = _picture(40 + 160 * step // steps)
                 self._writer.write(Preview(lease.job, lease.epoch, node, node, None, node, "image/png", picture))
-            if cancelled.wait(inputs["seconds"] / steps):
-                raise InterruptedError
+            self._nap(inputs["seconds"] / steps, cancelled)
         return self._stage(lease, node, [_picture(240, inputs["text"])], "painted", cancelled)
 
     def _node_write(

@@ -8,7 +8,8 @@ import contextlib
 import json
 import shutil
 import subprocess
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,15 @@ import aiohttp
 __all__ = ["Page", "find_chromium", "open_page"]
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-_START_S = 60.0
+_START_S = 120.0
 _WAIT_S = 90.0
 _KEYS = {
     "Enter": 13, "Escape": 27, "Tab": 9, "Backspace": 8, "Delete": 46, "Home": 36, "End": 35,
     "ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40,
 }  # fmt: skip
 _LOUD = frozenset({"Runtime.exceptionThrown", "Log.entryAdded"})
+_SETTLED = "new Promise((done) => requestAnimationFrame(() => setTimeout(done)))"
+_IN_A_FIELD = "['INPUT', 'TEXTAREA'].includes(document.activeElement?.tagName)"
 
 
 def find_chromium() -> str | None:
@@ -39,6 +42,8 @@ class Page:
         self._socket = socket
         self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._count = 0
+        self._document = ""
+        self._has_crashed = asyncio.Event()
         self._reader = asyncio.create_task(self._read())
 
     async def _read(self) -> None:
@@ -49,6 +54,10 @@ class Page:
                 waiting.set_result(data)
             elif data.get("method") in _LOUD and data["params"].get("entry", {}).get("level", "error") == "error":
                 self.complaints.append(json.dumps(data["params"])[:600])
+            elif data.get("method") == "Page.frameNavigated" and "parentId" not in data["params"]["frame"]:
+                self._document = data["params"]["frame"]["loaderId"]
+            elif data.get("method") == "Inspector.targetCrashed":
+                self._has_crashed.set()
 
     async def send(self, method: str, **params: Any) -> dict[str, Any]:
         """A command of the protocol; its result."""
@@ -62,8 +71,25 @@ class Page:
         return dict(reply["result"])
 
     async def go(self, url: str) -> None:
-        """Open an address."""
-        await self.send("Page.navigate", url=url)
+        """Open an address; returns when its document is the page's. Raises RuntimeError where there is none."""
+        answer = await self.send("Page.navigate", url=url)
+        if "errorText" in answer:
+            raise RuntimeError(f"{url}: {answer['errorText']}")
+        wanted = answer.get("loaderId", self._document)
+        await self._until_document(lambda: self._document == wanted)
+
+    async def reload(self) -> None:
+        """Open the address again; returns when the new document is the page's."""
+        before = self._document
+        await self.send("Page.reload")
+        await self._until_document(lambda: self._document != before)
+
+    async def _until_document(self, is_there: Callable[[], bool]) -> None:
+        end = asyncio.get_running_loop().time() + _WAIT_S
+        while not is_there():
+            if asyncio.get_running_loop().time() > end:
+                raise TimeoutError("the page never got its new document")
+            await asyncio.sleep(0.01)
 
     async def value(self, script: str) -> Any:
         """What an expression of the page is; promises are waited for."""
@@ -80,7 +106,7 @@ class Page:
             with contextlib.suppress(RuntimeError):  # the page may be between two documents
                 if found := await self.value(script):
                     return found
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.05)
         raise TimeoutError(f"never true: {script}\n{await self.value('document.body.innerText')}")
 
     async def click(self, selector: str, text: str = "") -> None:
@@ -88,15 +114,12 @@ class Page:
         await self.press_at(*await self.place(selector, text))
 
     async def place(self, selector: str, text: str = "") -> tuple[float, float]:
-        """The middle of the first seen element of a selector whose name or text holds `text`, in pixels, at rest.
+        """The middle of the first seen element of a selector whose name or text holds `text`, in pixels.
 
-        A graph that is still being fitted into the window moves under the pointer.
+        Waits until a press would meet it: it is at rest for some frames (a graph that is still being fitted into the
+        window moves under the pointer), nothing covers it, and it is not disabled.
         """
-        script = _FIND % (json.dumps(selector), json.dumps(text))
-        before: Any = None
-        while (found := await self.until(script)) != before:
-            before = found
-            await asyncio.sleep(0.2)
+        found = await self.until(_FIND % (json.dumps(selector), json.dumps(text)))
         return found["x"], found["y"]
 
     async def press_at(self, x: float, y: float, button: str = "left", count: int = 1) -> None:
@@ -106,7 +129,8 @@ class Page:
             await self.send("Input.dispatchMouseEvent", type=kind, x=x, y=y, button=button, clickCount=count)
 
     async def key(self, name: str, modifiers: int = 0) -> None:
-        """Press a key and let go; `modifiers` are 1 alt, 2 control, 8 shift."""
+        """Press a key and let go, once what was shown last listens; `modifiers` are 1 alt, 2 control, 8 shift."""
+        await self.value(_SETTLED)
         code = _KEYS.get(name, ord(name[0].upper()))
         text = {"text": "\r"} if name == "Enter" else {}
         for kind in ("keyDown", "keyUp"):
@@ -115,7 +139,8 @@ class Page:
             )
 
     async def type(self, text: str) -> None:
-        """Put text where the keyboard is."""
+        """Put text into the field that has the keyboard, once one has it."""
+        await self.until(_IN_A_FIELD)
         await self.send("Input.insertText", text=text)
 
     async def picture(self, path: Path) -> None:
@@ -125,7 +150,7 @@ class Page:
     async def crash(self) -> None:
         """End the page's process as a fault of it would; `go` opens an address again."""
         crashing = asyncio.create_task(self.send("Page.crash"))
-        await asyncio.sleep(1.0)
+        await asyncio.wait_for(self._has_crashed.wait(), _WAIT_S)
         crashing.cancel()
 
     async def close(self) -> None:
@@ -134,16 +159,24 @@ class Page:
         await self._socket.close()
 
 
-_FIND = """(() => {
-  for (const element of document.querySelectorAll(%s)) {
+_FIND = """(async () => {
+  const isWanted = (element) => {
     const name = `${element.getAttribute("aria-label") ?? ""} ${element.textContent}`;
-    const box = element.getBoundingClientRect();
-    if (!name.includes(%s) || box.width === 0) continue;
-    element.scrollIntoView({ block: "nearest" });
+    return name.includes(text) && element.getBoundingClientRect().width > 0;
+  };
+  const middle = (element) => {
     const { x, y, width, height } = element.getBoundingClientRect();
     return { x: x + width / 2, y: y + height / 2 };
-  }
-  return null;
+  };
+  const [selector, text] = [%s, %s];
+  const element = [...document.querySelectorAll(selector)].find(isWanted);
+  if (element === undefined) return null;
+  element.scrollIntoView({ block: "nearest" });
+  const before = middle(element);
+  for (let left = 3; left > 0; left--) await new Promise(requestAnimationFrame);
+  const found = middle(element);
+  const isMet = element.contains(document.elementFromPoint(found.x, found.y));
+  return isMet && !element.disabled && found.x === before.x && found.y === before.y ? found : null;
 })()"""
 
 
@@ -152,7 +185,7 @@ async def open_page(program: str, folder: Path, width: int = 1280, height: int =
     """A page of a browser of its own, whose profile is in `folder`; both end with the context."""
     flags = (
         "--headless=new", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0", "--no-first-run",
-        "--disable-background-networking", "--disable-component-update", "--disable-sync",
+        "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
     )  # fmt: skip
     browser = subprocess.Popen(
         (program, *flags, f"--user-data-dir={folder}", f"--window-size={width},{height}", "about:blank"),
@@ -161,12 +194,9 @@ async def open_page(program: str, folder: Path, width: int = 1280, height: int =
     try:
         port = await _port_of(folder)
         async with aiohttp.ClientSession() as session:
-            async with session.get(f"http://127.0.0.1:{port}/json") as reply:
-                targets = await reply.json(content_type=None)
-            address = next(item["webSocketDebuggerUrl"] for item in targets if item["type"] == "page")
-            socket = await session.ws_connect(address, max_msg_size=0)
+            socket = await session.ws_connect(await _address_of_page(session, port), max_msg_size=0)
             page = Page(socket)
-            for domain in ("Page", "Runtime", "Log"):
+            for domain in ("Page", "Runtime", "Log", "Inspector"):
                 await page.send(f"{domain}.enable")
             await page.send(
                 "Emulation.setDeviceMetricsOverride",
@@ -181,15 +211,33 @@ async def open_page(program: str, folder: Path, width: int = 1280, height: int =
                 await page.close()
     finally:
         browser.terminate()
-        await asyncio.to_thread(browser.wait, 30)
+        try:
+            await asyncio.to_thread(browser.wait, _START_S)
+        except subprocess.TimeoutExpired:
+            browser.kill()
+            browser.wait()
 
 
 async def _port_of(folder: Path) -> int:
-    """The port the browser chose; it writes it into its profile."""
-    loop = asyncio.get_running_loop()
-    end = loop.time() + _START_S
-    while loop.time() < end:
-        with contextlib.suppress(OSError, ValueError, IndexError):
-            return int((folder / "DevToolsActivePort").read_text(encoding="utf-8").splitlines()[0])
+    """The port the browser chose; it writes it into its profile, with a second line after it."""
+    end = time.monotonic() + _START_S
+    while time.monotonic() < end:
+        with contextlib.suppress(OSError, ValueError):
+            port, _ = (folder / "DevToolsActivePort").read_text(encoding="utf-8").splitlines()
+            return int(port)
         await asyncio.sleep(0.1)
     raise TimeoutError("the browser did not start")
+
+
+async def _address_of_page(session: aiohttp.ClientSession, port: int) -> str:
+    """Where the first page listens, as soon as there is one."""
+    end = time.monotonic() + _START_S
+    while time.monotonic() < end:
+        with contextlib.suppress(aiohttp.ClientError):
+            async with session.get(f"http://127.0.0.1:{port}/json") as reply:
+                targets = await reply.json(content_type=None)
+            for item in targets:
+                if item["type"] == "page":
+                    return str(item["webSocketDebuggerUrl"])
+        await asyncio.sleep(0.1)
+    raise TimeoutError("the browser has no page")

@@ -10,17 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from engine.command.editor import ensure_editor
 from tests.server_harness import Server, running, settings_in
 from tests.web.browser import Page, find_chromium, open_page
+from tests.web.toys import editor_folder, until_ready
 
 __all__ = ["ROOT", "Studio", "open_studio", "text_to_image"]
 
 ROOT = Path(__file__).resolve().parents[2]
 _WORKER = (sys.executable, "-m", "tests.web.painting_worker")
-_READY = "[...document.querySelectorAll('button')].some((item) => item.innerText.trim() === 'Run' && !item.disabled)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +28,8 @@ class Studio:
     server: Server
 
     async def open(self, path: str = "/") -> None:
-        """Open an address of the server and wait for its node types."""
-        await self.page.go(self.server.url + path)
-        await self.page.until(_READY)
+        """Open an address of the server and wait for its node types, and for what was open before."""
+        await until_ready(self.page, self.server.url + path)
 
     async def put(self, name: str, workflow: dict[str, Any]) -> None:
         """Save a workflow on the server, as a new version where there is one."""
@@ -46,18 +42,13 @@ class Studio:
 @contextlib.asynccontextmanager
 async def open_studio(folder: Path, width: int = 1280, height: int = 800) -> AsyncIterator[Studio]:
     """Skips where there is no Chromium or the editor cannot be built."""
-    program = find_chromium()
-    if program is None:
-        pytest.skip("Chromium is not installed")
-    built = ensure_editor(ROOT)
-    if built is None:
-        pytest.skip("the editor cannot be built here")
+    built = editor_folder()
     base = folder / "base"
     (base / "models" / "checkpoints").mkdir(parents=True)
     (base / "models" / "checkpoints" / "starter.safetensors").write_bytes(b"not read by the painting worker")
     async with (
         running(settings_in(base, editor_root=built), _WORKER) as server,
-        open_page(program, folder / "browser", width, height) as page,
+        open_page(find_chromium() or "", folder / "browser", width, height) as page,
     ):
         yield Studio(page, server)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from engine.command.editor import find_tools, install_packages
 from engine.server.login_page import login_page
 from tests.web.browser import Page
 from tests.web.studio import ROOT, Studio, open_studio, text_to_image
-from tests.web.toys import toy_node, toy_workflow
+from tests.web.toys import choose_in_palette, focus_graph, toy_node, toy_workflow
 
 AXE = ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js"
 FINDINGS = """axe.run(document, %s).then(({ violations }) => violations
@@ -34,6 +33,8 @@ BREAK_A_DRAFT = """(async () => {
   sessionStorage.setItem("atelier-tab", last.tab);
   database.close();
 })()"""
+#: A job that runs until it is cancelled, however slow the machine is.
+MANY_STEPS = 10_000
 WIDE, PHONE = (1280, 800), (390, 844)
 
 
@@ -61,7 +62,7 @@ async def run_once(studio: Studio) -> None:
     page = studio.page
     await page.key("Enter", 2)
     await page.until("document.querySelector('section[aria-label=\"Last run\"] img')?.naturalWidth > 0")
-    await page.value("document.getElementById('graph').focus()")
+    await focus_graph(page)
 
 
 async def unfinished_picture(studio: Studio, look: Examiner) -> None:
@@ -69,7 +70,7 @@ async def unfinished_picture(studio: Studio, look: Examiner) -> None:
     page = studio.page
     await studio.open("/?workflow=slow")
     await page.until("[...document.querySelectorAll('[role=tab]')].some((tab) => tab.innerText === 'slow')")
-    await page.value("document.getElementById('graph').focus()")
+    await focus_graph(page)
     await page.key("Enter", 2)
     await page.click("section button", "Unfinished picture")
     await page.until("document.querySelector('[role=dialog] img')?.naturalWidth > 0")
@@ -90,14 +91,13 @@ async def wide_screens(studio: Studio, look: Examiner) -> None:
     await page.key("k", 2)
     await page.until("!!document.querySelector('[cmdk-input]')")
     await look.look("palette")
-    await page.type("Sampler")
-    await page.key("Enter")
+    await page.key("Escape")
+    await choose_in_palette(page, "Sampler")
     await page.until("!!document.getElementById('node-title')")
     await look.look("properties")
     for name in PANELS:
         await page.click("nav button", name)
         await page.until(f"document.querySelector('aside h2')?.innerText === {name!r}")
-        await asyncio.sleep(0.3)
         if name == "Queue":
             await page.click("aside summary", "Memory")
             await page.until("document.querySelector('aside')?.innerText.includes('At most')")
@@ -129,7 +129,7 @@ async def conflict_screen(studio: Studio, look: Examiner) -> None:
     """Somebody else has saved the file that is saved now."""
     page = studio.page
     await studio.put("house", text_to_image() | {"revision": 2})
-    await page.value("document.getElementById('graph').focus()")
+    await focus_graph(page)
     await page.key("s", 2)
     await page.until("document.querySelector('[role=dialog]')?.innerText.includes('changed elsewhere')")
     await look.look("a conflict")
@@ -157,18 +157,21 @@ async def open_lists(studio: Studio, look: Examiner) -> None:
 
 async def subgraph_screens(studio: Studio, look: Examiner) -> None:
     page = studio.page
-    await page.value("document.getElementById('graph').focus()")
+    await focus_graph(page)
     await page.key("A", 8)
     await page.until("document.querySelectorAll('[role=option], [cmdk-item]').length > 1")
     await look.look("search")
     await page.key("Escape")
+    await page.until("!document.querySelector('[role=dialog]')")
     await page.press_at(650, 740, button="right")
     await page.until("!!document.querySelector('[role=menuitem]')")
     await look.look("context menu")
     await page.key("Escape")
-    await page.value("document.getElementById('graph').focus()")
-    for key, modifiers in (("a", 2), ("e", 10), ("]", 2)):
-        await page.key(key, modifiers)
+    await focus_graph(page)
+    await page.key("a", 2)
+    await page.key("e", 10)
+    await page.until("document.querySelectorAll('.node').length === 1")
+    await page.key("]", 2)
     await page.click("nav button", "Inputs and outputs")
     await page.until("!!document.querySelector('[role=dialog] select')")
     await look.look("interface of a subgraph")
@@ -270,7 +273,7 @@ async def test_axe_finds_nothing_serious_on_any_screen(tmp_path: Path) -> None:
     async with open_studio(tmp_path, *WIDE) as studio:
         for name in ("house", "postcard"):
             await studio.put(name, text_to_image())
-        await studio.put("slow", text_to_image(num_steps=400))
+        await studio.put("slow", text_to_image(num_steps=MANY_STEPS))
         look = Examiner(studio.page)
         await mask_screen(studio, look)
         await wide_screens(studio, look)

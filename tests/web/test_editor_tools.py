@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.web.studio import Studio, open_studio, text_to_image
+from tests.web.toys import focus_graph
 
 TITLES = (
     """[...document.querySelectorAll("[role=treeitem]")].map((row) => row.textContent.replace(/#.*/s, "").trim())"""
@@ -27,7 +28,7 @@ async def open_house(studio: Studio, view: str = "") -> None:
     await studio.open(f"/?workflow=house{view}")
     if view == "":
         await studio.page.until("[...document.querySelectorAll('[role=tab]')].some((one) => one.innerText === 'house')")
-        await studio.page.value("document.getElementById('graph').focus()")
+        await focus_graph(studio.page)
 
 
 async def choose(studio: Studio, selector: str, at: int, value: str) -> None:
@@ -49,17 +50,16 @@ async def subgraphs_and_clipboard(studio: Studio) -> None:
     await open_house(studio)
     await page.click("nav button", "Outline")
     await page.until("document.querySelectorAll('[role=treeitem]').length > 4")
-    before = await page.value(TITLES)
+    before = await page.until(f"{TITLES}.includes('Sampler') && {TITLES}")
     await page.click("[role=treeitem]", "Sampler")
     await page.until("document.getElementById('node-title')?.value === 'Sampler'")
     await page.key("e", 10)
     await page.until(f"{TITLES}.includes('Subgraph')")
-    assert "Sampler" not in await page.value(TITLES)
+    await page.until(f"!{TITLES}.includes('Sampler')")
     await page.key("z", 2)
-    await page.until(f"!{TITLES}.includes('Subgraph')")
-    assert await page.value(TITLES) == before
+    await page.until(f"{TITLES}.join() === {json.dumps(','.join(before))}")
     await page.key("a", 2)
-    await page.until("document.querySelector('aside p')?.innerText !== undefined")
+    await page.until(f"document.querySelectorAll('[role=treeitem][aria-selected=true]').length === {len(before)}")
     text = await page.value(f"{EVENT}('copy', '')")
     assert len(json.loads(text)["nodes"]) == len(before)
     await page.value(f"{EVENT}('paste', {json.dumps(text)})")
@@ -71,7 +71,7 @@ async def subgraphs_and_clipboard(studio: Studio) -> None:
 async def outline_by_keyboard(studio: Studio) -> None:
     """To a node, into its links, along one of them, and one link away; with no pointer."""
     page = studio.page
-    await page.value("document.querySelector('[role=treeitem][tabindex=\"0\"]').focus()")
+    await page.until("document.querySelector('[role=treeitem][tabindex=\"0\"]')?.focus() === undefined")
     await page.key("Home")
     for letter in "samp":
         await page.key(letter)
@@ -82,7 +82,7 @@ async def outline_by_keyboard(studio: Studio) -> None:
     await page.until("document.activeElement.ariaExpanded === 'true'")
     await page.key("ArrowRight")
     await page.until("document.activeElement.innerText.startsWith('model from Checkpoint')")
-    assert await page.value("document.activeElement.ariaLevel") == "2"
+    await page.until("document.activeElement.ariaLevel === '2'")
     await page.key(" ")
     await page.until("document.activeElement.ariaSelected === 'true'")
     await page.key("Delete")
@@ -102,12 +102,7 @@ async def blueprint(studio: Studio) -> None:
     await page.until("document.getElementById('node-title')?.value === 'Sampler'")
     await page.key("e", 10)
     await page.until("document.getElementById('node-title')?.value === ''")
-    where = await page.until("""(() => {
-      const box = [...document.querySelectorAll(".node")].find((one) => one.getAttribute("aria-label") === "Subgraph")
-        ?.querySelector(".node-title").getBoundingClientRect();
-      return box === undefined ? null : { x: box.x + 20, y: box.y + box.height / 2 };
-    })()""")
-    await page.press_at(where["x"], where["y"], button="right")
+    await page.press_at(*await page.place(".node[aria-label='Subgraph'] .node-title"), button="right")
     await page.click("[role=menuitem]", "Save as blueprint")
     await page.until(
         "document.querySelector('[role=dialog] input')?.select() === undefined && !!document.activeElement.form"
@@ -122,7 +117,7 @@ async def blueprint(studio: Studio) -> None:
     await page.click("nav button", "Outline")
     await page.until(f"{TITLES}.join() === 'Subgraph'")
     await page.click("[role=tab]", "house")
-    await page.value("document.getElementById('graph').focus()")
+    await focus_graph(page)
     await page.key("z", 2)
 
 
@@ -149,7 +144,7 @@ async def form(studio: Studio) -> None:
     await page.until(
         "[...document.querySelectorAll('form label')].map((one) => one.innerText).join() === 'Prompt,steps'"
     )
-    assert await page.value("document.querySelector('h1').innerText") == "A house"
+    await page.until("document.querySelector('h1').innerText === 'A house'")
     await page.click("form button", "Run")
     await page.until("document.querySelector('section img')?.naturalWidth > 0")
 

@@ -64,5 +64,5 @@ async def test_a_picture_of_the_graph_opens_as_the_workflow(tmp_path: Path) -> N
         assert {"Sampler", "Negative prompt", "cfg"} <= words
         for number, (name, data) in enumerate((png, svg)):
             await page.value(f"{DROP}({json.dumps([f'again{number}{name[-4:]}', data])})")
-            await page.until(f"{TABS}.includes('again{number}') && document.querySelectorAll('.node').length > 4")
+            await page.until(f"{TABS}.at(-1) === 'again{number}' && document.querySelectorAll('.node').length > 4")
         assert page.complaints == []

@@ -15,6 +15,17 @@ BANNER = "[...document.querySelectorAll('[role=alert]')].some((item) => item.inn
 FIELDS = "[...document.querySelectorAll('.node .field-number')].map((item) => item.value)"
 ASSETS = "fetch('/api/v1/assets').then((reply) => reply.json()).then((found) => found.length)"
 JOBS = "fetch('/api/v1/jobs').then((reply) => reply.json()).then((page) => page.jobs.map((job) => job.attempts))"
+#: All that is kept of what is open.
+KEPT = """new Promise((done) => {
+  const opening = indexedDB.open("atelier");
+  opening.onsuccess = () => {
+    const asked = opening.result.transaction("drafts").objectStore("drafts").getAll();
+    asked.onsuccess = () => {
+      opening.result.close();
+      done(asked.result.map((draft) => draft.text.replace(/\\s/g, "")).join());
+    };
+  };
+})"""
 
 
 async def set_seconds(page: Page, value: str) -> None:
@@ -43,7 +54,7 @@ async def test_a_killed_server_and_a_crashed_page_lose_nothing(tmp_path):
         await page.until(BANNER)
         await victim.start(session)
         await page.until(f"!({BANNER})")
-        assert await page.value(FIELDS) == ["4", "3"]
+        await page.until(f"{FIELDS}.join() === '4,3'")
 
         await page.click("header button", "Run")
         await page.until("document.querySelector('.node-preview img')?.naturalWidth === 64")
@@ -52,13 +63,20 @@ async def test_a_killed_server_and_a_crashed_page_lose_nothing(tmp_path):
         await victim.start(session)
         await run_card(page, "Done")
         await page.until("document.querySelector('.outputs img')?.naturalWidth === 64")
-        assert await page.value(BANNER) is False
+        await page.until(f"!({BANNER})")
         assert (await page.value(ASSETS), await page.value(JOBS)) == (1, [2])
 
         await set_seconds(page, "2")
         await page.until("document.querySelector('[role=tab]').innerText.includes('●')")
-        await page.value("new Promise((done) => setTimeout(done, 1500))")
+        await page.until(f"{KEPT}.then((texts) => texts.includes(',2]'))")
         await page.crash()
         await until_ready(page, victim.url)
-        await page.until("document.querySelectorAll('.node').length === 1")
-        assert await page.value(FIELDS) == ["4", "2"]
+        await page.until(f"{FIELDS}.join() === '4,2'")
+
+        # No moment to rest after the last change: it is kept while the page goes.
+        await set_seconds(page, "5")
+        await page.reload()
+        await page.until(f"{FIELDS}.join() === '4,5'")
+        await set_seconds(page, "6")
+        await until_ready(page, victim.url)
+        await page.until(f"{FIELDS}.join() === '4,6'")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from tests.server_harness import hurry
 from tests.web.browser import Page
-from tests.web.toys import open_workflow, run_card, toy_node, toy_page, toy_workflow
+from tests.web.toys import focus_graph, open_workflow, run_card, toy_node, toy_page, toy_workflow
 
 CARD_PICTURE = "document.querySelector('section[aria-label=\"Last run\"] img')"
 NODE_PICTURE = "document.querySelector('.outputs img')"
@@ -30,10 +31,10 @@ async def hover(page: Page, selector: str, text: str) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 async def test_a_run_shows_unfinished_pictures_then_the_picture_and_the_same_picture_when_all_is_cached(tmp_path):
-    async with toy_page(tmp_path) as (_, page):
-        await open_workflow(page, toy_workflow(toy_node(1, "Paint", ["a boat", 8, 4.0])))
+    async with toy_page(tmp_path) as (server, page):
+        await open_workflow(page, toy_workflow(toy_node(1, "Paint", ["a boat", 600, 300.0])))
         await hover(page, "header button", "Run")
-        await page.until(f"{FORECAST}?.innerText.includes('About 4.0 s') && {FORECAST}.innerText.includes('Paint')")
+        await page.until(f"{FORECAST}?.innerText.includes('About 5:00') && {FORECAST}.innerText.includes('Paint')")
         await page.click("header button", "Run")
         await page.until(f"{FORECAST} === null")
         await page.until(f"{PREVIEW}?.naturalWidth === 64")
@@ -41,13 +42,14 @@ async def test_a_run_shows_unfinished_pictures_then_the_picture_and_the_same_pic
         await page.until(f"{PREVIEW} && {PREVIEW}.src !== {first!r} && {CARD_PICTURE}.src === {PREVIEW}.src")
         await page.click(".node-preview")
         await page.until("document.querySelector('[role=dialog] img')?.naturalWidth === 64")
+        hurry(server)
         await run_card(page, "Done")
-        await page.until("document.querySelector('[role=dialog] img').src.includes('/assets/')")
+        await page.until("document.querySelector('[role=dialog] img')?.src.includes('/assets/')")
         await page.key("Escape")
         shown = await page.value(f"{CARD_PICTURE}.src")
         await page.until(f"{PREVIEW} === null && {NODE_PICTURE}?.src === {shown!r}")
 
-        await page.send("Page.reload")
+        await page.reload()
         await page.until("document.querySelectorAll('.node').length === 1")
         await hover(page, "header button", "Run")
         await page.until(f"{FORECAST}?.innerText.includes('all is cached')")
@@ -57,7 +59,7 @@ async def test_a_run_shows_unfinished_pictures_then_the_picture_and_the_same_pic
         await page.until(f"{NODE_PICTURE}?.src === {shown!r}")
 
         assert await page.value(FAR_PIXELS) == 0
-        await page.value("document.getElementById('graph').focus()")
+        await focus_graph(page)
         for _ in range(4):
             await page.key("-", 1)
         await page.until("document.querySelectorAll('.node').length === 0")

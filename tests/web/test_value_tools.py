@@ -20,7 +20,7 @@ async def crop_by_keys(studio: Studio) -> None:
     page = studio.page
     await page.click("button[aria-label='Crop the picture']")
     await page.until(f"!!{PART}")
-    await page.value(f"{PART}.focus()")
+    await page.until(f"({PART}.focus(), document.activeElement === {PART})")
     for _ in range(3):
         await page.key("ArrowLeft", 10)
     await page.until(f"{PART}.innerText.startsWith('354 ')")
@@ -59,15 +59,14 @@ async def star_stays(studio: Studio) -> None:
     await page.click(".node .field-combo")
     await page.until(f"{first}?.startsWith('lake-part.png')")
     await page.key("Escape")
-    stored = json.loads(await page.value("localStorage.getItem('atelier-preferences')"))
-    assert stored["favourites"] == {"input": ["lake-part.png"]}
+    await page.until("JSON.parse(localStorage['atelier-preferences']).favourites?.input?.join() === 'lake-part.png'")
 
 
 async def map_moves_the_picture(studio: Studio) -> None:
     page = studio.page
     place = "document.querySelector('.map-frame').style.transform"
     before = await page.value(place)
-    await page.value("document.querySelector('.map').focus()")
+    await page.until("document.querySelector('.map').focus() === undefined")
     await page.key("ArrowRight")
     await page.until(f"{place} !== {json.dumps(before)}")
     await page.key("m", 1)

@@ -15,8 +15,11 @@ from tests.server_harness import ROOT, Server, running, settings_in
 from tests.web.browser import Page, find_chromium, open_page
 
 __all__ = [
+    "READY",
     "CANVAS",
+    "choose_in_palette",
     "editor_folder",
+    "focus_graph",
     "open_workflow",
     "run_card",
     "toy_node",
@@ -25,7 +28,15 @@ __all__ = [
     "until_ready",
 ]
 
-RUN = "[...document.querySelectorAll('header button')].find((item) => item.innerText.trim() === 'Run')"
+READY = """document.getElementById("root")?.ariaBusy === "false"
+  && [...document.querySelectorAll("button")].some((item) => item.innerText.trim() === "Run" && !item.disabled)"""
+GRAPH_HAS_KEYBOARD = """(async () => {
+  const graph = document.getElementById("graph");
+  if (graph === null || document.querySelector("[role=dialog], [role=alertdialog], [role=menu]") !== null) return false;
+  graph.focus();
+  for (let left = 2; left > 0; left--) await new Promise(requestAnimationFrame);
+  return document.activeElement === graph;
+})()"""
 CARD = "document.querySelector('section[aria-label=\"Last run\"]')"
 CANVAS = "document.getElementById('graph')"
 
@@ -50,9 +61,25 @@ async def toy_page(folder: Path, width: int = 1280, height: int = 800) -> AsyncI
 
 
 async def until_ready(page: Page, address: str) -> None:
-    """Open the editor; returns when it has its node types."""
+    """Open the editor; returns when it has its node types and the tabs it had before."""
     await page.go(address)
-    await page.until(f"{RUN} && !{RUN}.disabled")
+    await page.until(READY)
+
+
+async def focus_graph(page: Page) -> None:
+    """Give the keyboard to the graph, once no window keeps it or gives it back to somebody else."""
+    await page.until(GRAPH_HAS_KEYBOARD)
+
+
+async def choose_in_palette(page: Page, text: str) -> None:
+    """The first entry of the palette for a text; it is the one that holds the text."""
+    await page.key("k", 2)
+    await page.until("!!document.querySelector('[cmdk-input]')")
+    await page.type(text)
+    chosen = "document.querySelector('[cmdk-item][data-selected=true]')"
+    await page.until(f"{chosen}?.textContent.includes({json.dumps(text)})")
+    await page.key("Enter")
+    await page.until("!document.querySelector('[cmdk-input]')")
 
 
 def toy_node(number: int, kind: str, values: list[Any], x: int = 0, y: int = 0) -> dict[str, Any]:
@@ -81,6 +108,6 @@ async def open_workflow(page: Page, workflow: dict[str, Any], name: str = "toys"
     await page.until(f"document.querySelectorAll('.node').length >= {min(1, len(workflow['nodes']))}")
 
 
-async def run_card(page: Page, text: str, seconds: float = 60.0) -> None:
+async def run_card(page: Page, text: str, seconds: float = 90.0) -> None:
     """Wait until the card of the last run says this."""
     await page.until(f"{CARD}?.innerText.includes({json.dumps(text)})", seconds)

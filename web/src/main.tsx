@@ -16,7 +16,10 @@ applyPreferences(document.documentElement);
 const session = new Session(new Client(), { nowMs: () => performance.now(), random: Math.random });
 session.keymap = keymapOf(preferences.getState().keys);
 preferences.subscribe(({ keys }) => void (session.keymap = keymapOf(keys)));
-createRoot(document.getElementById("root") as HTMLElement).render(
+session.store.setState({ isRestoring: true });
+const root = document.getElementById("root") as HTMLElement;
+root.ariaBusy = "true";
+createRoot(root).render(
   <StrictMode>
     <App session={session} />
   </StrictMode>,
@@ -31,4 +34,7 @@ void sharing.meet();
 
 // The node types first: drafts are read with them.
 await session.start(null);
-await new Autosave(session, new Drafts()).start(new URLSearchParams(location.search).get("workflow"));
+await new Autosave(session, new Drafts()).start(new URLSearchParams(location.search).get("workflow")).finally(() => {
+  session.store.setState({ isRestoring: false });
+  root.ariaBusy = "false";
+});

@@ -16,6 +16,7 @@ from engine.diffusion.conditioning import ConditioningEntry
 from engine.diffusion.latent_format import LatentFormat
 from engine.families.adapters.unet_names import unet_module_names
 from engine.families.unet.grey import GreyPicture
+from engine.families.unet.guidance import with_guidance
 from engine.nn.residuals import NO_RESIDUALS, Residuals
 from engine.nn.unet import UNet, UNetConfig
 
@@ -89,6 +90,8 @@ class UNetForm:
     def condition(self, entry: ConditioningEntry, latent: Tensor, noise_mask: Tensor | None) -> ConditionInputs:
         """The text, the vector, and for the two variants the channels they see beside the noisy latent.
 
+        Networks that are told their guidance have it at the end of the vector.
+
         Raises NodeError for a context of another width.
         """
         context = entry.context
@@ -99,6 +102,8 @@ class UNetForm:
                 hint="Encode the text with the CLIP of the same checkpoint.",
             )
         vector = None if self.vector_form is None else self.vector_form.vector(entry, latent)
+        if self.config.guidance_width is not None:
+            vector = with_guidance(vector, entry, self.config.guidance_width)
         return ConditionInputs(context=context, vector=vector, concat=self._concat(entry, latent, noise_mask))
 
     def call(

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from engine.diffusion.parameterization import Parameterization
-from engine.diffusion.prediction import EdmPrediction, EpsPrediction, VPrediction
+from engine.diffusion.prediction import EdmPrediction, EpsPrediction, LcmPrediction, VPrediction
 from engine.diffusion.sigma_table import DiscreteSigmaTable, EdmSigmaTable, zero_terminal
 from engine.families.denoiser import NetworkDenoiser
+from engine.families.unet.form import UNetForm
 from engine.families.unet.latents import thousand_steps
 from engine.weights.checkpoint import Checkpoint
 
@@ -33,6 +34,10 @@ def prediction_marks(model: NetworkDenoiser) -> dict[str, Tensor] | None:
     """The marks of a model's prediction and levels; None when there are none for them."""
     prediction, table = model.parameterization.prediction, model.parameterization.sigma_table
     empty, usual = torch.zeros(0), thousand_steps()
+    is_told_guidance = isinstance(model.form, UNetForm) and model.form.config.guidance_width is not None
+    if is_told_guidance or isinstance(prediction, LcmPrediction):
+        # Guidance inside says by itself that a network is a latent consistency model, and nothing says otherwise.
+        return {} if is_told_guidance and isinstance(prediction, LcmPrediction) else None
     if isinstance(table, EdmSigmaTable):
         return _continuous_marks(model, table)
     if prediction == EpsPrediction() and table.identity == usual.identity:

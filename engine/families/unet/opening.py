@@ -19,6 +19,7 @@ from engine.families.text.clip_pair import ClipPair
 from engine.families.text.opening import open_clip_part
 from engine.families.unet.form import UNetForm
 from engine.families.unet.grey import grey_picture
+from engine.families.unet.guidance import as_distilled
 from engine.families.unet.keys import HARMLESS_KEYS, ema_keys, harmless_text_keys
 from engine.memory.network import NetworkSource
 from engine.nn.autoencoder import AutoencoderConfig
@@ -103,7 +104,7 @@ def open_unet_part(
         family,
         form,
         form.latent_format,
-        part.parameterization,
+        as_distilled(part.parameterization) if form.config.guidance_width else part.parameterization,
         source,
         services.host("network"),
         digest,

@@ -60,6 +60,7 @@ def read_encoder_config(
     context_width, uses_linear = _context_width(shapes, prefix) or (0, False)
     label = shapes.get(f"{prefix}label_emb.0.0.weight", ())
     table = shapes.get(f"{prefix}label_emb.weight", ())
+    guidance = shapes.get(f"{prefix}time_embed.cond_proj.weight", ())
     return UNetConfig(
         in_channels=first[1],
         out_channels=first[1],
@@ -77,6 +78,7 @@ def read_encoder_config(
         middle_parts=_middle_parts(shapes, prefix),
         num_classes=table[0] if len(table) == 2 else None,
         outward_levels=tuple(number for number, level in enumerate(levels) if level.is_outward),
+        guidance_width=guidance[1] if len(guidance) == 2 else None,
     )
 
 

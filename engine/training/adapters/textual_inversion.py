@@ -62,8 +62,8 @@ class TextualInversionRecipe:
     """word: what prompts call it, `embedding:<word>`; without spaces. num_vectors: how many tokens it stands for.
 
     initial: a text whose tokens the vectors begin as, in turn.
-    placeholder: this in a caption, or its plural with an s, is replaced by the word. Captions without it are not used: one
-    of `templates` is, where `{word}` stands for the word.
+    placeholder: this in a caption, or its plural with an s, is replaced by the word. Captions without it are not used:
+    one of `templates` is, where `{word}` stands for the word.
     """
 
     kind: Literal["textual_inversion"]

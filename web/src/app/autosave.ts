@@ -43,8 +43,9 @@ export class Autosave {
       if (state.tabs !== before.tabs) this.follow();
     });
     this.follow();
-    addEventListener("visibilitychange", () => document.visibilityState === "hidden" && void this.write());
-    addEventListener("pagehide", () => void this.write());
+    // A page that is asked to go has more time than one that goes; not every page is asked.
+    for (const kind of ["beforeunload", "pagehide"]) addEventListener(kind, () => this.leave());
+    addEventListener("visibilitychange", () => document.visibilityState === "hidden" && this.leave());
   }
 
   private async restore(wanted: string | null): Promise<void> {
@@ -118,19 +119,18 @@ export class Autosave {
     this.timer = window.setTimeout(() => void this.write(), QUIET_MS);
   }
 
+  /** Keep what is open at once, whatever is being written: nothing of this page may run after this. */
+  private leave(): void {
+    void this.drafts.keep(this.window, this.draftsAt(Date.now())).catch((error: unknown) => this.session.tell(error));
+    this.soon();
+  }
+
   private async write(): Promise<void> {
     if (this.isWriting) return this.soon();
     this.isWriting = true;
     try {
-      const { tabs } = this.session.store.getState();
       const now = Date.now();
-      const drafts = tabs.flatMap((tab, order): Draft[] => {
-        const { open, unreadable } = tab;
-        const saved = unreadable?.saved ?? tab.saved;
-        if (saved === null && unreadable === null && rootOf(open.document).nodes.ids.length === 0 && !open.isChanged) return [];
-        const isChanged = open.isChanged || unreadable !== null;
-        return [{ tab: tab.id, window: this.window, title: tab.title, saved, text: this.textOf(tab), order, isChanged, at_ms: now }];
-      });
+      const drafts = this.draftsAt(now);
       await this.drafts.keep(this.window, drafts);
       for (const draft of drafts) {
         if (draft.isChanged) await this.drafts.snapshot({ title: draft.saved?.name ?? draft.title, text: draft.text, at_ms: now });
@@ -140,6 +140,17 @@ export class Autosave {
     } finally {
       this.isWriting = false;
     }
+  }
+
+  /** What is open, but for empty tabs nobody has touched. */
+  private draftsAt(now: number): Draft[] {
+    return this.session.store.getState().tabs.flatMap((tab, order): Draft[] => {
+      const { open, unreadable } = tab;
+      const saved = unreadable?.saved ?? tab.saved;
+      if (saved === null && unreadable === null && rootOf(open.document).nodes.ids.length === 0 && !open.isChanged) return [];
+      const isChanged = open.isChanged || unreadable !== null;
+      return [{ tab: tab.id, window: this.window, title: tab.title, saved, text: this.textOf(tab), order, isChanged, at_ms: now }];
+    });
   }
 
   private textOf({ open: { document }, unreadable }: Tab): string {

@@ -5,7 +5,7 @@ import { newId } from "./new_id";
 const WINDOW_KEY = "atelier-window";
 const LOCK = "atelier-window-";
 const CHANNEL = "atelier-windows";
-const MAX_WAIT_MS = 3_000;
+const MAX_WAIT_MS = 10_000;
 
 /** What windows say to each other: who bears an id, and the bearer's answer. */
 interface Word {

@@ -71,6 +71,8 @@ export interface SessionState {
   /** What the server or a node found wrong, newest run of each document. */
   readonly problems: readonly Problem[];
   readonly connection: "there" | "away" | "locked";
+  /** Whether tabs of before may still come back: what is empty now may not stay so. */
+  readonly isRestoring: boolean;
   /** A save that would have replaced what somebody else has saved. */
   readonly conflict: { readonly name: string; readonly etag: string } | null;
   /** A file of this session that another window of the browser has open too. */
@@ -138,7 +140,7 @@ export class Session {
     const tab = this.blankTab();
     this.store = createStore<SessionState>(() => ({
       tabs: [tab], active: tab.id, open: tab.open, saved: null, problems: [], connection: "there", conflict: null,
-      elsewhere: null,
+      elsewhere: null, isRestoring: false,
       catalog: new Catalog({}), workflows: [], run: null, priority: 0, forecast: null,
       notice: null,
     }));
@@ -208,13 +210,13 @@ export class Session {
     this.switchTo(tab.id);
   }
 
-  /** Put tabs back as they were before the page was closed, before what is open already; `active` null leaves that shown. */
+  /** Put tabs back as they were before the page was closed, before what is open already. `active` is shown, unless somebody works at something by now. */
   async restoreTabs(tabs: readonly Tab[], active: string | null): Promise<void> {
     if (tabs.length === 0) return;
     await Promise.all(tabs.map((tab) => this.loadFiles(tab.open.document).catch(() => undefined)));
     const all = [...tabs, ...this.store.getState().tabs.filter((tab) => !isBlank(tab))];
     this.store.setState({ tabs: all });
-    const wanted = [active, this.store.getState().active].find((id) => all.some((tab) => tab.id === id));
+    const wanted = [this.store.getState().active, active].find((id) => all.some((tab) => tab.id === id));
     this.switchTo(wanted ?? (tabs[0] as Tab).id);
   }
 

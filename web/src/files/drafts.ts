@@ -34,6 +34,8 @@ const MAX_SNAPSHOTS = 30;
 
 export class Drafts {
   private readonly database: Promise<IDBPDatabase<Schema>>;
+  /** The window of each draft, as this page has read or written it last. */
+  private readonly windows = new Map<string, string>();
 
   constructor(name = "atelier") {
     this.database = openDB<Schema>(name, 1, {
@@ -47,18 +49,25 @@ export class Drafts {
 
   async all(): Promise<readonly Draft[]> {
     const found = await (await this.database).getAll("drafts");
+    for (const draft of found) this.windows.set(draft.tab, draft.window);
     return found.filter((draft) => draft.text !== "").sort((one, other) => one.order - other.order);
   }
 
-  /** Keep these drafts of a window and no others of it; one transaction, so that there is never half of it. */
+  /**
+   * Keep these drafts of a window and no others of it; one transaction, so that there is never half of it.
+   *
+   * It is asked for whole at the first moment and waits for no answer: of a page that goes, nothing runs after that.
+   */
   async keep(window: string, drafts: readonly Draft[]): Promise<void> {
     const change = (await this.database).transaction("drafts", "readwrite");
+    const kept = drafts.filter((draft) => draft.text !== "");
     const wanted = new Set(drafts.map((draft) => draft.tab));
-    for (const old of await change.store.getAll()) {
-      if (old.window === window && !wanted.has(old.tab)) void change.store.delete(old.tab);
-    }
-    for (const draft of drafts) if (draft.text !== "") void change.store.put(draft);
-    await change.done;
+    const gone = [...this.windows].filter(([tab, owner]) => owner === window && !wanted.has(tab)).map(([tab]) => tab);
+    const asked = [...gone.map((tab) => change.store.delete(tab)), ...kept.map((draft) => change.store.put(draft))];
+    for (const { tab } of kept) this.windows.set(tab, window);
+    change.commit();
+    await Promise.all([...asked, change.done]);
+    for (const tab of gone) this.windows.delete(tab);
   }
 
   /** Add to the history of a title, unless the newest is young or the same. */

@@ -17,7 +17,7 @@ interface EmptyGraphProps {
 export function EmptyGraph({ session, onTemplates, onAdd }: EmptyGraphProps) {
   const say = useSay();
   const open = useStore(session.store, (state) => state.open);
-  const isReady = useStore(session.store, (state) => state.catalog.specs.size > 0);
+  const isReady = useStore(session.store, (state) => state.catalog.specs.size > 0 && !state.isRestoring);
   const isEmpty = useIsEmpty(open);
   if (!isEmpty || !isReady || open.graph.id !== ROOT) return null;
   return (

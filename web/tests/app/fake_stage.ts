@@ -2,11 +2,17 @@
 
 export const STAGE_SIZE = { width: 1280, height: 800 };
 
-/** Takes every call and remembers none; text is seven pixels a letter. */
-function fakeContext(canvas: HTMLCanvasElement): CanvasRenderingContext2D {
-  const own: Record<string, unknown> = { canvas, measureText: (text: string) => ({ width: text.length * 7 }) };
+type Values = Record<string, unknown>;
+
+/** Takes every call and tells of those that are heard, with the values that were set; text is seven pixels a letter. */
+export function fakeContext(heard: Readonly<Record<string, (own: Values, path?: FakePath) => void>>, more: Values = {}): CanvasRenderingContext2D {
+  const own: Values = { measureText: (text: string) => ({ width: text.length * 7 }), ...more };
   return new Proxy(own, {
-    get: (target, key: string) => (key in target ? target[key] : () => undefined),
+    get: (target, key: string) => {
+      const tell = heard[key];
+      if (tell !== undefined) return (path?: FakePath) => tell(target, path);
+      return key in target ? target[key] : () => undefined;
+    },
     set: (target, key: string, value) => {
       target[key] = value;
       return true;
@@ -30,9 +36,12 @@ class FakeResizeObserver {
   }
 }
 
-class FakePath {
+/** Counts how often it begins anew. */
+export class FakePath {
+  numMoves = 0;
+
   moveTo(): void {
-    return undefined;
+    this.numMoves += 1;
   }
   lineTo(): void {
     return undefined;
@@ -49,7 +58,7 @@ class FakePath {
 export function fakeHost(): HTMLElement {
   Object.assign(globalThis, { ResizeObserver: FakeResizeObserver, Path2D: FakePath });
   HTMLCanvasElement.prototype.getContext = function getContext(this: HTMLCanvasElement) {
-    return fakeContext(this);
+    return fakeContext({}, { canvas: this });
   } as never;
   const host = document.createElement("div");
   host.getBoundingClientRect = () => ({ x: 0, y: 0, left: 0, top: 0, right: 1280, bottom: 800, ...STAGE_SIZE, toJSON: () => "" });

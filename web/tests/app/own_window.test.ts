@@ -44,7 +44,7 @@ describe("the id of a window", () => {
     vi.useFakeTimers();
     new FakeLocks("atelier-window-first").install();
     const found = ownWindow();
-    await vi.advanceTimersByTimeAsync(3_000);
+    await vi.advanceTimersByTimeAsync(10_000);
     expect(await found).not.toBe("first");
   });
   it("answers a copy of itself until the page is left", async () => {
@@ -55,7 +55,7 @@ describe("the id of a window", () => {
     channels.push(copy);
     copy.addEventListener("message", ({ data }) => heard.push(data));
     copy.postMessage({ asked: "first" });
-    await vi.waitFor(() => expect(heard).toEqual([{ alive: "first" }]));
+    await vi.waitFor(() => expect(heard).toEqual([{ alive: "first" }]), { timeout: 30_000 });
     dispatchEvent(new Event("pagehide"));
     copy.postMessage({ asked: "first" });
     await new Promise((then) => setTimeout(then, 50));

@@ -1,6 +1,5 @@
 import { describe, expect, it } from "vitest";
 import { framed } from "../../src/app/graph_picture";
-import type { Drawing } from "../../src/canvas/drawing";
 import { paint } from "../../src/canvas/painter";
 import { typeColor, type Theme } from "../../src/canvas/theme";
 import { Scene } from "../../src/geometry/scene";
@@ -9,28 +8,12 @@ import { connect } from "../../src/model/link_edits";
 import { addNode } from "../../src/model/node_edits";
 import { ROOT } from "../../src/model/records";
 import { emptyWorkflow } from "../../src/model/workflow_file";
+import { FakePath, fakeContext } from "../app/fake_stage";
 import { NO_FILES, referenceCatalog } from "../reference_catalog";
 
 const CATALOG = referenceCatalog();
 const NUM = 20;
 const THEME = { own: (color: string) => color } as Theme;
-
-class CountedPath {
-  numLinks = 0;
-
-  moveTo(): void {
-    this.numLinks += 1;
-  }
-  lineTo(): void {
-    return undefined;
-  }
-  bezierCurveTo(): void {
-    return undefined;
-  }
-  rect(): void {
-    return undefined;
-  }
-}
 
 /** A loader whose CLIP and VAE go to 20 nodes each, and 20 nodes more in a row that hand on a latent. */
 function graph() {
@@ -53,13 +36,10 @@ function graph() {
 function strokes(zoom: number): (readonly [unknown, number | undefined])[] {
   const { context, scene } = graph();
   const found: (readonly [unknown, number | undefined])[] = [];
-  const canvas = new Proxy({} as Record<string, unknown>, {
-    get: (target, key: string) => (key === "stroke"
-      ? (path?: CountedPath) => found.push([target.strokeStyle, path?.numLinks]) : (target[key] ?? (() => undefined))),
-  }) as unknown as Drawing;
+  const canvas = fakeContext({ stroke: (own, path) => found.push([own.strokeStyle, path?.numMoves]) });
   const { viewport, ...frame } = framed(scene);
   const mounted = new Set(scene.graph.nodes.ids);
-  paint(canvas, { ...frame, viewport: { ...viewport, zoom }, mounted, context, imageOf: () => null, newPath: () => new CountedPath() }, THEME);
+  paint(canvas, { ...frame, viewport: { ...viewport, zoom }, mounted, context, imageOf: () => null, newPath: () => new FakePath() }, THEME);
   return found;
 }
 

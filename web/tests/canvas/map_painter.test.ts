@@ -5,22 +5,11 @@ import { mapScale } from "../../src/geometry/minimap";
 import { Scene } from "../../src/geometry/scene";
 import { ROOT } from "../../src/model/records";
 import { loadWorkflow } from "../../src/model/workflow_file";
+import { FakePath, fakeContext } from "../app/fake_stage";
 import { NO_FILES, referenceCatalog } from "../reference_catalog";
 
 const DARK = "#223355";
 const SIZE = { width: 200, height: 120 };
-
-class Boxes {
-  rect(): void {
-    return undefined;
-  }
-  moveTo(): void {
-    return undefined;
-  }
-  lineTo(): void {
-    return undefined;
-  }
-}
 
 /** The colours a map fills with; one of its nodes has a dark colour of its own. */
 function fills(own: Theme["own"]): unknown[] {
@@ -31,12 +20,10 @@ function fills(own: Theme["own"]): unknown[] {
   const document = loadWorkflow({ nodes, links: [], version: 0.4 });
   const scene = new Scene({ document, catalog: referenceCatalog(), listFiles: NO_FILES }, ROOT);
   const found: unknown[] = [];
-  const canvas = new Proxy({} as Record<string, unknown>, {
-    get: (target, key: string) => (key === "fill" ? () => found.push(target.fillStyle) : (target[key] ?? (() => undefined))),
-  }) as unknown as CanvasRenderingContext2D;
+  const canvas = fakeContext({ fill: (own) => found.push(own.fillStyle) });
   const theme = { own, quiet: "#888888", line: "#cccccc", canvas: "#ffffff", accent: "#0000ff", danger: "#ff0000" } as Theme;
   const picture = { scene, scale: mapScale(scene.bounds(), SIZE), size: SIZE, pixelRatio: 1, running: new Set<string>(), faulty: new Set<string>() };
-  Object.assign(globalThis, { Path2D: Boxes });
+  Object.assign(globalThis, { Path2D: FakePath });
   paintMap(canvas, picture, theme);
   return found;
 }

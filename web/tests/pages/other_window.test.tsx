@@ -5,6 +5,7 @@ import { afterEach, beforeEach, expect, it } from "vitest";
 import { Autosave } from "../../src/app/autosave";
 import type { Session } from "../../src/app/session";
 import { Banners } from "../../src/panels/banner";
+import { FakeLocks } from "../app/fake_locks";
 import { FakeServer, Reply } from "../fake_server";
 
 const FLOW = { nodes: [{ id: 1, type: "Note", pos: [0, 0] }], links: [], version: 0.4 };
@@ -20,10 +21,7 @@ async function windowWith(name: string): Promise<{ session: Session; page: HTMLE
   return { session, page };
 }
 
-beforeEach(() => {
-  const locks = { query: () => Promise.resolve({ held: [] }), request: () => Promise.resolve() };
-  Object.defineProperty(navigator, "locks", { value: locks, configurable: true });
-});
+beforeEach(() => void new FakeLocks().install());
 afterEach(cleanup);
 
 it("two windows with one file both say so until somebody closes the notice, and a window with another file says nothing", async () => {

@@ -5,6 +5,7 @@ import { afterEach, describe, expect, it, vi } from "vitest";
 import { Autosave } from "../../src/app/autosave";
 import type { Draft, Snapshot } from "../../src/files/drafts";
 import UnreadableDraft from "../../src/panels/unreadable_draft";
+import { FakeLocks } from "../app/fake_locks";
 import { FakeServer } from "../fake_server";
 
 const BROKEN = '{"nodes": [{"id": 1, <img src=x>';
@@ -35,12 +36,9 @@ class FakeDrafts {
   }
 }
 
-/** Nobody else has the page open. */
-const LOCKS = { query: () => Promise.resolve({ held: [] }), request: () => Promise.resolve() };
-
 async function restored(texts: readonly string[]) {
   sessionStorage.clear();
-  Object.defineProperty(navigator, "locks", { value: LOCKS, configurable: true });
+  new FakeLocks().install();
   const drafts = new FakeDrafts(texts);
   const server = new FakeServer();
   await new Autosave(server.session, drafts).start();
