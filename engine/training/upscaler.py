@@ -17,7 +17,7 @@ from engine.training.context import BuildContext
 from engine.training.crops import CropRecipe, crop_of, cut
 from engine.training.data.collate import Batch
 from engine.training.degradation import DegradationRecipe, degraded, reduced
-from engine.training.networks.initialisation import initialise
+from engine.training.networks.initialisation import gain_of, initialise
 from engine.training.picture_module import PictureModule, Validated, psnr
 from engine.training.postcards.chance import Chance
 from engine.training.randomness import StepChance
@@ -25,6 +25,8 @@ from engine.training.randomness import StepChance
 __all__ = ["UpscalerModule", "UpscalerRecipe"]
 
 _SMALL_KEY = "small"
+_FIRST_SLOPE = 0.25
+"""Of a PReLU before training."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,8 @@ class UpscalerModule(PictureModule):
     def __init__(self, recipe: UpscalerRecipe, context: BuildContext) -> None:
         config = CompactUpscalerConfig(recipe.channels, recipe.num_convs, recipe.scale)
         super().__init__(CompactUpscaler(config), recipe.input_key, context)
-        initialise(self.network, context.seed, "upscaler")
+        # Without norms and without this a chain of eight fades to nothing, and learns nothing.
+        initialise(self.network, context.seed, "upscaler", gain_of(_FIRST_SLOPE))
         # At first it enlarges as its input is enlarged, and learns the rest from there.
         torch.nn.init.zeros_(self.network.body[-1].weight)  # type: ignore[arg-type]
         self.recipe = recipe

@@ -13,7 +13,7 @@ from torch import nn
 
 from engine.training.randomness import derived_seed
 
-__all__ = ["initialise"]
+__all__ = ["gain_of", "initialise"]
 
 _ZEROED = (".out_layers.3", ".proj_out", "out.2")
 """Last maps of residual branches and of a U-Net: at first every block passes its input on.
@@ -21,12 +21,12 @@ Source: Dhariwal & Nichol 2021, arXiv:2105.05233, `zero_module`."""
 
 
 @torch.no_grad()
-def initialise(network: nn.Module, seed: int, part: str) -> None:
+def initialise(network: nn.Module, seed: int, part: str, gain: float = 1.0) -> None:
     """Give every layer its first weights; `part` tells the parts of one model apart.
 
-    Matrices and kernels are uniform within ±1/sqrt(fan-in), as torch's own; tables are normal with deviation 0.02;
-    norms pass through, PReLU keeps a quarter of what is negative. A text transformer's branch ends are scaled down by
-    its depth (Radford et al. 2019).
+    Matrices and kernels are uniform within ±gain/sqrt(fan-in), with 1 as torch's own; tables are normal with deviation
+    0.02; norms pass through, PReLU keeps a quarter of what is negative. A text transformer's branch ends are scaled
+    down by its depth (Radford et al. 2019). `gain_of` is for chains of layers that no norm holds at their scale.
     """
     num_layers = max(1, sum(1 for name, _ in network.named_modules() if name.endswith(".mlp.fc2")))
     for name, layer in network.named_modules():
@@ -37,16 +37,24 @@ def initialise(network: nn.Module, seed: int, part: str) -> None:
         elif isinstance(layer, nn.Embedding):
             _normal(layer.weight, 0.02, seed, part, name)
         elif isinstance(layer, nn.Linear | nn.Conv2d | nn.Conv3d):
-            _map(layer, name, seed, part, 1.0 / math.sqrt(2 * num_layers))
+            _map(layer, name, seed, part, gain, 1.0 / math.sqrt(2 * num_layers))
         elif own and not isinstance(layer, nn.PReLU):
             raise TypeError(f"nothing is known about first weights of {type(layer).__name__} ({name})")
 
 
-def _map(layer: nn.Linear | nn.Conv2d | nn.Conv3d, name: str, seed: int, part: str, branch_scale: float) -> None:
+def gain_of(slope: float) -> float:
+    """What keeps the variance through layers that a leaky ReLU of this slope follows. Source: He et al. 2015,
+    arXiv:1502.01852."""
+    return math.sqrt(6.0 / (1.0 + slope * slope))
+
+
+def _map(
+    layer: nn.Linear | nn.Conv2d | nn.Conv3d, name: str, seed: int, part: str, gain: float, branch_scale: float
+) -> None:
     if name.endswith(_ZEROED):
         nn.init.zeros_(layer.weight)
     else:
-        bound = 1.0 / math.sqrt(math.prod(layer.weight.shape[1:]))
+        bound = gain / math.sqrt(math.prod(layer.weight.shape[1:]))
         if name.endswith((".mlp.fc2", ".self_attn.out_proj")):
             bound *= branch_scale
         generator = torch.Generator().manual_seed(derived_seed(seed, "first", part, name))
