@@ -184,5 +184,6 @@ def test_the_worker_gets_no_secrets():
     }  # fmt: skip
     clean = worker_environment(given)
     added = {"PYTHONPATH", "PYTHONUNBUFFERED", "PYTORCH_ALLOC_CONF", "THP_MEM_ALLOC_ENABLE"}
+    added |= {"ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"}
     assert {"PATH", "HOME", "CUDA_VISIBLE_DEVICES", *added} >= set(clean) >= {"PATH", "HOME", "PYTHONUNBUFFERED"}
     assert clean["PYTHONPATH"].startswith(str(ROOT))

@@ -211,3 +211,12 @@ def test_a_file_larger_than_the_budget_is_dropped_at_once() -> None:
     disk = DiskIndex(10)
     disk.add(Address("a"), 11)
     assert (disk.take_dropped(), len(disk)) == (["a"], 0)
+
+
+def test_small_files_are_dropped_when_they_are_too_many() -> None:
+    disk = DiskIndex(10**9, {Address("a"): 1, Address("b"): 1, Address("c"): 1}, max_entries=2)
+    assert disk.take_dropped() == ["a"]
+    disk.touch(Address("b"))
+    disk.add(Address("d"), 1)
+    assert (disk.take_dropped(), len(disk), disk.total_bytes) == (["c"], 2, 2)
+    assert len(DiskIndex(10**9, {Address(str(number)): 1 for number in range(5_050)})) == 5_000
