@@ -31,8 +31,8 @@ _ROOT = Path(__file__).resolve().parents[2]
 _KERNEL_CACHES = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "256", "LRU_CACHE_CAPACITY": "64"}
 """How many compiled kernels oneDNN keeps, and how many matrix products torch keeps ready.
 
-Each size of picture and of batch needs some of its own, a kernel 60 KiB and a product 600 KiB. Both libraries' own bound
-is 1024, which lets a worker that meets many sizes grow for hours, by 700 MiB.
+Each size of picture and of batch needs some of its own, a kernel 60 KiB and a product 600 KiB. The libraries' own
+bounds are 1024, which lets a worker that meets many sizes grow for hours, by 700 MiB.
 """
 
 
