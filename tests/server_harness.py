@@ -50,9 +50,9 @@ def toy(kind: str, **inputs: Any) -> dict[str, Any]:
     return {"1": {"class_type": kind, "inputs": inputs}}
 
 
-def write(text: str, *, prefix: str = "toy", count: int = 1) -> dict[str, Any]:
+def write(text: str, *, prefix: str = "toy", count: int = 1, **more: str) -> dict[str, Any]:
     """A prompt that writes files."""
-    return toy("Write", prefix=prefix, count=count, text=text)
+    return toy("Write", prefix=prefix, count=count, text=text, **more)
 
 
 def chain(length: int, text: str = "a") -> dict[str, Any]:

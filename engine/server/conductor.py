@@ -32,6 +32,7 @@ from engine.server import leases
 from engine.server.catalog import CatalogHolder
 from engine.server.change import Change
 from engine.server.dispatcher import MAX_JOBS_PER_WORKER, WorkerLoad, assign
+from engine.server.failures import StorageFailed
 from engine.server.inbox import Ended, Held, Letter, Outcome, apply
 from engine.server.jobs import JobStore, NewJob
 from engine.server.outputs import OutputPlacer, Placement
@@ -223,26 +224,51 @@ class Conductor:
             self._is_urgent.set()
 
     async def _read_letters(self) -> None:
+        num_single = 0  # letters to be stored one by one, to find the one that cannot be
         while True:
             await self._has_letters.wait()
             await self._linger()
-            batch, self._letters = self._letters[:_MAX_BATCH], self._letters[_MAX_BATCH:]
+            size, num_single = (1, num_single - 1) if num_single else (_MAX_BATCH, 0)
+            batch, self._letters = self._letters[:size], self._letters[size:]
             if not self._letters:
                 self._has_letters.clear()
             self._has_room.set()
             try:
-                known = self._catalog.current
-                outcomes = await self._store.change(
-                    lambda change: apply(change, batch, self._placer, known)  # noqa: B023
-                )
-            except Exception:  # noqa: BLE001 - the store failed (full disk): keep the news and try again
-                _log.exception("Messages of workers could not be stored; trying again.")
-                self._letters = batch + self._letters
-                self._has_letters.set()
+                outcomes = await self._store_letters(batch)
+            except StorageFailed as failure:
+                _log.error("Messages of workers could not be stored; trying again: %s", failure)
+                self._keep(batch)
                 await asyncio.sleep(1.0)
+            except Exception as fault:  # noqa: BLE001 - what a worker says must not end the listening
+                if len(batch) == 1:
+                    self._refuse(batch[0], fault)
+                else:
+                    num_single = len(batch)
+                    self._keep(batch)
+            else:
+                for outcome in outcomes:
+                    self._act(outcome)
+
+    async def _store_letters(self, batch: Sequence[Letter]) -> list[Outcome]:
+        known = self._catalog.current
+        return await self._store.change(lambda change: apply(change, batch, self._placer, known))
+
+    def _keep(self, batch: list[Letter]) -> None:
+        """Put letters back where they were."""
+        self._letters = batch + self._letters
+        self._has_letters.set()
+
+    def _refuse(self, letter: Letter, fault: Exception) -> None:
+        """Fail the job of a letter that can never be stored; the others go on."""
+        _log.error("A %s could not be stored.", type(letter.message).__name__, exc_info=fault)
+        for held in letter.held:
+            if isinstance(letter.message, Ended):  # its process is gone: the next start of the server settles it
+                self._held.pop(held.job, None)
                 continue
-            for outcome in outcomes:
-                self._act(outcome)
+            sentence = f"What its worker said cannot be stored: {fault!r}"
+            error = {"code": "message_refused", "message": sentence.encode("ascii", "backslashreplace").decode()}
+            self._post(Letter(JobDone(held.job, held.epoch, "failed", error), (held,)))
+            self._pool.send(held.worker, CancelJob(held.job), held.generation)
 
     async def _linger(self) -> None:
         """Wait a moment for the end of a short job, which then shares a commit with its beginning."""
@@ -319,15 +345,15 @@ class Conductor:
 
     async def move(self, job: JobId, *, front: bool, priority: int | None, before: JobId | None) -> JobRecord:
         """Change a waiting job's place in the queue; `before`, another waiting job, decides alone."""
-        number = -float(self._store.take_number()) if front else None
+        lowest = -float(self._store.take_number())
 
         def move(change: Change) -> None:
             head = leases.waiting(change, job)
             if before is not None:
-                leases.put_before(change, head, leases.waiting(change, before))
+                leases.put_before(change, head, leases.waiting(change, before), lowest)
                 return
-            if number is not None:
-                head.set(number=number)
+            if front:
+                head.set(number=lowest)
             if priority is not None:
                 head.set(priority=priority)
 

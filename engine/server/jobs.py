@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -80,6 +81,9 @@ class JobStore:
             counts = sa.select(JOBS.c.state, sa.func.count()).group_by(JOBS.c.state)
             paused = connection.scalar(sa.select(STATE.c.value).where(STATE.c.name == _PAUSED))
             highest = connection.scalar(sa.select(sa.func.max(JOBS.c.counter))) or 0
+            # What was moved to the front has a number of its own; the next one goes before it.
+            foremost = connection.scalar(sa.select(sa.func.min(JOBS.c.number)).where(JOBS.c.state == QUEUED)) or 0
+            highest = max(highest, math.ceil(-foremost))
             return {state: num for state, num in connection.execute(counts)}, highest, paused == "true"
 
         self._num_by_state, highest, self.is_paused = await self._database.run(read)

@@ -254,8 +254,20 @@ def waiting(change: Change, job: str) -> JobHead:
     return head
 
 
-def put_before(change: Change, head: JobHead, other: JobHead) -> None:
-    """Put a waiting job directly before another one, halfway from the one that was there, with its priority."""
+def put_before(change: Change, head: JobHead, other: JobHead, lowest: float) -> None:
+    """Put a waiting job directly before another one, halfway from the one that was there, with its priority.
+
+    `lowest` is a number before those of the jobs that came so far. Where no number is left between two jobs, those
+    before are numbered anew.
+    """
     beside = change.heads((JOBS.c.state == QUEUED) & (JOBS.c.priority == other.priority))
-    earlier = [one.number for one in beside if one.id != head.id and one.number < other.number]
-    head.set(number=(max(earlier, default=other.number - 2) + other.number) / 2, priority=other.priority)
+    order = [one for one in beside if one.id != head.id]
+    lowest = min(lowest, order[0].number - 1)
+    earlier = order[: next(place for place, one in enumerate(order) if one.id == other.id)]
+    number = (earlier[-1].number + other.number) / 2 if earlier else lowest
+    if earlier and not earlier[-1].number < number < other.number:
+        step = (other.number - lowest) / (len(earlier) + 2)
+        for place, one in enumerate(earlier, 1):
+            one.set(number=lowest + place * step)
+        number = other.number - step
+    head.set(number=number, priority=other.priority)

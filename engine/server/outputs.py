@@ -250,7 +250,10 @@ def _digest_of(staged: str) -> str:
 
 
 def _highest_on_disk(folder: Path, prefix: str) -> int:
-    """The highest counter among `<prefix>_<digits>_*` in `folder`; 0 when there is none."""
+    """The highest counter among `<prefix>_<digits>_*` in `folder`; 0 when there is none, or no folder to be read.
+
+    Whatever is wrong with the folder shows when the file is placed, and no name is ever taken from another file.
+    """
     pattern = re.compile(re.escape(prefix) + r"_(\d{1,15})_", re.IGNORECASE if os.name == "nt" else 0)
     highest = 0
     try:
@@ -259,8 +262,8 @@ def _highest_on_disk(folder: Path, prefix: str) -> int:
                 match = pattern.match(entry.name)
                 if match:
                     highest = max(highest, int(match.group(1)))
-    except FileNotFoundError:
-        pass
+    except OSError:
+        return 0
     return highest
 
 

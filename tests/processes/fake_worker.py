@@ -104,6 +104,7 @@ def specs() -> list[NodeSpec]:
             InputSpec("prefix", "STRING", options={"default": "toy"}),
             InputSpec("count", "INT", options={"default": 1, "min": 1, "max": 100}),
             InputSpec("text", "STRING", options={"default": ""}),
+            InputSpec("extension", "STRING", "optional", options={"default": "png"}),
         ),
         _spec("Echo", text, is_output=False),
         _spec("Show", text),
@@ -320,10 +321,16 @@ class FakeWorker:
         self, lease: Lease, node: str, inputs: dict[str, Any], cancelled: threading.Event
     ) -> dict[str, Any]:
         pictures = [PNG + f"{inputs['text']}{ordinal}".encode() for ordinal in range(inputs["count"])]
-        return self._stage(lease, node, pictures, inputs["prefix"], cancelled)
+        return self._stage(lease, node, pictures, inputs["prefix"], cancelled, inputs.get("extension", "png"))
 
     def _stage(
-        self, lease: Lease, node: str, pictures: list[bytes], prefix: str, cancelled: threading.Event
+        self,
+        lease: Lease,
+        node: str,
+        pictures: list[bytes],
+        prefix: str,
+        cancelled: threading.Event,
+        extension: str = "png",
     ) -> dict[str, Any]:
         files = []
         for ordinal, data in enumerate(pictures):
@@ -331,7 +338,7 @@ class FakeWorker:
             part = self._staging / f"{staged}.part"
             part.write_bytes(data)
             part.rename(self._staging / staged)
-            files.append(StagedFile(staged, len(data), "image/png", "output", prefix, "png", ordinal))
+            files.append(StagedFile(staged, len(data), "image/png", "output", prefix, extension, ordinal))
         self._writer.write(OutputsStaged(lease.job, lease.epoch, node, files))
         with self._has_placed:
             self._has_placed.wait_for(lambda: (lease.job, node) in self._placed or cancelled.is_set())

@@ -16,7 +16,7 @@ from engine.core.ids import JobId
 from engine.core.settings import MemorySettings
 from engine.server.composition import running_engine
 from engine.server.records import QUEUED, TERMINAL_STATES, JobRequest
-from tests.server_harness import FAKE_WORKER, chain, running, settings_in, toy, write
+from tests.server_harness import FAKE_WORKER, chain, hurry, running, settings_in, toy, write
 
 
 async def ended(server, job: str, seconds: float = 60) -> dict:
@@ -26,7 +26,7 @@ async def ended(server, job: str, seconds: float = 60) -> dict:
 
 
 async def test_a_submit_can_wait_for_the_outputs(server):
-    job = await server.submit(write("x", prefix="deep/toy", count=2), wait=20)
+    job = await server.submit(write("x", prefix="deep/toy", count=2), wait=60)
     assert job["state"] == "succeeded"
     names = [(image["subfolder"], image["filename"]) for image in job["outputs"]["1"]["images"]]
     assert names == [("deep", "toy_00001_.png"), ("deep", "toy_00002_.png")]
@@ -34,7 +34,7 @@ async def test_a_submit_can_wait_for_the_outputs(server):
 
 async def test_files_are_listed_by_the_workflow_they_came_from_after_their_job_is_forgotten(server):
     for name in ("boats", "trees"):
-        await server.submit(write(name, prefix=name), extra={"workflow_name": name}, wait=20)
+        await server.submit(write(name, prefix=name), extra={"workflow_name": name}, wait=60)
     assert (await server.call("DELETE", "/history"))[0] == 200
     assert await server.call("GET", "/assets/origins") == (200, {"workflows": ["boats", "trees"], "models": []})
     for query in ("workflow=trees", "text=TREES+trees"):
@@ -44,8 +44,8 @@ async def test_files_are_listed_by_the_workflow_they_came_from_after_their_job_i
 
 
 async def test_equal_graphs_are_cached_and_the_server_says_so(server):
-    first = await server.submit(chain(5), wait=20)
-    second = await server.submit(chain(5), wait=20)
+    first = await server.submit(chain(5), wait=60)
+    second = await server.submit(chain(5), wait=60)
     assert (first["ran"], first["cached"]) == (["0", "1", "2", "3", "4"], [])
     assert (second["ran"], second["cached"]) == ([], ["0", "1", "2", "3", "4"])
     status, why = await server.call("GET", f"/jobs/{first['id']}/why")
@@ -53,7 +53,7 @@ async def test_equal_graphs_are_cached_and_the_server_says_so(server):
 
 
 async def test_a_read_job_says_what_its_nodes_took_and_a_listed_one_does_not(server):
-    job = await server.submit(chain(2), wait=20)
+    job = await server.submit(chain(2), wait=60)
     status, record = await server.call("GET", f"/jobs/{job['id']}")
     assert (status, sorted(record["stats"]["node_bytes"])) == (200, ["0", "1"])
     status, page = await server.call("GET", "/jobs")
@@ -74,7 +74,7 @@ async def test_all_complaints_come_at_once_as_data(server):
 
 async def test_outputs_that_are_fit_run_beside_complaints_about_others(server):
     prompt = {**toy("Show", text="ok"), "2": write("x", count=0)["1"]}
-    status, answer = await server.call("POST", "/jobs", json={"prompt": prompt, "wait": 20})
+    status, answer = await server.call("POST", "/jobs", json={"prompt": prompt, "wait": 60})
     assert status == 201
     assert answer["job"]["targets"] == ["1"]
     assert answer["job"]["outputs"] == {"1": {"text": ["ok"]}}
@@ -82,15 +82,34 @@ async def test_outputs_that_are_fit_run_beside_complaints_about_others(server):
 
 
 async def test_validators_that_exist_as_code_are_asked(server):
-    await server.submit(toy("Picky", text="good"), wait=20)
+    await server.submit(toy("Picky", text="good"), wait=60)
     status, answer = await server.call("POST", "/jobs", json={"prompt": toy("Picky", text="bad")})
     assert status == 422
     assert answer["error"]["details"]["complaints"][0]["code"] == "custom_validation_failed"
 
 
 async def test_a_failing_node_fails_its_job_with_the_place(server):
-    job = await server.submit(toy("Fail", text="no luck"), wait=20)
+    job = await server.submit(toy("Fail", text="no luck"), wait=60)
     assert (job["state"], job["error"]["message"], job["error"]["node"]) == ("failed", "no luck", "1")
+
+
+@pytest.mark.parametrize(
+    ("prefix", "code"), [("taken/p", "output_not_placed"), ("n" * 300 + "/p", "output_not_placed")]
+)
+async def test_a_file_that_cannot_be_named_fails_its_job_alone(server, prefix, code):
+    (server.engine.services.settings.folders.output / "taken").write_bytes(b"a file, no folder")
+    job = await server.submit(write("x", prefix=prefix), wait=60)
+    assert (job["state"], job["error"]["code"]) == ("failed", code)
+    assert (await server.submit(write("y"), wait=60))["state"] == "succeeded"
+
+
+async def test_a_report_that_cannot_be_stored_fails_its_job_alone(server):
+    beside = await server.submit(toy("Sleep", seconds=300.0))
+    await wait_until(server, beside["id"], "running")
+    job = await server.submit(write("x", extension="\ud800"), wait=60)
+    assert (job["state"], job["error"]["code"]) == ("failed", "message_refused")
+    hurry(server)
+    assert (await ended(server, beside["id"]))["state"] == "succeeded"
 
 
 async def test_a_poison_job_is_quarantined_and_the_queue_goes_on(server):
@@ -112,7 +131,7 @@ async def test_five_poison_jobs_among_good_ones_stop_nobody(server):
 
 
 async def test_a_crash_that_does_not_repeat_costs_an_attempt_only(server, tmp_path):
-    job = await server.submit(toy("CrashOnce", marker=str(tmp_path / "marker")), wait=20)
+    job = await server.submit(toy("CrashOnce", marker=str(tmp_path / "marker")), wait=60)
     assert (job["state"], job["attempts"], len(job["crashes"])) == ("succeeded", 2, 1)
 
 
@@ -126,7 +145,7 @@ async def test_a_node_that_never_returns_is_cancelled_by_force_and_the_next_job_
     assert (await ended(server, stuck["id"]))["state"] == "cancelled"
     bystander = await ended(server, beside["id"])
     assert (bystander["state"], bystander["crashes"]) == ("succeeded", [])
-    assert (await server.submit(toy("Show", text="next"), wait=20))["state"] == "succeeded"
+    assert (await server.submit(toy("Show", text="next"), wait=60))["state"] == "succeeded"
 
 
 async def test_a_node_that_holds_the_interpreter_lock_is_cancelled_and_the_server_answers_meanwhile(server):
@@ -196,7 +215,7 @@ async def test_a_worker_whose_catalog_cannot_be_read_is_replaced(tmp_path):
     worker = (sys.executable, "-c", ODD_WORKER, str(tmp_path / "marker"), *FAKE_WORKER[1:])
     async with running(settings_in(tmp_path), worker) as server:
         job = await server.submit(toy("Show", text="a"))
-        _, record = await server.call("GET", f"/jobs/{job['id']}/wait?seconds=30")
+        _, record = await server.call("GET", f"/jobs/{job['id']}/wait?seconds=60")
         assert record["state"] == "succeeded"
         (info,) = server.engine.services.workers.infos()
         assert info.last_end["killed_for"] == "bad_message"
@@ -254,7 +273,7 @@ async def test_clearing_the_queue_cancels_what_waits(server):
 
 
 async def test_an_event_stream_resumes_after_any_number(server):
-    job = await server.submit(write("x"), wait=20)
+    job = await server.submit(write("x"), wait=60)
     full = await stream(server, job["id"])
     assert [seq for seq, _ in full] == list(range(1, len(full) + 1))
     assert full[-1][1] == "job_succeeded"
@@ -288,7 +307,7 @@ async def stream(server, job: str, headers: dict | None = None) -> list[tuple[in
 
 async def test_progress_is_shown_live_and_not_stored(server):
     with server.engine.subscribe(lambda item: getattr(item, "kind", "") == "node_progress") as live:
-        job = await server.submit(toy("Progress", steps=500), wait=20)
+        job = await server.submit(toy("Progress", steps=500), wait=60)
         values = []
         while live.has_items:
             values.append((await live.get()).data["value"])
@@ -299,14 +318,14 @@ async def test_progress_is_shown_live_and_not_stored(server):
 
 async def test_previews_reach_listeners(server):
     with server.engine.subscribe(lambda item: hasattr(item, "media_type")) as live:
-        job = await server.submit(toy("Preview"), client_id="me", wait=20)
+        job = await server.submit(toy("Preview"), client_id="me", wait=60)
         picture = await live.get()
     assert (picture.job, picture.client_id, picture.media_type) == (job["id"], "me", "image/png")
     assert picture.data.startswith(b"\x89PNG")
 
 
 async def test_an_unfinished_picture_is_read_after_the_event_that_tells_of_it(server):
-    paint = toy("Paint", text="x", steps=1, seconds=0.5)
+    paint = toy("Paint", text="x", steps=1, seconds=300.0)
     job = await server.submit(paint, extra={"preview_method": "auto"})
     address = f"/jobs/{job['id']}/previews/1"
     kinds = []
@@ -315,9 +334,10 @@ async def test_an_unfinished_picture_is_read_after_the_event_that_tells_of_it(se
         if event.kind == "node_preview":
             async with server.session.get(f"{server.url}/api/v1{address}?at={event.time_s}") as reply:
                 assert (reply.status, reply.content_type) == (200, "image/png")
+            hurry(server)
     assert kinds.count("node_preview") == 1
     assert (await server.call("GET", f"{address}0"))[0] == 404
-    quiet = await server.submit(toy("Paint", text="y", steps=1, seconds=0.0), wait=20)
+    quiet = await server.submit(toy("Paint", text="y", steps=1, seconds=0.0), wait=60)
     assert quiet["state"] == "succeeded"
     assert "node_preview" not in [event.kind for event in await server.engine.events(JobId(quiet["id"]))]
 
@@ -329,7 +349,7 @@ async def test_a_forecast_says_what_would_run_and_what_is_cached_and_starts_noth
     run = {"node": "1", "reason": {"reason": "first_run"}, "seconds": 0.0}
     assert (status, before) == (200, {"can_run": True, "cached": [], "runs": [run], "seconds": 0.0})
     assert (await server.call("GET", "/jobs"))[1]["total"] == 0
-    await server.submit(paint, wait=20)
+    await server.submit(paint, wait=60)
     _, after = await server.call("POST", "/forecast", json={"prompt": paint})
     assert (after["cached"], after["runs"], after["seconds"]) == (["1"], [], 0.0)
     _, unknown = await server.call("POST", "/forecast", json={"prompt": toy("Show", text="x")})
@@ -361,7 +381,7 @@ async def test_a_job_that_ends_while_the_server_drains_has_ended(tmp_path):
 
 async def test_the_catalog_is_known_at_once_on_the_second_start(tmp_path):
     async with running(settings_in(tmp_path)) as server:
-        await server.submit(toy("Show", text="x"), wait=20)
+        await server.submit(toy("Show", text="x"), wait=60)
     async with running(settings_in(tmp_path)) as server:
         assert server.engine.services.workers.num_ready == 0
         status, catalog = await server.call("GET", "/catalog")
@@ -376,7 +396,11 @@ async def test_two_servers_do_not_share_a_data_folder(tmp_path, server):
 
 async def test_two_workers_share_one_queue(tmp_path):
     async with running(settings_in(tmp_path, num_workers=2)) as server:
+        await server.call("POST", "/queue/pause")
         jobs = [(await server.submit(toy("Sleep", seconds=0.2)))["id"] for _ in range(12)]
+        while server.engine.services.workers.num_ready < 2:
+            await asyncio.sleep(0.01)
+        await server.call("POST", "/queue/resume")
         for job in jobs:
             assert (await ended(server, job))["state"] == "succeeded"
         workers = set()
@@ -395,16 +419,16 @@ async def test_an_engine_without_http_runs_a_job(tmp_path):
 async def test_a_worker_that_outgrew_its_memory_is_replaced_when_its_jobs_have_ended(tmp_path):
     async with running(settings_in(tmp_path, memory=MemorySettings(max_ram_bytes=200 << 20))) as server:
         workers = server.engine.services.workers
-        small = await server.submit(toy("Hoard", megabytes=1), wait=20)
-        await server.submit(toy("Hoard", megabytes=300), wait=20)
-        beside = await server.submit(toy("Sleep", seconds=4.0))
-        for _ in range(400):
-            if workers.infos()[0].state != "ready":
-                break
-            await asyncio.sleep(0.05)
+        small = await server.submit(toy("Hoard", megabytes=1), wait=60)
+        beside = await server.submit(toy("Sleep", seconds=300.0))
+        await wait_until(server, beside["id"], "running")
+        await server.submit(toy("Hoard", megabytes=300), wait=60)
+        while workers.infos()[0].state == "ready":
+            await asyncio.sleep(0.02)
         assert workers.infos()[0].state == "recycling"
+        hurry(server)
         assert (await ended(server, beside["id"]))["state"] == "succeeded"
-        after = await server.submit(toy("Hoard", megabytes=2), wait=30)
+        after = await server.submit(toy("Hoard", megabytes=2), wait=60)
         assert after["outputs"]["1"]["text"] != small["outputs"]["1"]["text"]
         assert after["attempts"] == 1
         info = workers.infos()[0]

@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from engine.core.errors import AtelierError, CheckpointError
 from engine.diffusion.condition_inputs import ConditionInputs
 from engine.families.model_store import ModelStore
+from engine.families.odd_sizes import refusing_odd_sizes
 from engine.families.registry import find_families
 from engine.memory.precision import Part
 from engine.weights.checkpoint import TORCH_DTYPES
@@ -223,3 +224,12 @@ def test_a_weight_of_any_dtype_computes_or_is_refused_by_name(dtype: str, tmp_pa
 
     refusal = refusal_of(compute)
     assert bool(found[0].isfinite().all()) if refusal is None else "odd.safetensors" in refusal.message
+
+
+def test_memory_that_is_used_up_is_no_fault_of_the_file_that_was_being_opened() -> None:
+    with pytest.raises(RuntimeError, match="DefaultCPUAllocator"), refusing_odd_sizes(()):
+        raise RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory")
+    with pytest.raises(MemoryError), refusing_odd_sizes(()):
+        raise MemoryError
+    with pytest.raises(CheckpointError), refusing_odd_sizes(()):
+        raise RuntimeError("shape '[0, 4]' is invalid")

@@ -133,3 +133,36 @@ async def test_a_quarantined_job_can_be_queued_again_with_a_clean_slate(tmp_path
         assert (job.state, job.attempts, job.crashes, job.error) == (QUEUED, 0, (), None)
         with pytest.raises(ConflictError):
             await store.change(lambda change: leases.requeue(change, "a"))
+
+
+async def order_of(store) -> list[str]:
+    return [grant.job for grant in [(await claim(store))[0] for _ in range(store.counts().pending)]]
+
+
+async def put(store, job: str, before: str) -> None:
+    lowest = -float(store.take_number())
+    await store.change(
+        lambda change: leases.put_before(change, leases.waiting(change, job), leases.waiting(change, before), lowest)
+    )
+
+
+async def test_jobs_that_change_places_a_hundred_times_are_still_in_the_order_that_was_asked_for(tmp_path):
+    async with opened(tmp_path) as store:
+        for name in "xabc":
+            await store.submit(new_job(store, name))
+        for number in range(50):
+            await put(store, "ab"[number % 2], "ba"[number % 2])
+            await put(store, "ab"[number % 2], "c")
+        await put(store, "b", "a")
+        assert await order_of(store) == ["x", "b", "a", "c"]
+
+
+async def test_what_goes_to_the_front_goes_before_what_was_put_before_the_first_also_after_a_restart(tmp_path):
+    async with opened(tmp_path) as store:
+        for name in ("a", "b"):
+            await store.submit(new_job(store, name))
+        await put(store, "b", "a")
+        await store.submit(new_job(store, "c", number=-float(store.take_number())))
+    async with opened(tmp_path) as store:
+        await store.submit(new_job(store, "d", number=-float(store.take_number())))
+        assert await order_of(store) == ["d", "c", "b", "a"]

@@ -52,6 +52,14 @@ async def rows(store) -> list[tuple[str, bool]]:
     return await store.read(lambda connection: [tuple(row) for row in connection.execute(query)])
 
 
+async def test_below_a_file_a_name_is_reserved_and_only_placing_says_that_it_cannot_be(tmp_path, folders, placer):
+    (folders.output / "taken").write_bytes(b"a file, no folder")
+    async with opened(tmp_path) as store:
+        placements = await name(store, placer, stage(placer, b"a", prefix="taken/p"))
+        with pytest.raises(OSError, match="taken"):
+            placer.place(placements)
+
+
 async def test_numbers_go_on_after_the_highest_on_disk(tmp_path, folders, placer):
     (folders.output / "p_00041_.png").write_bytes(b"foreign")
     (folders.output / "p_00007_x.png").write_bytes(b"foreign")
