@@ -38,7 +38,7 @@ async def test_a_cached_graph_costs_little_from_submit_to_end(tmp_path, figures)
 
 async def test_small_jobs_pass_quickly(tmp_path, figures):
     async with running(settings_in(tmp_path)) as server:
-        await server.submit(write("warm"), wait=20)
+        await server.submit(write("warm"), wait=60)
         start, commits = time.perf_counter(), server.engine.services.jobs.num_commits
         jobs = await asyncio.gather(*(server.submit(write(str(number))) for number in range(200)))
         for job in jobs:
@@ -51,7 +51,7 @@ async def test_small_jobs_pass_quickly(tmp_path, figures):
 
 async def test_the_server_answers_while_the_worker_is_busy(tmp_path, figures):
     async with running(settings_in(tmp_path)) as server:
-        await server.submit(toy("Show", text="warm"), wait=20)
+        await server.submit(toy("Show", text="warm"), wait=60)
         job = await server.submit(toy("Spin", seconds=3.0))
         times = []
         while not (await server.engine.get(JobId(job["id"]))).is_terminal:
@@ -71,7 +71,7 @@ async def test_the_server_answers_while_the_worker_is_busy(tmp_path, figures):
 async def test_a_hundred_thousand_waiting_jobs_are_no_burden(tmp_path, figures):
     settings = settings_in(tmp_path)
     async with running(settings) as server:
-        await server.submit(toy("Show", text="warm"), wait=20)
+        await server.submit(toy("Show", text="warm"), wait=60)
         await server.engine.pause()
         store = server.engine.services.jobs
         model = await server.submit(toy("Show", text="model"))

@@ -77,10 +77,10 @@ async def test_on_a_full_disk_a_submit_is_refused_clearly_and_accepted_jobs_end_
                 assert status == 507
                 assert (await server.call("GET", "/system/health"))[0] == 200
                 await asyncio.sleep(0.7)  # the job ends in the meantime; its end cannot be written down
-            assert (await server.call("GET", f"/jobs/{kept['id']}/wait?seconds=20"))[1]["state"] == "succeeded"
+            assert (await server.call("GET", f"/jobs/{kept['id']}/wait?seconds=60"))[1]["state"] == "succeeded"
             assert (await server.call("GET", "/jobs/refused"))[0] == 404
             after = await server.submit(write("after"), id="refused")
-            record = (await server.call("GET", f"/jobs/{after['id']}/wait?seconds=20"))[1]
+            record = (await server.call("GET", f"/jobs/{after['id']}/wait?seconds=60"))[1]
             assert record["state"] == "succeeded"
         async with running(settings_in(tmp_path)) as server:
             assert (await server.engine.get(JobId("refused"))).state == "succeeded"
@@ -91,13 +91,13 @@ async def test_with_the_output_disk_full_a_job_says_so_leaves_nothing_half_made_
         async with running(settings_in(tmp_path)) as server:
             with filled(disk):
                 job = await server.submit(write("x" * 5000))
-                record = (await server.call("GET", f"/jobs/{job['id']}/wait?seconds=20"))[1]
+                record = (await server.call("GET", f"/jobs/{job['id']}/wait?seconds=60"))[1]
                 assert (record["state"], record["error"]["code"]) == ("failed", "output_not_placed")
                 assert "No space left" in record["error"]["message"]
                 assert [path.name for path in disk.iterdir()] == ["ballast"]
                 assert (await server.call("GET", "/assets"))[1] == []
             assert (await server.call("POST", f"/jobs/{job['id']}/requeue"))[0] == 200
-            record = (await server.call("GET", f"/jobs/{job['id']}/wait?seconds=20"))[1]
+            record = (await server.call("GET", f"/jobs/{job['id']}/wait?seconds=60"))[1]
             assert record["state"] == "succeeded"
             (file,) = disk.iterdir()
             assert file.name == "toy_00001_.png"

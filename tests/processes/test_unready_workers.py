@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shlex
 import sys
 from dataclasses import replace
@@ -13,7 +14,6 @@ from engine.server.catalog import CatalogHolder
 from tests.processes.fake_worker import specs
 from tests.server_harness import FAKE_WORKER, running, settings_in, toy
 
-LATE_WORKER = ("sh", "-c", f"sleep 0.5; exec {shlex.join(FAKE_WORKER)}")
 NO_WORKER = (sys.executable, "-c", "raise SystemExit(3)")
 
 
@@ -28,12 +28,18 @@ def with_known_catalog(folder: Path):
 
 
 async def test_a_graph_whose_validators_are_code_waits_for_a_worker_to_ask(tmp_path):
-    async with running(with_known_catalog(tmp_path), LATE_WORKER) as server:
-        assert server.engine.services.workers.num_ready == 0
-        status, answer = await server.call("POST", "/jobs", json={"prompt": toy("Picky", text="bad")})
+    gate = tmp_path / "gate"
+    late = ("sh", "-c", f"while [ ! -e {shlex.quote(str(gate))} ]; do sleep 0.05; done; exec {shlex.join(FAKE_WORKER)}")
+    async with running(with_known_catalog(tmp_path), late) as server:
+        call = server.call("POST", "/jobs", json={"prompt": toy("Picky", text="bad")})
+        asked = asyncio.create_task(call)
+        await asyncio.sleep(0.2)
+        assert (asked.done(), server.engine.services.workers.num_ready) == (False, 0)
+        gate.touch()
+        status, answer = await asked
         assert status == 422
         assert answer["error"]["details"]["complaints"][0]["code"] == "custom_validation_failed"
-        await server.submit(toy("Picky", text="good"), wait=20)
+        await server.submit(toy("Picky", text="good"), wait=60)
 
 
 async def test_without_a_worker_only_graphs_whose_nodes_are_fully_declared_are_queued(tmp_path):
@@ -48,7 +54,7 @@ async def test_without_a_worker_only_graphs_whose_nodes_are_fully_declared_are_q
 async def test_a_worker_that_dies_over_a_validator_is_replaced_and_the_next_one_asked(tmp_path):
     async with running(settings_in(tmp_path)) as server:
         marker = tmp_path / "died"
-        await server.submit(toy("Picky", text=f"die once: {marker}"), wait=20)
+        await server.submit(toy("Picky", text=f"die once: {marker}"), wait=60)
         assert marker.exists()
 
 

@@ -5,7 +5,6 @@ import signal
 import struct
 import subprocess
 import sys
-import time
 from dataclasses import replace
 
 import psutil
@@ -478,11 +477,9 @@ def test_a_bad_frame_later_ends_the_worker(start, frame):
 
 def test_a_worker_answers_pings_while_it_still_loads(start, settings):
     source = settings.folders.base / "custom_nodes" / "pack" / "__init__.py"
-    source.write_text(PACK + "\ntime.sleep(2)\n")
+    source.write_text(PACK + "\ntime.sleep(1)\n")
     worker = start()
-    begun = time.monotonic()
     worker.send(Ping(1))
     assert worker.next(Pong).number == 1
     assert not any(isinstance(message, WorkerReady) for message in worker.messages)
     worker.ready()
-    assert time.monotonic() > begun

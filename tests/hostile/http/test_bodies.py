@@ -26,7 +26,7 @@ async def post(server, body: bytes | str | io.BytesIO, **headers: str) -> tuple[
 
 
 async def is_well(server) -> None:
-    assert (await server.submit(toy("Show", text="well"), wait=20))["state"] == "succeeded"
+    assert (await server.submit(toy("Show", text="well"), wait=60))["state"] == "succeeded"
 
 
 async def test_compressed_bodies_are_refused_unopened(server):
@@ -162,7 +162,7 @@ async def test_broken_links_name_node_and_input(server):
 async def test_odd_names_are_plain_data(server):
     for name in ("../x", "__class__", "__proto__", "constructor", "a\nb", "\x1b[2J", "<script>"):
         prompt = {name: {"class_type": "Show", "inputs": {"text": "x", "__proto__": 1}}}
-        status, answer = await post(server, json.dumps({"prompt": prompt, "wait": 20}))
+        status, answer = await post(server, json.dumps({"prompt": prompt, "wait": 60}))
         assert (status, answer["job"]["state"]) == (201, "succeeded")
         assert answer["job"]["targets"] == [name]
 
@@ -184,7 +184,7 @@ async def test_a_million_nodes_are_refused_by_size(tmp_path):
 
 
 async def test_a_string_of_ten_megabytes_is_only_a_string(tmp_path):
-    body = json.dumps({"prompt": toy("Show", text="x" * (10 << 20)), "wait": 20}).encode()
+    body = json.dumps({"prompt": toy("Show", text="x" * (10 << 20)), "wait": 60}).encode()
     async with running(settings_in(tmp_path)) as server:
         status, answer = await post(server, io.BytesIO(body))
         assert (status, answer["job"]["state"]) == (201, "succeeded")

@@ -90,13 +90,13 @@ async def test_a_workflow_name_never_leaves_its_folder(server, tmp_path):
 async def test_an_output_prefix_that_leads_elsewhere_fails_the_job(server, tmp_path):
     before = tree(tmp_path)
     for prefix in ("../out", "a/../../out", "/abs/out", "C:\\out", "sub/../../x", "a\x00b", "x/"):
-        job = await server.submit(write("x", prefix=prefix), wait=20)
+        job = await server.submit(write("x", prefix=prefix), wait=60)
         assert (job["state"], job["error"]["code"]) == ("failed", "path_outside_root"), prefix
     assert tree(tmp_path) - before <= {"temp"}
 
 
 async def test_a_link_to_a_secret_is_not_served_nor_written_through(server, tmp_path):
-    job = await server.submit(write("x"), wait=20)
+    job = await server.submit(write("x"), wait=60)
     (asset,) = (await server.call("GET", f"/assets?job={job['id']}"))[1]
     served = tmp_path / "output" / asset["filename"]
     served.unlink()
@@ -149,7 +149,7 @@ ACTIVE = {
 
 async def replace_asset(server, tmp_path, name: str, data: bytes) -> str:
     """An asset row for a file of that name and content; its id."""
-    job = await server.submit(write(name), wait=20)
+    job = await server.submit(write(name), wait=60)
     (asset,) = (await server.call("GET", f"/assets?job={job['id']}"))[1]
     (tmp_path / "output" / name).write_bytes(data)
     update = sa.update(ASSETS).where(ASSETS.c.id == asset["id"]).values(filename=name)
@@ -189,7 +189,7 @@ def test_file_names_cannot_break_out_of_their_header(name):
 
 
 async def test_ranges_etags_and_head_work(server):
-    job = await server.submit(write("0123456789"), wait=20)
+    job = await server.submit(write("0123456789"), wait=60)
     (asset,) = (await server.call("GET", f"/assets?job={job['id']}"))[1]
     url = f"{server.url}{asset['url']}"
     async with server.session.get(url) as reply:

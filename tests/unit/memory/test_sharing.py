@@ -226,13 +226,13 @@ def test_a_network_that_is_wanted_while_it_comes_takes_over_what_is_there() -> N
     def read(name: str) -> torch.Tensor:
         if name == "layers.3.weight" and threading.current_thread().name == "next weights":
             entered.set()
-            assert goes_on.wait(20)
+            assert goes_on.wait(60)
         return plain_read(name)
 
     source.weights.read = read  # type: ignore[method-assign]
     host = NetworkHost(DEVICE, 2 * WHOLE)
     host.foresee(source)
-    assert entered.wait(20)
+    assert entered.wait(60)
     threading.Timer(0.05, goes_on.set).start()
     run(host, source)
     assert set(source.weights.reads.values()) == {1}  # type: ignore[attr-defined]

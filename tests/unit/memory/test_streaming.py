@@ -80,7 +80,7 @@ class SlowWeights(MemoryWeights):
         self.threads: set[str] = set()
 
     def read(self, name: str) -> torch.Tensor:
-        assert self.goes_on.wait(20)
+        assert self.goes_on.wait(60)
         self.threads.add(threading.current_thread().name)
         return super().read(name)
 
@@ -138,7 +138,7 @@ def test_the_thread_ends_with_whoever_needed_it() -> None:
     assert thread.submit(lambda: threading.current_thread().name).result(20) == "for a while"
     (running,) = [other for other in threading.enumerate() if other.name == "for a while"]
     del thread
-    running.join(20)
+    running.join(60)
     assert not running.is_alive()
 
 

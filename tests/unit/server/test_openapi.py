@@ -177,7 +177,7 @@ async def send(server: Server, sampler: Sampler, document: dict, path: str, meth
 @pytest.mark.slow
 async def test_generated_requests_get_documented_answers(server):
     document = description()
-    jobs = [(await server.submit(prompt, wait=20))["id"] for prompt in (write("a"), toy("Show", text="b"))]
+    jobs = [(await server.submit(prompt, wait=60))["id"] for prompt in (write("a"), toy("Show", text="b"))]
     assets = [asset["id"] for asset in (await server.call("GET", "/assets"))[1]]
     await server.call("PUT", "/workflows/first", json={"nodes": [], "links": []})
     sampler = Sampler(3, [*jobs, *assets, "first", "checkpoints", "Show", "1", "input", "new%20one"])

@@ -15,7 +15,7 @@ from tests.server_harness import running, settings_in, write
 async def main():
     with tempfile.TemporaryDirectory() as folder:
         async with running(settings_in(Path(folder))) as server:
-            job = await server.submit(write("x"), wait=20)
+            job = await server.submit(write("x"), wait=60)
             assert job["state"] == "succeeded", job
             for path in ("/assets", "/catalog", "/system/stats", "/system/installation", "/openapi.json"):
                 assert (await server.call("GET", path))[0] == 200
