@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import shutil
+import threading
 from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
@@ -45,6 +48,7 @@ async def running_engine(
     settings: Settings, clock: Callable[[], float], worker_command: Sequence[str] | None = None
 ) -> AsyncIterator[Engine]:
     """A whole engine. `worker_command` replaces the real worker's command line (tests)."""
+    asyncio.get_running_loop().set_default_executor(_started_pool(min(32, (os.cpu_count() or 1) + 4)))
     folders = settings.folders
     for folder in (folders.data, folders.input, folders.output, folders.user):
         folder.mkdir(parents=True, exist_ok=True)
@@ -117,6 +121,16 @@ async def _running(
         feed.close()
         ring.on_entry = None
         await asyncio.to_thread(_empty_temp, folders.temp)
+
+
+def _started_pool(num_threads: int) -> ThreadPoolExecutor:
+    """Threads for calls that block, all there from the start: a server whose threads become more has lost some."""
+    pool = ThreadPoolExecutor(num_threads, "blocking")
+    release = threading.Event()
+    for _ in range(num_threads):
+        pool.submit(release.wait)
+    release.set()
+    return pool
 
 
 def _empty_temp(temp: Path) -> None:
