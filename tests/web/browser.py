@@ -110,8 +110,16 @@ class Page:
         raise TimeoutError(f"never true: {script}\n{await self.value('document.body.innerText')}")
 
     async def click(self, selector: str, text: str = "") -> None:
-        """Press the first seen element of a selector whose name or text holds `text`, with the mouse."""
-        await self.press_at(*await self.place(selector, text))
+        """Press the first seen element of a selector whose name or text holds `text`, with the mouse.
+
+        One that moved away at the last moment is pressed again, as somebody would.
+        """
+        is_missed = True
+        while is_missed:
+            await self.press_at(*await self.place(selector, text))
+            is_missed = False
+            with contextlib.suppress(RuntimeError):  # the press may be opening another document
+                is_missed = await self.value("window.isMet === false")
 
     async def place(self, selector: str, text: str = "") -> tuple[float, float]:
         """The middle of the first seen element of a selector whose name or text holds `text`, in pixels.
@@ -129,8 +137,12 @@ class Page:
             await self.send("Input.dispatchMouseEvent", type=kind, x=x, y=y, button=button, clickCount=count)
 
     async def key(self, name: str, modifiers: int = 0) -> None:
-        """Press a key and let go, once what was shown last listens; `modifiers` are 1 alt, 2 control, 8 shift."""
-        await self.value(_SETTLED)
+        """Press a key and let go, once what was shown last listens; `modifiers` are 1 alt, 2 control, 8 shift.
+
+        Tab is the browser's own and waits for nobody.
+        """
+        if name != "Tab":
+            await self.value(_SETTLED)
         code = _KEYS.get(name, ord(name[0].upper()))
         text = {"text": "\r"} if name == "Enter" else {}
         for kind in ("keyDown", "keyUp"):
@@ -172,11 +184,17 @@ _FIND = """(async () => {
   const element = [...document.querySelectorAll(selector)].find(isWanted);
   if (element === undefined) return null;
   element.scrollIntoView({ block: "nearest" });
-  const before = middle(element);
-  for (let left = 3; left > 0; left--) await new Promise(requestAnimationFrame);
   const found = middle(element);
-  const isMet = element.contains(document.elementFromPoint(found.x, found.y));
-  return isMet && !element.disabled && found.x === before.x && found.y === before.y ? found : null;
+  const end = performance.now() + 150;
+  for (let left = 3; left > 0 || performance.now() < end; left--) {
+    await new Promise(requestAnimationFrame);
+    const { x, y } = middle(element);
+    if (x !== found.x || y !== found.y) return null;
+  }
+  if (element.disabled || !element.contains(document.elementFromPoint(found.x, found.y))) return null;
+  const meet = ({ target }) => { window.isMet = element.contains(target); };
+  addEventListener("pointerdown", meet, { capture: true, once: true });
+  return found;
 })()"""
 
 

@@ -11,17 +11,26 @@ import pytest
 from engine.command.editor import find_tools, install_packages
 from engine.server.login_page import login_page
 from tests.web.browser import Page
+from tests.web.screens import (
+    PANELS,
+    WINDOWS,
+    choose_in_menu,
+    choose_in_palette,
+    close_window,
+    focus_graph,
+    open_menu,
+    open_palette,
+    open_panel,
+)
 from tests.web.studio import ROOT, Studio, open_studio, text_to_image
-from tests.web.toys import choose_in_palette, focus_graph, toy_node, toy_workflow
+from tests.web.toys import toy_node, toy_workflow
 
 AXE = ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js"
 FINDINGS = """axe.run(document, %s).then(({ violations }) => violations
   .filter((found) => found.impact === "serious" || found.impact === "critical")
   .flatMap((found) => found.nodes.map((node) => `${found.id}: ${node.html.slice(0, 200)}`)))"""
-EVERYTHING = '{ resultTypes: ["violations"] }'
-CONTRAST = '{ resultTypes: ["violations"], runOnly: ["color-contrast"] }'
-PANELS = ("Nodes", "Workflows", "Outline", "Form", "Models", "Queue", "Gallery")
-WINDOWS = ("Save as", "Versions", "XY grid", "Settings")
+EVERYTHING = '{ resultTypes: ["violations"], preload: false, selectors: false }'
+CONTRAST = '{ resultTypes: ["violations"], preload: false, selectors: false, runOnly: ["color-contrast"] }'
 AT_REST = "Promise.all(document.getAnimations().map((one) => one.finished.catch(() => 0))).then(() => 1)"
 BREAK_A_DRAFT = """(async () => {
   const done = (asked) => new Promise((then) => { asked.onsuccess = () => then(asked.result); });
@@ -88,16 +97,13 @@ async def wide_screens(studio: Studio, look: Examiner) -> None:
     await look.look("graph")
     await run_once(studio)
     await look.look("after a run")
-    await page.key("k", 2)
-    await page.until("!!document.querySelector('[cmdk-input]')")
+    await open_palette(page)
     await look.look("palette")
-    await page.key("Escape")
     await choose_in_palette(page, "Sampler")
     await page.until("!!document.getElementById('node-title')")
     await look.look("properties")
     for name in PANELS:
-        await page.click("nav button", name)
-        await page.until(f"document.querySelector('aside h2')?.innerText === {name!r}")
+        await open_panel(page, name)
         if name == "Queue":
             await page.click("aside summary", "Memory")
             await page.until("document.querySelector('aside')?.innerText.includes('At most')")
@@ -111,15 +117,12 @@ async def wide_screens(studio: Studio, look: Examiner) -> None:
     await page.key("Escape")
     await page.click("nav button", "Gallery")
     for name in WINDOWS:
-        await page.click("header button", "Menu")
-        await page.until("!!document.querySelector('[role=menuitem]')")
+        await open_menu(page)
         if name == WINDOWS[0]:
             await look.look("menu")
-        await page.click("[role=menuitem]", name)
-        await page.until("!!document.querySelector('[role=dialog]')")
+        await choose_in_menu(page, name)
         await look.look(f"window {name}")
-        await page.key("Escape")
-        await page.until("!document.querySelector('[role=dialog]')")
+        await close_window(page)
     await conflict_screen(studio, look)
     await open_lists(studio, look)
     await subgraph_screens(studio, look)
@@ -133,8 +136,7 @@ async def conflict_screen(studio: Studio, look: Examiner) -> None:
     await page.key("s", 2)
     await page.until("document.querySelector('[role=dialog]')?.innerText.includes('changed elsewhere')")
     await look.look("a conflict")
-    await page.key("Escape")
-    await page.until("!document.querySelector('[role=dialog]')")
+    await close_window(page)
     page.complaints.clear()  # the browser notes the refused request
 
 
@@ -252,8 +254,7 @@ async def phone_screens(studio: Studio, look: Examiner) -> None:
     await page.until("!!document.getElementById('graph')")
     await look.look("graph on a phone")
     for name in ("Workflows", "Outline"):
-        await page.click("nav button", name)
-        await page.until(f"document.querySelector('aside h2')?.innerText === {name!r}")
+        await open_panel(page, name)
         await look.look(f"panel {name} on a phone")
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from tests.web.screens import focus_graph
 from tests.web.studio import Studio, open_studio, text_to_image
-from tests.web.toys import focus_graph
 
 TITLES = (
     """[...document.querySelectorAll("[role=treeitem]")].map((row) => row.textContent.replace(/#.*/s, "").trim())"""

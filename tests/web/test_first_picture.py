@@ -16,7 +16,8 @@ import pytest
 from engine.command.editor import ensure_editor
 from tests.own_port import own_port
 from tests.web.browser import Page, find_chromium, open_page
-from tests.web.toys import READY, choose_in_palette
+from tests.web.screens import choose_in_palette, open_palette
+from tests.web.toys import READY
 
 ROOT = Path(__file__).resolve().parents[2]
 PROMPT = "a <b>small</b> boat & its <img src=x onerror=alert(1)> shadow"
@@ -65,6 +66,7 @@ async def open_when_there(page: Page, address: str) -> None:
 
 async def select(page: Page, title: str) -> None:
     """Select a node by its name, with the keyboard: the palette lists the nodes of the graph."""
+    await open_palette(page)
     await choose_in_palette(page, title)
     await page.until(f"document.getElementById('node-title')?.placeholder.startsWith({title!r})")
 

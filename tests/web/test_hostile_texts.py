@@ -12,8 +12,19 @@ import pytest
 
 from tests.web.browser import Page
 from tests.web.painting_worker import FAILING_STEPS
+from tests.web.screens import (
+    PANELS,
+    WINDOWS,
+    choose_in_menu,
+    choose_in_palette,
+    close_window,
+    focus_graph,
+    open_menu,
+    open_palette,
+    open_panel,
+)
 from tests.web.studio import ROOT, Studio, open_studio, text_to_image
-from tests.web.toys import choose_in_palette, focus_graph, open_workflow
+from tests.web.toys import open_workflow
 
 RUN = "localStorage.ran=document.title"
 CORPUS = (
@@ -41,7 +52,6 @@ FILL = """((corpus) => {
 })"""
 #: What a text has become is in the page after a frame or two; what ran late is found on a later screen.
 FRAMES = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done))))"
-PANELS = ("Nodes", "Workflows", "Outline", "Form", "Models", "Queue", "Gallery")
 FILE_NAME = "<img src=x onerror=localStorage.ran=1>"
 SVG = f"<svg xmlns='http://www.w3.org/2000/svg' onload='{RUN}'><script>{RUN}</script></svg>"
 
@@ -155,8 +165,7 @@ async def editor_screens(studio: Studio, watch: Watch) -> None:
     await watch.look("graph", fills=False)
     await windows_of_values(page, watch)
     for name in PANELS:
-        await page.click("nav button", name)
-        await page.until(f"document.querySelector('aside h2')?.innerText === {name!r}")
+        await open_panel(page, name)
         if name == "Outline":
             await page.until("document.querySelectorAll('[role=treeitem]').length > 4")
             await page.until("document.querySelector('[role=treeitem][tabindex=\"0\"]')?.focus() === undefined")
@@ -164,10 +173,9 @@ async def editor_screens(studio: Studio, watch: Watch) -> None:
                 await page.key(key)
         await watch.look(f"panel {name}", fills=name != "Nodes")
     await page.click("nav button", "Gallery")
-    for name in ("Save as", "Versions", "XY grid", "Settings"):
-        await page.click("header button", "Menu")
-        await page.click("[role=menuitem]", name)
-        await page.until("!!document.querySelector('[role=dialog]')")
+    for name in WINDOWS:
+        await open_menu(page)
+        await choose_in_menu(page, name)
         await watch.look(f"window {name}")
         if name == "Versions":
             await page.click("[role=dialog] button", "Compare")
@@ -176,10 +184,8 @@ async def editor_screens(studio: Studio, watch: Watch) -> None:
         else:
             await page.key("Escape")
         await page.until("!document.querySelector('[role=dialog]')")
-    await page.key("k", 2)
-    await page.until("!!document.querySelector('[cmdk-input]')")
+    await open_palette(page)
     await watch.look("palette", fills=False)
-    await page.key("Escape")
     await choose_in_palette(page, "#5")
     await page.until("!!document.getElementById('node-title')")
     await watch.look("properties of an instance")
@@ -207,13 +213,13 @@ async def windows_of_values(page: Page, watch: Watch) -> None:
         await page.click(f".node button[aria-label='{button}']")
         await page.until(f"!!document.querySelector('{there}')")
         await watch.look(button)
-        await page.key("Escape")
-        await page.until("!document.querySelector('[role=dialog]')")
+        await close_window(page)
 
 
 async def show_node(page: Page, node: str) -> None:
     """Go to a node by the palette."""
     await focus_graph(page)
+    await open_palette(page)
     await choose_in_palette(page, f"#{node}")
 
 

@@ -6,7 +6,8 @@ import pytest
 
 from tests.server_harness import hurry
 from tests.web.browser import Page
-from tests.web.toys import focus_graph, open_workflow, run_card, toy_node, toy_page, toy_workflow
+from tests.web.screens import focus_graph
+from tests.web.toys import open_workflow, run_card, toy_node, toy_page, toy_workflow
 
 CARD_PICTURE = "document.querySelector('section[aria-label=\"Last run\"] img')"
 NODE_PICTURE = "document.querySelector('.outputs img')"
@@ -34,7 +35,7 @@ async def test_a_run_shows_unfinished_pictures_then_the_picture_and_the_same_pic
     async with toy_page(tmp_path) as (server, page):
         await open_workflow(page, toy_workflow(toy_node(1, "Paint", ["a boat", 600, 300.0])))
         await hover(page, "header button", "Run")
-        await page.until(f"{FORECAST}?.innerText.includes('About 5:00') && {FORECAST}.innerText.includes('Paint')")
+        await page.until(f"{FORECAST}?.innerText.includes('About 5 min 0 s') && {FORECAST}.innerText.includes('Paint')")
         await page.click("header button", "Run")
         await page.until(f"{FORECAST} === null")
         await page.until(f"{PREVIEW}?.naturalWidth === 64")

@@ -17,9 +17,7 @@ from tests.web.browser import Page, find_chromium, open_page
 __all__ = [
     "READY",
     "CANVAS",
-    "choose_in_palette",
     "editor_folder",
-    "focus_graph",
     "open_workflow",
     "run_card",
     "toy_node",
@@ -30,13 +28,6 @@ __all__ = [
 
 READY = """document.getElementById("root")?.ariaBusy === "false"
   && [...document.querySelectorAll("button")].some((item) => item.innerText.trim() === "Run" && !item.disabled)"""
-GRAPH_HAS_KEYBOARD = """(async () => {
-  const graph = document.getElementById("graph");
-  if (graph === null || document.querySelector("[role=dialog], [role=alertdialog], [role=menu]") !== null) return false;
-  graph.focus();
-  for (let left = 2; left > 0; left--) await new Promise(requestAnimationFrame);
-  return document.activeElement === graph;
-})()"""
 CARD = "document.querySelector('section[aria-label=\"Last run\"]')"
 CANVAS = "document.getElementById('graph')"
 
@@ -64,22 +55,6 @@ async def until_ready(page: Page, address: str) -> None:
     """Open the editor; returns when it has its node types and the tabs it had before."""
     await page.go(address)
     await page.until(READY)
-
-
-async def focus_graph(page: Page) -> None:
-    """Give the keyboard to the graph, once no window keeps it or gives it back to somebody else."""
-    await page.until(GRAPH_HAS_KEYBOARD)
-
-
-async def choose_in_palette(page: Page, text: str) -> None:
-    """The first entry of the palette for a text; it is the one that holds the text."""
-    await page.key("k", 2)
-    await page.until("!!document.querySelector('[cmdk-input]')")
-    await page.type(text)
-    chosen = "document.querySelector('[cmdk-item][data-selected=true]')"
-    await page.until(f"{chosen}?.textContent.includes({json.dumps(text)})")
-    await page.key("Enter")
-    await page.until("!document.querySelector('[cmdk-input]')")
 
 
 def toy_node(number: int, kind: str, values: list[Any], x: int = 0, y: int = 0) -> dict[str, Any]:
