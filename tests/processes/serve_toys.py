@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from engine.core.settings import Settings
+from engine.server import composition
 from engine.server.app import serve
 from tests.server_harness import FAKE_WORKER, ROOT, settings_in
 
@@ -26,6 +27,7 @@ def with_packs(settings: Settings) -> Settings:
 def main() -> None:
     is_real, has_editor = "real" in sys.argv[3:], "editor" in sys.argv[3:]
     settings = settings_in(Path(sys.argv[1]), port=int(sys.argv[2]))
+    composition.DRAIN_GRACE_S = 0.5  # jobs of tests end at once or never
     if is_real:
         settings = with_packs(settings)
     if has_editor:

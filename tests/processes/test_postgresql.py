@@ -48,7 +48,9 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         data = folder / "data"
         as_owner(folder, str(binaries / "initdb"), "-D", str(data), "-A", "trust", "-U", "atelier", "-N")
         port = own_port()
-        options = f"-p {port} -k {folder} -h 127.0.0.1"
+        # Nobody pulls the plug on this one: what is tested is the store, not how the disk is told.
+        hasty = "-c fsync=off -c synchronous_commit=off -c full_page_writes=off"
+        options = f"-p {port} -k {folder} -h 127.0.0.1 {hasty}"
         control = (str(binaries / "pg_ctl"), "-D", str(data), "-w")
         as_owner(folder, *control, "-l", str(folder / "log"), "-o", options, "start")
         try:

@@ -16,8 +16,6 @@ from engine.server.operations import SERVICES
 from engine.server.routes import OPERATIONS, description
 from tests.server_harness import Server, chain, running, settings_in, toy, write
 
-NUM_GENERATED = 5000
-
 
 @pytest_asyncio.fixture
 async def server(tmp_path):
@@ -174,8 +172,10 @@ async def send(server: Server, sampler: Sampler, document: dict, path: str, meth
     return took_s
 
 
-@pytest.mark.slow
-async def test_generated_requests_get_documented_answers(server):
+@pytest.mark.parametrize(
+    "num_generated", [pytest.param(1000, marks=pytest.mark.slow), pytest.param(5000, marks=pytest.mark.thorough)]
+)
+async def test_generated_requests_get_documented_answers(server, num_generated):
     document = description()
     jobs = [(await server.submit(prompt, wait=60))["id"] for prompt in (write("a"), toy("Show", text="b"))]
     assets = [asset["id"] for asset in (await server.call("GET", "/assets"))[1]]
@@ -188,8 +188,8 @@ async def test_generated_requests_get_documented_answers(server):
         if operation["operationId"] != "wait_for_job"
     ]
     times = []
-    for number in range(NUM_GENERATED):
+    for number in range(num_generated):
         path, method, operation = operations[number % len(operations)]
         times.append(await send(server, sampler, document, path, method, operation))
-    assert len(times) == NUM_GENERATED
+    assert len(times) == num_generated
     assert (await server.call("GET", "/system/health"))[0] == 200

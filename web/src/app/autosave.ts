@@ -1,4 +1,4 @@
-/** Keeps every open document in this browser a second after a change, and brings them back when the page opens again. */
+/** Keeps every open document in this browser a second after a change and when the page goes, and brings them back when it opens again. */
 
 import type { Draft, Drafts } from "../files/drafts";
 import { parseJson, writeJson } from "../model/json_text";
