@@ -161,9 +161,15 @@ def settings(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def worker(tmp_path_factory):
+def shared_settings(tmp_path_factory):
+    """Settings of the worker for all tests that leave it as it was."""
+    return make_settings(tmp_path_factory.mktemp("shared"))
+
+
+@pytest.fixture(scope="module")
+def worker(shared_settings):
     """A worker for all tests that leave it as it was; each test uses job ids of its own."""
-    driver = WorkerDriver(make_settings(tmp_path_factory.mktemp("shared")))
+    driver = WorkerDriver(shared_settings)
     driver.ready()
     yield driver
     driver.close()
@@ -228,16 +234,11 @@ def renumbered(prompt):
     }
 
 
-def test_what_nodes_and_their_children_print_goes_to_stderr_and_stdin_is_empty(start):
-    worker = start()
-    worker.ready()
-    done = worker.run("a", {"1": constant("Loud")})
+def test_what_nodes_and_their_children_print_goes_to_stderr_and_stdin_is_empty(worker):
+    done = worker.run("loud5-a", {"1": constant("Loud")})
     assert done.outputs == {"1": {"text": ["''"]}}
-    worker.send(Shutdown())
-    worker.wait()
-    printed = worker.stderr.decode()
-    for line in ("printed by a node", "written to descriptor 1", "printed by a child"):
-        assert line in printed
+    for line in (b"printed by a node", b"written to descriptor 1", b"printed by a child"):
+        worker.until_printed(line)
 
 
 def test_a_crashing_node_takes_only_its_worker(start):
@@ -358,12 +359,10 @@ def test_an_edited_pack_is_published_anew(start, settings):
     assert (again.digest, again.specs) == (new.digest, [])
 
 
-def test_saved_files_are_placed_before_the_node_finishes(start, settings):
-    worker = start()
-    worker.ready()
-    done = worker.run("a", {"1": constant("Save", text="hello")})
+def test_saved_files_are_placed_before_the_node_finishes(worker, shared_settings):
+    done = worker.run("save16-a", {"1": constant("Save", text="hello")})
     assert done.outputs == {"1": {"files": [{"filename": "saved.txt", "subfolder": "", "type": "output"}]}}
-    (staged,) = (settings.folders.data / "staging").iterdir()
+    (staged,) = (shared_settings.folders.data / "staging").iterdir()
     assert staged.read_bytes() == b"hello"
 
 

@@ -7,6 +7,7 @@ import queue
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 from engine.core.settings import Settings, settings_to_json
@@ -92,6 +93,13 @@ class WorkerDriver:
     def run(self, job: str, prompt: dict, targets: list[str] | None = None) -> JobDone:
         self.lease(job, prompt, targets)
         return self.next(JobDone, job=job)
+
+    def until_printed(self, text: bytes) -> None:
+        """Wait until this is part of what the worker has printed."""
+        end = time.monotonic() + TIMEOUT_S
+        while text not in self.stderr:
+            assert time.monotonic() < end, self.stderr.decode(errors="replace")[-3000:]
+            time.sleep(0.01)
 
     def wait(self) -> int:
         status = self.process.wait(TIMEOUT_S)
