@@ -62,9 +62,10 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_the_tests_of_the_job_store_pass_on_postgresql(url: str) -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     command += [f"tests/unit/server/{name}" for name in STORE_TESTS]
     environment = {**os.environ, "ATELIER_TEST_DATABASE_URL": url}
-    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=280)
+    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=840)
     assert result.returncode == 0, result.stdout[-4000:]

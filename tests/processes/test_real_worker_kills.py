@@ -216,6 +216,7 @@ async def campaign(folder: Path, num_kills: int, what: Callable[[int], str], rep
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 async def test_server_and_real_worker_killed_in_turn_lose_no_picture_and_make_none_twice(tmp_path):
     await campaign(tmp_path, 4, lambda number: ("worker", "server")[number % 2], print)
 

@@ -25,7 +25,7 @@ from tests.training.tiny_recipes import CLASS_RECIPE, run
 
 torch.set_num_threads(1)
 ROOT = Path(__file__).resolve().parents[2]
-STEPS = 60
+MANY_STEPS = 60
 STARTED_BY_S = 120
 
 
@@ -43,9 +43,9 @@ def finish(process: subprocess.Popen[str]) -> str:
     return output
 
 
-def recipe_file(folder: Path) -> Path:
+def recipe_file(folder: Path, steps: int = MANY_STEPS) -> Path:
     path = folder / "small.yaml"
-    trainer = {"max_steps": STEPS, "log_every": 1, "checkpoint_every": 4, "accelerator": "cpu"}
+    trainer = {"max_steps": steps, "log_every": 1, "checkpoint_every": 4, "accelerator": "cpu"}
     path.write_text(yaml.safe_dump({**CLASS_RECIPE, "trainer": trainer}))
     return path
 
@@ -64,24 +64,26 @@ def kill_after(process: subprocess.Popen[str], metrics: Path, num_lines: int, de
 
 
 @pytest.mark.parametrize(
-    "num_kills", [pytest.param(2, marks=pytest.mark.slow), pytest.param(5, marks=pytest.mark.thorough)]
+    ("num_kills", "steps"),
+    [pytest.param(2, 24, marks=pytest.mark.slow), pytest.param(5, MANY_STEPS, marks=pytest.mark.thorough)],
 )
+@pytest.mark.timeout(900)
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
 def test_a_run_killed_at_random_moments_ends_at_the_weights_of_an_uninterrupted_one(
-    num_kills: int, tmp_path: Path
+    num_kills: int, steps: int, tmp_path: Path
 ) -> None:
-    recipe = recipe_file(tmp_path)
+    recipe = recipe_file(tmp_path, steps)
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     # The uninterrupted run needs no process of its own: children have one thread, and so has this test.
     run(whole, resolve(TrainingRecipe, yaml.safe_load(recipe.read_text())))
     moments = random.Random(num_kills)
     for _ in range(num_kills):
         process = start(killed, str(recipe), "--resume")
-        kill_after(process, killed / "metrics.jsonl", moments.randint(0, STEPS // num_kills), moments.uniform(0, 0.05))
+        kill_after(process, killed / "metrics.jsonl", moments.randint(0, steps // num_kills), moments.uniform(0, 0.05))
     output = finish(start(killed, "--resume"))
-    assert f"step {STEPS}, finished" in output
+    assert f"step {steps}, finished" in output
     one, two = newest_state(whole / "checkpoints"), newest_state(killed / "checkpoints")
-    assert one.step == two.step == STEPS
+    assert one.step == two.step == steps
     for name, weight in one.weights.items():
         assert torch.equal(weight, two.weights[name]), name
         assert torch.equal(one.ema[name], two.ema[name]), name
@@ -97,7 +99,7 @@ def test_a_run_that_is_asked_to_end_saves_its_step_and_says_how_to_go_on(tmp_pat
     while not (folder / "metrics.jsonl").exists() and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.05)
     process.send_signal(signal.SIGTERM)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=240)
     assert process.returncode == 3, output
     assert "continue it with --resume" in output
     assert newest_state(folder / "checkpoints").step > 0
