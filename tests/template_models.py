@@ -31,7 +31,7 @@ TEMPLATE_FILES: Mapping[str, tuple[str, ...]] = {
     ),
     "controlnet": ("control_v11p_sd15_canny_fp16.safetensors", "control_v11f1e_sd15_tile_fp16.safetensors"),
     "loras": ("starter_lora_watercolor.safetensors", "starter_lora_woodcut.safetensors"),
-    "upscale_models": ("RealESRGAN_x4plus.safetensors",),
+    "upscale_models": ("starter_upscaler_x2.safetensors",),
     "embeddings": ("starter_purple_house.safetensors",),
 }
 """Model folder → the files that shipped workflows name."""
@@ -54,7 +54,7 @@ def write_template_models(models: Path) -> None:
         "control_v11f1e_sd15_tile_fp16.safetensors": lambda folder: control_file(folder, seed=1),
         "starter_lora_watercolor.safetensors": lambda folder: _lora(folder, 0),
         "starter_lora_woodcut.safetensors": lambda folder: _lora(folder, 1),
-        "RealESRGAN_x4plus.safetensors": _upscaler,
+        "starter_upscaler_x2.safetensors": _upscaler,
         "starter_purple_house.safetensors": _embedding,
     }
     for kind, names in TEMPLATE_FILES.items():
