@@ -166,7 +166,7 @@ class Database:
             self._has_log = self._writes_ahead
         except Exception as error:  # noqa: BLE001 - whatever stopped the commit goes to every caller
             _log.warning("A commit failed: %s", error)
-            shown = _storage_failure(error) if isinstance(error, exc.OperationalError) else error
+            shown = _storage_failure(error) if _is_of_the_store(error) else error
             answers = [(answer, None, shown) for _, answer in work]
         for answer, result, error in answers:
             answer(result, error)
@@ -177,15 +177,21 @@ class Database:
         try:
             with self._connection.begin_nested():
                 return answer, operation(self._connection), None
-        except exc.OperationalError:
-            raise  # the disk or the server, not this operation: nobody's work is known to be safe
-        except Exception as error:  # noqa: BLE001 - belongs to its caller; the savepoint undid it
-            return answer, None, error
+        except Exception as error:
+            if _is_of_the_store(error):
+                raise  # the disk or the server, not this operation: nobody's work is known to be safe
+            return answer, None, error  # belongs to its caller; the savepoint undid it
 
 
-def _storage_failure(error: exc.OperationalError) -> StorageFailed:
+def _is_of_the_store(error: Exception) -> bool:
+    """Whether the disk, the connection or the server failed, so that the same may work later; not what was asked."""
+    is_asked = isinstance(error, exc.IntegrityError | exc.DataError | exc.ProgrammingError | exc.NotSupportedError)
+    return isinstance(error, exc.DBAPIError | exc.PendingRollbackError | exc.TimeoutError) and not is_asked
+
+
+def _storage_failure(error: Exception) -> StorageFailed:
     failure = StorageFailed(
-        f"The job store cannot write: {error.orig}.",
+        f"The job store cannot write: {getattr(error, 'orig', error)}.",
         hint="Free space on its disk, or bring its database back, then send it again. Accepted jobs wait meanwhile.",
     )
     failure.__cause__ = error

@@ -9,9 +9,11 @@ import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from sqlalchemy import exc
 
 from engine.core.errors import ConflictError, SettingsError
 from engine.server.database import Database, has_wal_reset_race
+from engine.server.failures import StorageFailed
 from engine.server.tables import METADATA, STATE
 
 
@@ -101,6 +103,27 @@ async def test_an_operation_that_raises_is_undone_alone(tmp_path):
     )
     assert [isinstance(result, ConflictError) for result in results] == [False, True, False, True]
     assert await database.run(names) == ["a", "b"]
+    database.close()
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_of_the_store"),
+    [
+        (exc.OperationalError, True), (exc.InterfaceError, True), (exc.InternalError, True), (exc.DatabaseError, True),
+        (exc.IntegrityError, False), (exc.DataError, False), (exc.ProgrammingError, False),
+    ],
+)  # fmt: skip
+async def test_a_fault_of_the_store_is_told_from_one_of_what_was_asked(tmp_path, kind, is_of_the_store):
+    """What the store did not take is tried again; what it can never take is not."""
+    database = Database.open(url_in(tmp_path))
+
+    def fail(connection: sa.Connection) -> None:
+        put("half")(connection)
+        raise kind("INSERT", None, Exception("the server went away"))
+
+    with pytest.raises(StorageFailed if is_of_the_store else kind, match="the server went away"):
+        await database.run(fail)
+    assert await database.run(names) == []
     database.close()
 
 
