@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +20,15 @@ class Figures:
 
     def add(self, topic: str, figure: str, value: str, wanted: str = "") -> None:
         self.item.user_properties.append(("figure", (topic, figure, value, wanted)))
+
+
+@pytest.fixture(autouse=True)
+def _alone_with_the_collector() -> Iterator[None]:
+    """What other tests have left in this process is not walked through again and again while something is timed."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture

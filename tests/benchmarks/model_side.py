@@ -8,7 +8,6 @@ all processors.
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import tempfile
 import time
@@ -100,8 +99,9 @@ def main(side: str, source: str, result: str, size: str, steps: str) -> None:
         record["first_s"] = first_s
         timed(lambda: decode(x[:1]))
         record["decode_s"] = [timed(lambda: decode(x[:1]), record["decode_processor_s"]) for _ in range(2)]
-    unit = 1 if sys.platform == "darwin" else 1024
-    record["peak_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    from tests.own_peak import own_peak_bytes
+
+    record["peak_bytes"] = own_peak_bytes()
     if torch.cuda.is_available():
         record["device_bytes"] = torch.cuda.max_memory_allocated()
     Path(result).write_text(json.dumps(record), encoding="utf-8")

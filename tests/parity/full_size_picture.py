@@ -6,7 +6,6 @@ and the peak of resident memory in bytes.
 
 from __future__ import annotations
 
-import resource
 import sys
 import warnings
 from pathlib import Path
@@ -103,8 +102,9 @@ def main(who: str, checkpoint: str, result: str) -> None:
     sys.path.insert(0, str(ROOT))
     with torch.no_grad():
         answer = (by_engine if who == "engine" else by_diffusers)(Path(checkpoint))
-    unit = 1 if sys.platform == "darwin" else 1024
-    answer["peak_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    from tests.own_peak import own_peak_bytes
+
+    answer["peak_bytes"] = own_peak_bytes()
     torch.save(answer, result)
 
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 from tests.figures import machine_line, put_into_page, with_spread
+from tests.own_peak import own_peak_bytes
+
+ROOT = Path(__file__).resolve().parents[2]
 
 ROWS = [("topic", "a step", "1.0 s", "≤ 2 s"), ("topic", "a | b", "3", "")]
 
@@ -31,3 +36,11 @@ def test_the_machine_is_named_with_its_load_and_versions() -> None:
     line = machine_line()
     assert "cores" in line
     assert "torch" in line
+
+
+def test_the_peak_of_a_process_is_not_that_of_the_one_that_started_it() -> None:
+    large = bytearray(300_000_000)
+    large[::4096] = b"1" * len(large[::4096])
+    command = [sys.executable, "-c", "from tests.own_peak import own_peak_bytes; print(own_peak_bytes())"]
+    child = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    assert int(child.stdout) < len(large) < own_peak_bytes()
