@@ -1,16 +1,18 @@
 """Fits what the judge of postcards weighs candidates by, and says how well it reads.
 
-.venv/bin/python tools/fit_judge.py             # fit to training scenes; the weights for engine/training/postcards
+.venv/bin/python tools/fit_judge.py             # fit to training scenes; writes evidence_weights.json
 .venv/bin/python tools/fit_judge.py --check     # agreement and refusal on held-out scenes, with the weights in use
 
 Pictures are clean, worn (blurred, halved and enlarged, noisy, in steps), bent (every pixel moved along a smooth random
-field by one to three pixels), decoded from the starter's latents, or several of these; none is what a model made. What
-has to be refused are blobs in the colours of objects and objects of which less than a third is left.
+field by one to three pixels; colours drift with it), melted (corners and thin parts gone), decoded from the starter's
+latents, or several of these; none is what a model made. What has to be refused are clouds and all else of a scene
+without objects, blobs in the colours of objects, and objects of which less than a third is left.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import tempfile
 from collections import defaultdict
@@ -39,10 +41,11 @@ FIRST_SCENE, FIRST_HELD_OUT = 9000, 5000
 SIZE_PX, READ_PX = 256, 128
 SAME, PARTLY = 0.6, 0.3
 """Common share of two boxes from which a candidate is the object, and from which it is left out of the fit."""
-REFUSED_WEIGHT = 8.0
-"""How much a candidate in a blob or in a faded object counts; a wrong find costs more than a missed one."""
+REFUSED_WEIGHT = 4.0
+"""How much a candidate in a blob, a faded object or a cloud counts; a wrong find costs more than a missed one."""
 RIDGE = 3.0
-TO_REFUSE = frozenset(("blobs", "faded"))
+TO_REFUSE = frozenset(("bare", "bare, decoded", "blobs", "faded"))
+WEIGHTS_FILE = ROOT / "engine" / "training" / "postcards" / "evidence_weights.json"
 
 Paint = Callable[[np.ndarray], np.ndarray]
 
@@ -51,7 +54,7 @@ def main() -> int:
     """Fit, or check."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="measure the weights in use on held-out scenes")
-    parser.add_argument("--num", type=int, default=64, help="scenes (64)")
+    parser.add_argument("--num", type=int, default=96, help="scenes (96)")
     flags = parser.parse_args()
     decode = starter_decoder()
     if flags.check:
@@ -88,15 +91,20 @@ def pictures_of(scene: Scene, chance: np.random.Generator, decode: Paint) -> Ite
     """A scene in every state."""
     clean = render(scene, SIZE_PX)
     crooked = bent(clean, chance)
-    through = decode(crooked)
+    off = drifted(crooked, chance)
+    through = decode(off)
     empty = Image.fromarray(render(replace(scene, groups=()), SIZE_PX))
     bare = np.asarray(empty.filter(ImageFilter.GaussianBlur(6)))
     yield "clean", clean
     yield "worn", worn(clean, chance)
     yield "decoded", decode(clean)
     yield "bent", crooked
-    yield "bent, worn", worn(crooked, chance)
+    yield "bent, worn", worn(off, chance)
     yield "bent, decoded", through
+    yield "melted", decode(melted(drifted(crooked, chance), chance))
+    clouds = render(replace(scene, groups=(), sky=replace(scene.sky, weather="cloudy")), SIZE_PX)
+    yield "bare", drifted(bent(clouds, chance), chance)
+    yield "bare, decoded", decode(drifted(bent(clouds, chance), chance))
     yield "faded", np.rint(0.3 * through + 0.7 * bare).astype(np.uint8)
     yield "blobs", blobs(empty, chance)
 
@@ -125,6 +133,17 @@ def bent(picture: np.ndarray, chance: np.random.Generator) -> np.ndarray:
     return moved[0].movedim(0, 2).round().to(torch.uint8).numpy()
 
 
+def drifted(picture: np.ndarray, chance: np.random.Generator) -> np.ndarray:
+    """A fifth lighter to a quarter darker, every channel up to a tenth by itself."""
+    gains = chance.uniform(0.75, 1.2) * chance.uniform(0.9, 1.1, 3)
+    return np.clip(np.rint(picture * gains), 0, 255).astype(np.uint8)
+
+
+def melted(picture: np.ndarray, chance: np.random.Generator) -> np.ndarray:
+    """Corners and thin parts gone: the median over 5 to 9 pixels."""
+    return np.asarray(Image.fromarray(picture).filter(ImageFilter.MedianFilter(int(chance.choice((5, 7, 9))))))
+
+
 def blobs(empty: Image.Image, chance: np.random.Generator) -> np.ndarray:
     """Five ellipses and polygons in the colours of objects, somewhere on an empty scene."""
     sheet = empty.copy()
@@ -147,7 +166,7 @@ def blobs(empty: Image.Image, chance: np.random.Generator) -> np.ndarray:
 
 
 def fit(num: int, decode: Paint) -> None:
-    """Print the weights that explain best which candidates in training scenes are objects."""
+    """Write the weights that explain best which candidates in training scenes are objects."""
     rows: list[dict[str, float]] = []
     are_objects: list[bool] = []
     counts: list[float] = []
@@ -158,17 +177,15 @@ def fit(num: int, decode: Paint) -> None:
             for candidate, land in weighable(picture):
                 common = max((shared(candidate, truth) for truth in objects), default=0.0)
                 if not PARTLY < common < SAME:
-                    rows.append({"base": 1.0, **features(candidate, land)})
+                    rows.append(features(candidate, land))
                     are_objects.append(common >= SAME)
                     counts.append(REFUSED_WEIGHT if state in TO_REFUSE else 1.0)
         sys.stderr.write(f"scene {index}: {len(rows)} candidates\n")
-    names = [name for name in dict.fromkeys(name for row in rows for name in row) if name != "base"]
+    names = list(dict.fromkeys(name for row in rows for name in row))
     table = np.array([[row.get(name, 0.0) for name in names] for row in rows])
     weights = dict(zip(names, logistic(table, np.array(are_objects, float), np.array(counts))))
-    base = float(np.mean([weights[kind] for kind in KINDS]))
-    sys.stdout.write(f"base {base:.1f}\n")
-    for name, value in weights.items():
-        sys.stdout.write(f'"{name}": {value - (base if name in KINDS else 0.0):.1f},\n')
+    rounded = {name: round(float(value), 2) for name, value in weights.items()}
+    WEIGHTS_FILE.write_text(json.dumps(rounded, indent=1) + "\n")
 
 
 def weighable(picture: np.ndarray) -> Iterator[tuple[Candidate, str]]:

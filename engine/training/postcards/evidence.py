@@ -7,10 +7,12 @@ logistic regression to candidates in training scenes: clean, worn, bent, and dec
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from math import exp
-from types import MappingProxyType
+from pathlib import Path
 
 import numpy as np
 
@@ -43,35 +45,8 @@ _LEAST_STRENGTH = 0.42
 _COMPANY = 1.37
 _WORTH_A_LOOK = -6.0
 _MOST_COMPANY = 3
-_BASE_ODDS = -3.3
-_WEIGHTS: Mapping[str, float] = MappingProxyType(
-    {
-        "likeness alike": 9.8,
-        "likeness enclosure": 5.8,
-        "alike enclosure": 9.3,
-        "likeness": -3.7,
-        "alike": -5.6,
-        "enclosure": -9.2,
-        "agreement": 5.2,
-        "shift": -2.0,
-        "contrast": -1.4,
-        "unusual": -3.4,
-        "misplaced": -8.4,
-        "house": 1.1,
-        "tree": -2.6,
-        "car": 1.9,
-        "lighthouse": 3.2,
-        "castle": -0.1,
-        "flower": -0.9,
-        "cat": 0.2,
-        "windmill": -0.5,
-        "boat": 1.9,
-        "balloon": -2.7,
-        "bird": -1.4,
-    }
-)
-"""What each of `features` says, in log-odds, as `tools/fit_judge.py` fits it. Plain round kinds are met by chance more
-often than others."""
+_MEASURES = ("likeness", "alike", "enclosure", "inner", "agreement", "shift", "contrast")
+_WEIGHTS_FILE = Path(__file__).with_name("evidence_weights.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +63,15 @@ class Evidence:
 
     likeness: correlation of its silhouette with the map of its colour. alike: correlation of the difference it would
     make with the difference that is shown. enclosure: share of directions in which its colour ends at the outline.
-    agreement: 1 where every pixel has its paint. shift: how far the mean colour is off, contrast: how much it differs
-    from what is beside it; both 0 … 1.
+    inner: correlation of what varies within its outline (windows, stripes, wheels) with what varies there; a blob has
+    nothing of it. agreement: 1 where every pixel has its paint. shift: how far the mean colour is off, contrast: how
+    much it differs from what is beside it; both 0 … 1.
     """
 
     likeness: float
     alike: float
     enclosure: float
+    inner: float
     agreement: float
     shift: float
     contrast: float
@@ -144,7 +121,8 @@ class Surroundings:
         agreement = 1 - float((distance * look.coverage).sum()) / (_FAR * mass)
         shift = float(np.linalg.norm((offset * cover).sum(axis=(0, 1)))) / mass
         contrast = float(np.sqrt((expected**2).sum() / mass))
-        return Evidence(likeness, alike, enclosure, agreement, min(shift / _FAR, 1.0), min(contrast / _FAR, 1.0))
+        inner, _ = _compare(_pooled(_varied(patch, cover)), _pooled(_varied(look.paint, cover)))
+        return Evidence(likeness, alike, enclosure, inner, agreement, min(shift / _FAR, 1.0), min(contrast / _FAR, 1.0))
 
 
 def weighted(colours: np.ndarray) -> np.ndarray:
@@ -177,26 +155,33 @@ def overlap(first: Box, second: Box) -> float:
 
 
 def features(item: Candidate, land: str) -> dict[str, float]:
-    """What speaks for a candidate where it is: all that is weighed but its company. A kind's name stands for 1."""
-    found = item.evidence
-    return {
-        "likeness alike": found.likeness * found.alike,
-        "likeness enclosure": found.likeness * found.enclosure,
-        "alike enclosure": found.alike * found.enclosure,
-        "likeness": found.likeness,
-        "alike": found.alike,
-        "enclosure": found.enclosure,
-        "agreement": found.agreement,
-        "shift": found.shift,
-        "contrast": found.contrast,
+    """What speaks for a candidate where it is: all that is weighed but its company.
+
+    Every measure of `Evidence`, for its kind alone too, and every product of two; how far it is from where its kind
+    belongs, and whether its kind never has its colour. The kind's own name stands for 1: plain round kinds are met by
+    chance more often than others.
+    """
+    measures = [(name, getattr(item.evidence, name)) for name in _MEASURES]
+    values = {
+        item.kind: 1.0,
         "unusual": float(item.colour not in KINDS[item.kind].colours),
         "misplaced": _misplaced(item, land),
-        item.kind: 1.0,
     }
+    for number, (name, value) in enumerate(measures):
+        values[name] = values[f"{item.kind} {name}"] = value
+        values |= {f"{name} {other}": value * factor for other, factor in measures[number:]}
+    return values
 
 
 def _odds(item: Candidate, land: str) -> float:
-    return _BASE_ODDS + sum(_WEIGHTS[name] * value for name, value in features(item, land).items())
+    weights = _weights()
+    return sum(weights[name] * value for name, value in features(item, land).items())
+
+
+@cache
+def _weights() -> Mapping[str, float]:
+    """What each of `features` says, in log-odds, as `tools/fit_judge.py` fits it."""
+    return json.loads(_WEIGHTS_FILE.read_text())
 
 
 def _misplaced(item: Candidate, land: str) -> float:
@@ -227,6 +212,11 @@ def _company(item: Candidate, row: Sequence[Candidate]) -> float:
             if len(others) == _MOST_COMPANY:
                 break
     return sum(1 / (1 + exp(-other.odds)) for other in others)
+
+
+def _varied(paint: np.ndarray, cover: np.ndarray) -> np.ndarray:
+    """What differs from the mean colour of the covered part [h w 3]; `cover` is [h w 1]."""
+    return (paint - (paint * cover).sum(axis=(0, 1)) / cover.sum()) * cover
 
 
 def _beside(wide: np.ndarray, coverage: np.ndarray) -> np.ndarray:

@@ -54,13 +54,16 @@ class Sky:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where one object stands: the middle of its box, the box's width and height, and whether it is mirrored."""
+    """Where one object stands: the middle of its box, the box's width and height, and whether it is mirrored.
+
+    In scenes nothing is mirrored; the judge knows both.
+    """
 
     x: float
     y: float
     width: float
     height: float
-    is_mirrored: bool
+    is_mirrored: bool = False
 
     @property
     def box(self) -> Box:

@@ -39,6 +39,8 @@ _CLOUDED: Mapping[str, float] = MappingProxyType({"day": 0.095, "sunset": 0.16, 
 _CLIP = 3.0
 _PAPER = (250, 245, 234)
 _QUANTILES = (0.25, 0.5, 0.75)
+_LINED = 0.12
+"""Woodcuts are lined by 0.14 and more, blurred as well; other pictures by 0.11 and less."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,7 @@ def read_style(picture: np.ndarray) -> str:
         image = image.resize((_STYLE_SIDE_PX, _STYLE_SIDE_PX), Image.Resampling.BICUBIC)
     if margin_distance(np.asarray(image)) < 14:
         return "watercolor"
-    if _border_lines(image) > 7:
+    if _border_lines(image) > _LINED:
         return "woodcut"
     if _block_phase(image) > 0.42 or _cell_odds(image) > 0:
         return "pixel art"
@@ -109,10 +111,11 @@ def _off_cells(grey: np.ndarray) -> np.ndarray:
 
 
 def _border_lines(image: Image.Image) -> float:
-    """How much dark line there is along the upper edge, in grey levels."""
+    """How much darker lines make the upper edge, as a share of its lightness between them."""
     strip = image.convert("L").filter(ImageFilter.BoxBlur(1)).crop((4, 4, _STYLE_SIDE_PX - 4, 30))
     grey = np.asarray(strip, dtype=np.int16)
-    return float((closed(grey, 9) - grey).mean())
+    between = closed(grey, 9)
+    return float((between - grey).mean() / between.mean())
 
 
 def read_scenery(picture: np.ndarray, style: str) -> Scenery:

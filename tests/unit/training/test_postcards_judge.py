@@ -93,6 +93,26 @@ def test_blobs_in_the_colours_of_objects_are_no_objects() -> None:
     assert [find.kind for find in read(blobs).finds if find.colour is not None] == []
 
 
+def test_clouds_are_no_birds() -> None:
+    for index in range(5):
+        scene = replace(SCENES[index], groups=())
+        sky = render(replace(scene, sky=replace(scene.sky, weather="cloudy")))
+        assert [find.kind for find in read(bent(sky)).finds if find.colour is not None] == []
+
+
+def test_objects_in_colours_a_little_off_are_recognised() -> None:
+    darker = [np.rint(0.88 * bent(render(scene))).astype(np.uint8) for scene in SCENES[:6]]
+    verdicts = [judge(picture, caption_of(scene).named) for picture, scene in zip(darker, SCENES[:6])]
+    named = [check.holds for verdict in verdicts for check in verdict.checks if check.attribute in ("object", "colour")]
+    assert share(named) >= 0.95
+
+
+def test_a_banded_sky_is_no_woodcut() -> None:
+    scene = replace(SCENES[0], style="pixel art", sky=replace(SCENES[0].sky, time="sunset"))
+    assert read(bent(render(scene))).style != "woodcut"
+    assert read(worn(render(replace(scene, style="woodcut")))).style == "woodcut"
+
+
 def changed(scene: Scene, change: Callable[[object], object]) -> Named:
     named = caption_of(scene).named
     return replace(named, objects=tuple(change(item) for item in named.objects))  # type: ignore[misc]
