@@ -28,7 +28,7 @@ from engine.families.steering import (
 )
 from engine.memory.device import is_out_of_memory
 from engine.memory.network import NetworkHost, NetworkSource
-from engine.nn.edits.compiled import Compiled, CompileFailed
+from engine.nn.edits.compiled import Compiled, CompileFailed, is_compiling
 from engine.nn.edits.edit import NetworkEdit
 from engine.weights.patched import PatchedWeights
 from engine.weights.patches import NO_PATCHES, PatchSet
@@ -260,7 +260,10 @@ class NetworkDenoiser:
                 with ExitStack() as applied:
                     for edit in (*edits, *gates):
                         applied.enter_context(edit.applied(module))
-                    return call_steered(self.form, module, scaled, c_noise, given, residuals)
+                    predicted = call_steered(self.form, module, scaled, c_noise, given, residuals)
+                if any(isinstance(edit, Compiled) and is_compiling(module) for edit in edits):
+                    self.host.compile_beside(self.source, digest_value([edit.identity for edit in edits]))
+                return predicted
 
             needed = self._activation_bytes(count, x, given)
             shape = None if edits or gates else self._shape(x, given)

@@ -24,6 +24,7 @@ KINDS = {
     "retried": "an allocation failed, and the forward is tried in another way",
     "refused": "no plan fits the budget",
     "widened": "a result overflowed; it is computed again in a wider precision, and so is what follows",
+    "compiling": "the network is compiled beside the job, and runs as it is until that is done",
     "uncompiled": "the network could not be compiled and runs as it is",
 }
 """Kind of change → what it means. Bytes are those that came, went or are moved in each forward."""

@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
+from engine.core.background import BackgroundThread
 from engine.core.digest import digest_value
 from engine.core.errors import OutOfMemory
-from engine.memory.background import BackgroundThread
 from engine.memory.binding import BoundNetwork
 from engine.memory.device import Device, is_out_of_memory, memory_facts, release_cached_memory
 from engine.memory.ledger import MemoryLedger
@@ -84,6 +84,7 @@ class NetworkHost:
         self._thread = BackgroundThread("next weights")
         self._widened: dict[str, torch.dtype] = {}
         self._uncompilable: set[tuple[str, str]] = set()
+        self._compiling: set[tuple[str, str]] = set()
         self._reports: tuple[dict[str, Any], ...] = ()
         self._running = threading.RLock()
         """Held while a network computes and while one may be unloaded. Taken before the other lock."""
@@ -114,6 +115,12 @@ class NetworkHost:
     def is_uncompilable(self, source: NetworkSource, compilation: str) -> bool:
         """Whether a way of compiling a network, named by the caller, has failed, so that the plain one is to run."""
         return (source.identity, compilation) in self._uncompilable
+
+    def compile_beside(self, source: NetworkSource, compilation: str) -> None:
+        """Say once that a network runs as it is while this way of compiling it is not done."""
+        if (source.identity, compilation) not in self._compiling:
+            self._compiling.add((source.identity, compilation))
+            self.ledger.note("compiling", source.title, 0)
 
     def run_uncompiled(self, source: NetworkSource, compilation: str, why: str) -> None:
         """Say once that this way of compiling a network fails; it runs as it is until the process ends."""

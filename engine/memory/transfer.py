@@ -8,7 +8,7 @@ from typing import Protocol
 
 import torch
 
-from engine.memory.background import BackgroundThread
+from engine.core.background import BackgroundThread
 from engine.memory.device import Device
 
 __all__ = ["Prefetcher", "StagingBuffers"]

@@ -36,8 +36,11 @@ bounds are 1024, which lets a worker that meets many sizes grow for hours, by 70
 """
 
 
-def worker_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a worker: the server's without anything that looks like a secret."""
+def worker_environment(environment: Mapping[str, str], data: Path | None = None) -> dict[str, str]:
+    """The environment of a worker: the server's without anything that looks like a secret.
+
+    What torch compiles is kept in the data folder, if one is given: the folder for temporary files is emptied.
+    """
     clean = {name: value for name, value in environment.items() if not _SECRET_NAME.search(name)}
     paths = [str(_ROOT), *filter(None, clean.get("PYTHONPATH", "").split(os.pathsep))]
     clean["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
@@ -47,6 +50,8 @@ def worker_environment(environment: Mapping[str, str]) -> dict[str, str]:
         clean.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
     # Large tensors of the host in large pages: else clearing them page by page takes as long as computing on them.
     clean.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    if data is not None:
+        clean.setdefault("TORCHINDUCTOR_CACHE_DIR", str(data / "compiled"))
     return {**_KERNEL_CACHES, **clean}
 
 
@@ -85,7 +90,7 @@ class WorkerProcess:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             limit=_STREAM_LIMIT_BYTES,
-            env=worker_environment(os.environ),
+            env=worker_environment(os.environ, data),
             start_new_session=os.name != "nt",  # Ctrl-C at the terminal is the server's business
         )
         record = data / "workers" / f"{process.pid}.pid"

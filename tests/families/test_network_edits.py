@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from engine.diffusion.guiders.cfg import Cfg
 from engine.diffusion.requests import drive
 from engine.nn.attention import SpatialTransformer
 from engine.nn.edits.attention_map import AttentionMap
-from engine.nn.edits.compiled import Compiled
+from engine.nn.edits.compiled import Compiled, compile_to_the_end, is_compiling
 from engine.nn.edits.free_u import FreeU
 from engine.nn.edits.hyper_tile import HyperTile, tiles_along
 from engine.nn.edits.identity_attention import IdentityAttention
@@ -107,7 +108,9 @@ def test_a_compiled_model_is_another_function_of_equal_weights(model: Any) -> No
 @pytest.mark.parametrize("backend", ["eager", "inductor"])
 def test_a_compiled_network_computes_what_the_plain_one_computes(model: Any, backend: str) -> None:
     compiled, position = model.with_edit(Compiled(backend)), model.host.ledger.position
-    assert torch.allclose(predict(compiled), predict(model), atol=1e-4)
+    for _ in range(2):
+        assert torch.allclose(predict(compiled), predict(model), atol=1e-4)
+        compile_to_the_end()
     assert torch.equal(predict(free_u(compiled)), predict(free_u(model)))
     told = [change.why for change in model.host.ledger.since(position) if change.kind == "uncompiled"]
     assert len(told) == 1
@@ -116,34 +119,66 @@ def test_a_compiled_network_computes_what_the_plain_one_computes(model: Any, bac
 
 @pytest.mark.thorough
 def test_a_network_is_compiled_while_the_edit_is_applied_and_as_before_afterwards() -> None:
-    network, x = nn.Linear(4, 4), torch.randn(2, 4)
-    seen: list[int] = []
-
-    def counting(graph: Any, inputs: Any) -> Any:
-        seen.append(len(inputs))
-        return graph
-
+    network, x, counting = nn.Linear(4, 4), torch.randn(2, 4), CountingCompiler()
     with torch.no_grad():
         wanted = network(x)
-        with Compiled(counting).applied(network):  # type: ignore[arg-type]
-            assert torch.equal(network(x), wanted)
-        assert seen
+        for num_runs in (0, 1):
+            with Compiled(counting).applied(network):  # type: ignore[arg-type]
+                assert torch.equal(network(x), wanted)
+            compile_to_the_end()
+            assert (counting.num_graphs, counting.num_runs) == (1, num_runs)
         assert torch.equal(network(x), wanted)
     assert "forward" not in vars(network)
 
 
 class CountingCompiler:
-    """A backend of torch's that runs graphs as they are and counts them, or fails."""
+    """A backend of torch's that runs graphs as they are and counts them, or fails, or waits to be let on."""
 
-    def __init__(self, failure: str = "") -> None:
-        self.num_graphs = 0
-        self._failure = failure
+    def __init__(self, failure: str = "", is_free: threading.Event | None = None) -> None:
+        self.num_graphs = self.num_runs = 0
+        self._failure, self._is_free = failure, is_free
 
     def __call__(self, graph: Any, inputs: Any) -> Any:
         self.num_graphs += 1
+        if self._is_free is not None:
+            assert self._is_free.wait(60)
         if self._failure:
             raise RuntimeError(self._failure)
-        return graph
+
+        def run(*values: Any) -> Any:
+            self.num_runs += 1
+            return graph(*values)
+
+        return run
+
+
+@pytest.mark.timeout(300)
+def test_no_job_waits_for_the_compiler(model: Any) -> None:
+    is_free = threading.Event()
+    counting = CountingCompiler(is_free=is_free)
+    compiled, position = model.with_edit(Compiled(counting)), model.host.ledger.position  # type: ignore[arg-type]
+    plain = predict(model)
+    for _ in range(3):
+        assert torch.allclose(predict(compiled), plain, atol=1e-5)
+    assert counting.num_runs == 0
+    assert [change.kind for change in model.host.ledger.since(position)].count("compiling") == 1
+    is_free.set()
+    compile_to_the_end()
+    assert torch.allclose(predict(compiled), plain, atol=1e-5)
+    assert (counting.num_graphs, counting.num_runs) == (1, 1)
+
+
+@pytest.mark.timeout(300)
+def test_a_network_is_said_to_be_compiling_until_it_is_compiled() -> None:
+    is_free = threading.Event()
+    network, counting = nn.Linear(4, 4), CountingCompiler(is_free=is_free)
+    with torch.no_grad(), Compiled(counting).applied(network):  # type: ignore[arg-type]
+        assert not is_compiling(network)
+        network(torch.randn(2, 4))
+        assert is_compiling(network)
+        is_free.set()
+        compile_to_the_end()
+        assert not is_compiling(network)
 
 
 @pytest.mark.thorough
@@ -153,8 +188,9 @@ def test_where_the_compiler_fails_the_plain_network_makes_the_picture_and_the_st
     compiled = model.with_edit(Compiled(refusing))  # type: ignore[arg-type]
     position = model.host.ledger.position
     plain = predict(model)
-    for _ in range(2):
-        assert torch.equal(predict(compiled), plain)
+    for _ in range(3):
+        assert torch.allclose(predict(compiled), plain, atol=1e-5)
+        compile_to_the_end()
     assert refusing.num_graphs == 1
     (told,) = [change for change in model.host.ledger.since(position) if change.kind == "uncompiled"]
     assert told.what == "network of shallow.safetensors"
@@ -170,7 +206,9 @@ def test_a_warm_network_is_not_compiled_again_and_new_sizes_do_not_compile_for_e
 
     def predict_at(height: int, width: int) -> None:
         x = torch.zeros(1, 4, height, width)
-        compiled.denoise(x, torch.tensor([3.0]), ConditionInputs(CONTEXT))
+        for _ in range(2):
+            compiled.denoise(x, torch.tensor([3.0]), ConditionInputs(CONTEXT))
+            compile_to_the_end()
 
     seen = []
     for _ in range(2):
@@ -197,7 +235,9 @@ def test_a_compiled_network_notices_hooks_that_come_and_go() -> None:
     with torch.no_grad():
         for _ in range(2):
             with Compiled("eager").applied(network):
-                assert torch.allclose(network(x), network[0](x))
+                for _ in range(2):
+                    assert torch.allclose(network(x), network[0](x))
+                    compile_to_the_end()
                 hook = network[0].register_forward_pre_hook(doubled)
                 assert torch.allclose(network(x), nn.functional.linear(2 * x, network[0].weight, network[0].bias))
                 hook.remove()
@@ -208,7 +248,8 @@ def test_an_error_of_the_network_is_not_put_down_to_the_compiler(model: Any) -> 
     compiled, position = model.with_edit(Compiled("eager")), model.host.ledger.position
     with pytest.raises(RuntimeError, match="Expected size"):
         compiled.denoise(X, torch.tensor([3.0, 3.0]), ConditionInputs(torch.zeros(1, 5, 31)))
-    assert [change.kind for change in model.host.ledger.since(position)] == []
+    kinds = [change.kind for change in model.host.ledger.since(position)]
+    assert "uncompiled" not in kinds
 
 
 def test_a_model_computes_in_the_precision_a_node_asks_for(model: Any) -> None:

@@ -7,7 +7,7 @@ import threading
 import pytest
 import torch
 
-from engine.memory.background import BackgroundThread
+from engine.core.background import BackgroundThread
 from engine.memory.network import NetworkHost
 from engine.memory.residency import MemoryMode, Placement
 from engine.memory.transfer import Prefetcher, StagingBuffers

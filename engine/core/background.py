@@ -1,4 +1,4 @@
-"""A thread for what a device need not wait for: reading weights from the file and bringing them on their way."""
+"""A thread for what nobody waits for: bringing weights on their way, compiling a network that runs meanwhile."""
 
 from __future__ import annotations
 
