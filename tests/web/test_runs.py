@@ -41,6 +41,9 @@ async def test_a_run_shows_unfinished_pictures_then_the_picture_and_the_same_pic
         await page.until(f"{PREVIEW}?.naturalWidth === 64")
         first = await page.value(f"{PREVIEW}.src")
         await page.until(f"{PREVIEW} && {PREVIEW}.src !== {first!r} && {CARD_PICTURE}.src === {PREVIEW}.src")
+
+        await page.reload()
+        await page.until(f"{PREVIEW}?.naturalWidth === 64 && {CARD_PICTURE}?.src === {PREVIEW}.src")
         await page.click(".node-preview")
         await page.until("document.querySelector('[role=dialog] img')?.naturalWidth === 64")
         hurry(server)
@@ -51,7 +54,7 @@ async def test_a_run_shows_unfinished_pictures_then_the_picture_and_the_same_pic
         await page.until(f"{PREVIEW} === null && {NODE_PICTURE}?.src === {shown!r}")
 
         await page.reload()
-        await page.until("document.querySelectorAll('.node').length === 1")
+        await page.until(f"{NODE_PICTURE}?.src === {shown!r}")
         await hover(page, "header button", "Run")
         await page.until(f"{FORECAST}?.innerText.includes('all is cached')")
         await page.click("header button", "Run")

@@ -7,7 +7,8 @@ import { rootOf } from "../model/records";
 import { saveWorkflow } from "../model/workflow_file";
 import { faultText } from "./fault_text";
 import { livingWindows, ownWindow } from "./own_window";
-import { nameOfTab, type Session, type Tab } from "./session";
+import type { Session } from "./session";
+import { nameOfTab, type Tab } from "./tab";
 
 const QUIET_MS = 800;
 const ACTIVE_KEY = "atelier-tab";
@@ -43,6 +44,8 @@ export class Autosave {
       if (state.tabs !== before.tabs) this.follow();
     });
     this.follow();
+    // The next page is to find its job, even if this one crashes.
+    this.session.board.subscribe((_document, _before, _after, kind) => kind === "submitted" && this.soon());
     // A page that is asked to go has more time than one that goes; not every page is asked.
     for (const kind of ["beforeunload", "pagehide"]) addEventListener(kind, () => this.leave());
     addEventListener("visibilitychange", () => document.visibilityState === "hidden" && this.leave());
@@ -53,11 +56,16 @@ export class Autosave {
     const found = await this.drafts.all();
     const own = found.filter((draft) => draft.window === this.window);
     const orphans = found.filter((draft) => draft.window !== this.window && !alive.has(draft.window));
-    const tabs = (own.length > 0 ? own : orphans).map((draft) => this.tabOf(draft));
+    const kept = own.length > 0 ? own : orphans;
+    const tabs = kept.map((draft) => this.tabOf(draft));
     const named = wanted === null ? undefined : tabs.find((tab) => (tab.saved ?? tab.unreadable?.saved)?.name === wanted);
     // Before the drafts come back: none of them is shown first, only to be covered.
-    if (wanted !== null && named === undefined && (await this.session.openSaved(wanted))) return this.session.restoreTabs(tabs, null);
-    await this.session.restoreTabs(tabs, named?.id ?? sessionStorage.getItem(ACTIVE_KEY));
+    const isOpened = wanted !== null && named === undefined && (await this.session.openSaved(wanted));
+    await this.session.restoreTabs(tabs, isOpened ? null : (named?.id ?? sessionStorage.getItem(ACTIVE_KEY)));
+    for (const [at, tab] of tabs.entries()) {
+      const job = kept[at]?.job ?? null;
+      if (job !== null) void this.session.recall(tab.open, job);
+    }
   }
 
   /** What cannot be read is shown as it is: it may be all that is left of somebody's work. */
@@ -149,7 +157,8 @@ export class Autosave {
       const saved = unreadable?.saved ?? tab.saved;
       if (saved === null && unreadable === null && rootOf(open.document).nodes.ids.length === 0 && !open.isChanged) return [];
       const isChanged = open.isChanged || unreadable !== null;
-      return [{ tab: tab.id, window: this.window, title: tab.title, saved, text: this.textOf(tab), order, isChanged, at_ms: now }];
+      const [text, job] = [this.textOf(tab), this.session.board.jobOf(open)];
+      return [{ tab: tab.id, window: this.window, title: tab.title, saved, text, order, isChanged, at_ms: now, job }];
     });
   }
 

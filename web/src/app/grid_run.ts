@@ -5,7 +5,8 @@ import { isArray, isObject, type JsonObject } from "../model/json";
 import type { Job } from "../server/api_types";
 import { cancelJob, nameFor } from "../server/workflows";
 import { newId } from "./new_id";
-import { nameOfTab, type Session } from "./session";
+import type { Session } from "./session";
+import { nameOfTab } from "./tab";
 
 const ASK_EVERY_MS = 700;
 const ENDED: ReadonlySet<string> = new Set(["succeeded", "failed", "cancelled", "quarantined"]);

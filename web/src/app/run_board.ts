@@ -1,6 +1,5 @@
 /** What runs showed about the nodes of each open document: events are put on the document they belong to. */
 
-import type { Prompt } from "../model/compile/compile";
 import { isObject, type Json, type JsonObject } from "../model/json";
 import type { OpenDocument } from "../model/open_document";
 import { afterEvent, explained, nextRun, NO_FACTS, type RunFacts } from "../model/run_facts";
@@ -10,7 +9,7 @@ export type BoardListener = (document: OpenDocument, before: RunFacts, after: Ru
 
 export class RunBoard {
   private readonly facts = new WeakMap<OpenDocument, RunFacts>();
-  private readonly prompts = new WeakMap<OpenDocument, Prompt>();
+  private readonly submissions = new WeakMap<OpenDocument, { readonly prompt: Readonly<Record<string, unknown>>; readonly job: string }>();
   private readonly listeners = new Set<BoardListener>();
 
   of(document: OpenDocument): RunFacts {
@@ -19,13 +18,18 @@ export class RunBoard {
 
   /** The value an input had in the last run: the seed of the picture that is shown. */
   used(document: OpenDocument, path: string, input: string): Json | undefined {
-    const node = this.prompts.get(document)?.[path] as { readonly inputs?: unknown } | undefined;
+    const node = this.submissions.get(document)?.prompt[path] as { readonly inputs?: unknown } | undefined;
     return isObject(node?.inputs) ? node.inputs[input] : undefined;
   }
 
+  /** The newest job of a document; null for none. */
+  jobOf(document: OpenDocument): string | null {
+    return this.submissions.get(document)?.job ?? null;
+  }
+
   /** A prompt of the document was queued. */
-  submitted(document: OpenDocument, prompt: Prompt): void {
-    this.prompts.set(document, prompt);
+  submitted(document: OpenDocument, prompt: Readonly<Record<string, unknown>>, job: string): void {
+    this.submissions.set(document, { prompt, job });
     this.put(document, this.of(document), "submitted");
   }
 

@@ -10,7 +10,6 @@ import { typeOf } from "../model/node_reading";
 import { OpenDocument } from "../model/open_document";
 import { partOf, type Part } from "../model/part_run";
 import type { NodeId, WorkflowDocument } from "../model/records";
-import { rootOf } from "../model/records";
 import { advanceSeeds } from "../model/seeds";
 import type { WidgetContext } from "../model/widgets";
 import { emptyWorkflow, loadWorkflow, saveWorkflow } from "../model/workflow_file";
@@ -28,39 +27,11 @@ import type { CurveRequest, MaskRequest, MenuRequest, SearchRequest } from "./re
 import { RunBoard } from "./run_board";
 import { afterEvent, newRun, type RunState } from "./run_state";
 import { isAtAField, showPath } from "./showing";
+import { isBlank, nameOfTab, type Saved, type Tab, type Unreadable } from "./tab";
 import { followJob } from "../server/job_events";
 import {
   FileNames, isConflict, listWorkflows, loadCatalog, readWorkflow, saveWorkflowAs, submitPrompt,
 } from "../server/workflows";
-
-/** A document's name on the server, and the ETag it was read under. */
-export interface Saved {
-  readonly name: string;
-  readonly etag: string;
-}
-
-export interface Tab {
-  readonly id: string;
-  readonly open: OpenDocument;
-  /** null for a document that was never saved. */
-  readonly saved: Saved | null;
-  /** What it is called while it is not saved. */
-  readonly title: string;
-  /** What was kept of it and cannot be read any more; `open` is empty then. null for every sound tab. */
-  readonly unreadable: Unreadable | null;
-}
-
-/** A kept text that is no workflow, with the name it had on the server. */
-export interface Unreadable {
-  readonly text: string;
-  readonly reason: string;
-  readonly saved: Saved | null;
-}
-
-/** "" for one nobody has named. */
-export function nameOfTab(tab: Tab | undefined): string {
-  return tab?.saved?.name ?? tab?.title ?? "";
-}
 
 export interface SessionState {
   readonly tabs: readonly Tab[];
@@ -299,7 +270,7 @@ export class Session {
         .catch((error: unknown) => this.refused(open, error));
       isQueued = true;
       this.addProblems(problemsOf(open, complaints));
-      this.board.submitted(open, prompt);
+      this.board.submitted(open, prompt, job.id);
       open.edit("Next seeds", (edit) => advanceSeeds(edit, this.contextOf(open.document), random), { merge: "seeds" });
       const run = newRun(job.id, open, name);
       const now = this.store.getState().run;
@@ -307,6 +278,18 @@ export class Session {
       void this.told(() => this.follow(run));
     });
     return isQueued;
+  }
+
+  /** Shows again what the newest job of a document has made, from before the page came back, and follows it while it runs. */
+  async recall(open: OpenDocument, id: string): Promise<void> {
+    const job = await this.client.call("GET /jobs/{job}", { path: { job: id } }).catch(() => null);
+    // It was forgotten, or something newer was queued meanwhile.
+    if (job === null || this.board.jobOf(open) !== null) return;
+    this.board.submitted(open, job.prompt ?? {}, id);
+    const run = newRun(id, open, nameOfTab(this.store.getState().tabs.find((tab) => tab.open === open)));
+    const isOver = job.finished_s !== null;
+    if (!isOver && this.store.getState().run === null) this.store.setState({ run });
+    void this.told(() => this.follow(run, isOver));
   }
 
   /** What would be queued now. */
@@ -333,8 +316,8 @@ export class Session {
     if (found.length > 0) this.store.setState({ problems: [...this.store.getState().problems, ...found] });
   }
 
-  /** Every job is followed to its end; the one that runs, or ran last, is `run` of the store. */
-  private async follow(first: RunState): Promise<void> {
+  /** Every job is followed to its end; the one that runs, or ran last, is `run` of the store. One that is over is only shown. */
+  private async follow(first: RunState, isOver = false): Promise<void> {
     let own = first;
     // Who has moved the picture or changed the workflow since is not led away from there by a failure.
     const [workflow, place] = [own.document.document, this.desk?.middle()];
@@ -357,8 +340,9 @@ export class Session {
       if (event.kind === "job_failed") {
         const found = problemsOf(own.document, [event.data.error]);
         this.addProblems(found);
-        if (isWhereItWas()) this.leadTo(own.document, found);
+        if (!isOver && isWhereItWas()) this.leadTo(own.document, found);
       }
+      if (isOver) continue;
       const { run } = this.store.getState();
       const isShown = run === null || run.job === own.job || (run.state !== "running" && own.state === "running");
       if (isShown) this.store.setState({ run: own });
@@ -387,9 +371,4 @@ export class Session {
       this.tell(error);
     }
   }
-}
-
-/** An empty tab that nobody has touched. */
-function isBlank(tab: Tab): boolean {
-  return tab.saved === null && tab.unreadable === null && !tab.open.isChanged && rootOf(tab.open.document).nodes.ids.length === 0;
 }

@@ -15,6 +15,8 @@ export interface Draft {
   readonly isChanged: boolean;
   readonly order: number;
   readonly at_ms: number;
+  /** Its newest job, whose pictures it shows; not in drafts of earlier releases. */
+  readonly job?: string | null;
 }
 
 export interface Snapshot {

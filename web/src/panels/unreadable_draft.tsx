@@ -1,7 +1,8 @@
 /** What was kept of a tab and is no workflow any more: why, and its text as it is. */
 
 import { Download } from "lucide-react";
-import type { Session, Tab } from "../app/session";
+import type { Session } from "../app/session";
+import type { Tab } from "../app/tab";
 import { useSay } from "../i18n/catalogue";
 import { MAIN_BUTTON, PLAIN_BUTTON } from "../ui/parts";
 import { giveFile } from "./exporting";

@@ -69,7 +69,7 @@ describe("the widgets of a node", () => {
     await userEvent.click(inside(1, "[role=switch]"));
     expect(values("1")).toEqual([64, 0xff8000, true, 7, "randomize"]);
     const { session } = server;
-    session.board.submitted(session.store.getState().open, { "1": { class_type: "Toy", inputs: { seed: 41 }, _meta: {} } } as never);
+    session.board.submitted(session.store.getState().open, { "1": { class_type: "Toy", inputs: { seed: 41 }, _meta: {} } } as never, "j");
     session.board.take(session.store.getState().open, { job: "j", seq: 1, kind: "node_started", data: { node: "1" }, time_s: 0 });
     await frames(2);
     await userEvent.click(inside(1, "button[aria-label='Back to the last seed']"));
