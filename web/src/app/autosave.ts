@@ -21,6 +21,8 @@ export class Autosave {
   private readonly ends = new Map<OpenDocument, { readonly end: () => void; readonly tab: Tab }>();
   private channel: BroadcastChannel | null = null;
   private window = "";
+  /** The windows that have a file of this one open. */
+  private readonly others = new Set<unknown>();
   private timer = 0;
   private isWriting = false;
 
@@ -101,23 +103,29 @@ export class Autosave {
     void this.write();
   }
 
-  /** Two windows with one file: both are told, before one of them replaces what the other saved. */
+  /** Two windows with one file: both are told, before one of them replaces what the other saved, and told when it is over. */
   private tellOthers(): void {
     if (typeof BroadcastChannel === "undefined") return;
     this.channel ??= this.listen();
     const names = this.session.store.getState().tabs.flatMap((tab) => (tab.saved === null ? [] : [tab.saved.name]));
-    this.channel.postMessage({ names });
+    this.channel.postMessage({ names, window: this.window });
   }
 
   private listen(): BroadcastChannel {
     const channel = new BroadcastChannel(CHANNEL);
-    channel.addEventListener("message", ({ data }: MessageEvent<{ names?: unknown; isAnswer?: boolean }>) => {
+    addEventListener("pagehide", () => channel.postMessage({ names: [], window: this.window }));
+    addEventListener("pageshow", () => this.tellOthers());
+    channel.addEventListener("message", ({ data }: MessageEvent<{ names?: unknown; window?: unknown; isAnswer?: boolean }>) => {
       const names = Array.isArray(data.names) ? data.names : [];
       const { tabs } = this.session.store.getState();
       const both = tabs.find((tab) => tab.saved !== null && names.includes(tab.saved.name))?.saved;
-      if (both === undefined || both === null) return;
+      if (both === undefined || both === null) {
+        const isLast = data.isAnswer !== true && this.others.delete(data.window) && this.others.size === 0;
+        return isLast ? this.session.store.setState({ elsewhere: null }) : undefined;
+      }
+      this.others.add(data.window);
       this.session.store.setState({ elsewhere: both.name });
-      if (data.isAnswer !== true) channel.postMessage({ names: [both.name], isAnswer: true });
+      if (data.isAnswer !== true) channel.postMessage({ names: [both.name], window: this.window, isAnswer: true });
     });
     return channel;
   }

@@ -32,12 +32,12 @@ const OPTIONS = {
   "elk.separateConnectedComponents": "true",
 };
 
-/** New places for the named nodes, or for all that are not pinned; their top left corner stays where it is. */
+/** New places for the named nodes, or for all, but for those that are pinned; their top left corner stays where it is. */
 export async function arranged(
   scene: Scene, engine: LayoutEngine, only?: ReadonlySet<NodeId>,
 ): Promise<ReadonlyMap<NodeId, Point>> {
   const { graph } = scene;
-  const ids = graph.nodes.ids.filter((id) => (only === undefined ? !scene.isPinned(id) : only.has(id)));
+  const ids = graph.nodes.ids.filter((id) => !scene.isPinned(id) && (only === undefined || only.has(id)));
   const before = scene.bounds(ids);
   if (before === null) return new Map();
   const answer = await engine(layoutGraph(scene, graph, new Set(ids)));

@@ -46,7 +46,7 @@ export const NodeBody = memo(function NodeBody({ id, desk }: BodyProps) {
     >
       <div className="node-frame" style={style}>
         <Title desk={desk} id={id} record={record} title={title} shape={shape} />
-        {!isKnown && shape.kind === "node" && <p className="node-unknown">{say("node.unknown", { type: String(record.type) })}</p>}
+        {!isKnown && shape.kind === "node" && <p className="node-unknown" title={say("node.unknown", { type: String(record.type) })}>{say("node.unknown", { type: String(record.type) })}</p>}
       </div>
       <Sockets shape={shape} trouble={trouble} />
       {shape.kind === "node" && <Rows desk={desk} id={id} record={record} shape={shape} views={views} />}

@@ -42,10 +42,12 @@ describe("arranging", () => {
   });
   afterAll(() => void vi.unstubAllGlobals());
 
-  async function opened(...selected: string[]) {
+  async function opened(selected: readonly string[], pinned = "") {
     const { session } = new FakeServer();
     session.store.setState({ catalog: referenceCatalog() });
-    const nodes = Object.entries(PLACES).map(([id, pos]) => ({ id: Number(id), type: "VAEDecode", pos, size: [200, 60] }));
+    const nodes = Object.entries(PLACES).map(([id, pos]) => ({
+      id: Number(id), type: "VAEDecode", pos, size: [200, 60], flags: id === pinned ? { pinned: true } : {},
+    }));
     await session.openValue({ version: 0.4, nodes, links: [] });
     const { open } = session.store.getState();
     open.select(selectionOf({ nodes: selected }));
@@ -61,7 +63,7 @@ describe("arranging", () => {
   }
 
   it("a selection moves the selected nodes alone, from their corner on, as one step of undo", async () => {
-    const { open, places, arrange } = await opened("2", "3", "4");
+    const { open, places, arrange } = await opened(["2", "3", "4"]);
     await arrange();
     expect(asked).toEqual([["2", "3", "4"]]);
     expect(places()).toEqual({ ...PLACES, "2": [500, 100], "3": [1500, 100], "4": [2500, 100] });
@@ -70,15 +72,24 @@ describe("arranging", () => {
     expect(places()).toEqual(PLACES);
   });
 
+  it("a pinned node stays where it is, selected or not", async () => {
+    for (const selected of [["2", "3", "4"], []]) {
+      const { places, arrange } = await opened(selected, "3");
+      await arrange();
+      expect(asked.pop()).toEqual(selected.length > 0 ? ["2", "4"] : ["1", "2", "4", "5"]);
+      expect(places()["3"]).toEqual(PLACES["3"]);
+    }
+  });
+
   it("one node, which has no order of its own, arranges the whole graph", async () => {
-    const { places, arrange } = await opened("2");
+    const { places, arrange } = await opened(["2"]);
     await arrange();
     expect(asked).toEqual([Object.keys(PLACES)]);
     expect(Object.values(places())).toEqual([[-300, 0], [700, 0], [1700, 0], [2700, 0], [3700, 0]]);
   });
 
   it("what somebody has changed meanwhile moves nothing", async () => {
-    const { open, places, arrange } = await opened("2", "3");
+    const { open, places, arrange } = await opened(["2", "3"]);
     await arrange(() => open.edit("Title", (edit) => setTitle(edit, ROOT, "1", "Mine")));
     expect([asked.length, places(), open.history.done.map(({ label }) => label)]).toEqual([1, PLACES, ["Title"]]);
   });

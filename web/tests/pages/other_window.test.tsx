@@ -36,3 +36,13 @@ it("two windows with one file both say so until somebody closes the notice, and 
   expect([one, other, two].map(({ page }) => within(page).queryAllByRole("alert").length)).toEqual([0, 0, 1]);
   expect([one, other, two].map(({ session }) => session.store.getState().elsewhere)).toEqual([null, null, "harbor"]);
 });
+
+it("the notice goes when the last other window has closed the file", async () => {
+  const [one, two, three] = [await windowWith("lagoon"), await windowWith("lagoon"), await windowWith("lagoon")];
+  await within(one.page).findByRole("alert");
+  two.session.closeTab(two.session.store.getState().active);
+  await new Promise((then) => void setTimeout(then, 50));
+  expect(one.session.store.getState().elsewhere).toBe("lagoon");
+  three.session.closeTab(three.session.store.getState().active);
+  await expect.poll(() => one.session.store.getState().elsewhere).toBeNull();
+});
