@@ -62,6 +62,8 @@ class Denoiser(Protocol):
     def denoise(self, x: Tensor, sigma: Tensor, inputs: ConditionInputs) -> Tensor:
         """One batched forward: x float32 [b c h w] at network scale, sigma float32 [b] -> denoised float32 [b c h w].
 
+        Whoever asks gives sigma on the CPU, wherever x is.
+
         Raises:
             OutOfMemory: not even the smallest plan for this batch fits.
         """

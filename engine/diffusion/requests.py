@@ -11,6 +11,7 @@ from collections.abc import Generator, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+import torch
 from torch import Tensor
 
 from engine.diffusion.condition_inputs import ConditionInputs
@@ -56,6 +57,11 @@ class DenoiseRequest:
     def num_items(self) -> int:
         """Rows of x."""
         return self.x.shape[0]
+
+    @property
+    def levels(self) -> Tensor:
+        """The noise level of each item, float32 [b], on the CPU: who needs the numbers does not wait for the device."""
+        return torch.full((self.num_items,), self.sigma)
 
     @property
     def batch_key(self) -> Hashable:
@@ -117,7 +123,7 @@ def denoised_only(guide: FullGuide) -> Guide:
 
 def answer(group: RequestGroup) -> list[Latent]:
     """Compute each request of a group by itself, without merging."""
-    return [r.denoiser.denoise(r.x, r.x.new_full((r.num_items,), r.sigma), r.inputs) for r in group.requests]
+    return [r.denoiser.denoise(r.x, r.levels, r.inputs) for r in group.requests]
 
 
 def drive(flow: Flow[_Result]) -> _Result:

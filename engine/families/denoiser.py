@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -174,9 +174,11 @@ class NetworkDenoiser:
     def denoise(self, x: Tensor, sigma: Tensor, inputs: ConditionInputs) -> Tensor:
         """One batched forward; a batch too large for the memory budget is computed in parts.
 
-        x float32 [b c h w] at network scale, sigma float32 [b] → denoised float32 [b c h w], on x's device.
+        x float32 [b c h w] at network scale, sigma float32 [b] → denoised float32 [b c h w], on x's device. Nothing is
+        read from the device where sigma is on the CPU.
         """
         given_on = x.device
+        edits = self._edits_of(sigma)
         x, sigma = x.to(self.device), sigma.to(self.device)
         item_bytes = self._activation_bytes(1, x, inputs)
         step = self.host.max_batch(item_bytes, x.shape[0])
@@ -184,7 +186,7 @@ class NetworkDenoiser:
             if step < x.shape[0]:
                 self.host.ledger.note("split", self.source.title, item_bytes, f"{x.shape[0]} items, {step} at a time")
             try:
-                return self._denoise_in_parts(x, sigma, inputs, step).to(given_on)
+                return self._denoise_in_parts(x, sigma, inputs, step, edits).to(given_on)
             except OutOfMemory as error:
                 if step == 1:
                     raise self._with_what_fits(error, x, inputs) from error
@@ -205,25 +207,19 @@ class NetworkDenoiser:
             details={**error.details, "fits": {"width": width, "height": height}},
         )
 
-    def _denoise_in_parts(self, x: Tensor, sigma: Tensor, inputs: ConditionInputs, step: int) -> Tensor:
+    def _edits_of(self, sigma: Tensor) -> Sequence[tuple[NetworkEdit, ...]]:
+        """The edits that apply to each item."""
+        levels = sigma.tolist() if self.edits else [0.0] * sigma.shape[0]
+        return [tuple(edit for edit in self.edits if edit.covers(level)) for level in levels]
+
+    def _denoise_in_parts(
+        self, x: Tensor, sigma: Tensor, inputs: ConditionInputs, step: int, edits: Sequence[tuple[NetworkEdit, ...]]
+    ) -> Tensor:
         parts = [
-            self._denoise_once(x[start:stop], sigma[start:stop], inputs.rows(start, stop), edits)
-            for start, stop, edits in self._parts(sigma, step)
+            self._denoise_once(x[start:stop], sigma[start:stop], inputs.rows(start, stop), edits[start])
+            for start, stop in _runs(edits, step)
         ]
         return parts[0] if len(parts) == 1 else torch.cat(parts)
-
-    def _parts(self, sigma: Tensor, step: int) -> Iterator[tuple[int, int, tuple[NetworkEdit, ...]]]:
-        """Runs of at most `step` items under the same edits, which may apply to a part of the trajectory."""
-        count = sigma.shape[0]
-        levels = sigma.tolist() if self.edits else [0.0] * count
-        active = [tuple(edit for edit in self.edits if edit.covers(level)) for level in levels]
-        start = 0
-        while start < count:
-            stop = start + 1
-            while stop < min(start + step, count) and active[stop] == active[start]:
-                stop += 1
-            yield start, stop, active[start]
-            start = stop
 
     def _denoise_once(
         self, x: Tensor, sigma: Tensor, inputs: ConditionInputs, edits: tuple[NetworkEdit, ...]
@@ -286,6 +282,17 @@ class NetworkDenoiser:
     def _shape(self, x: Tensor, inputs: ConditionInputs) -> tuple[int, ...]:
         """What decides the activations of a forward, apart from the number of items."""
         return (x.shape[-2], x.shape[-1], inputs.num_tokens, int(bool(inputs.controls)))
+
+
+def _runs(edits: Sequence[tuple[NetworkEdit, ...]], step: int) -> Iterator[tuple[int, int]]:
+    """From where to where at most `step` items have the same edits, which may apply to a part of the trajectory."""
+    start = 0
+    while start < len(edits):
+        stop = start + 1
+        while stop < min(start + step, len(edits)) and edits[stop] == edits[start]:
+            stop += 1
+        yield start, stop
+        start = stop
 
 
 def _map_inputs(inputs: ConditionInputs, change: Callable[[Tensor], Tensor]) -> ConditionInputs:

@@ -257,7 +257,7 @@ def _forward(requests: Sequence[DenoiseRequest]) -> list[Latent]:
     """One forward for requests of equal batch key."""
     counts = [request.num_items for request in requests]
     x = requests[0].x if len(requests) == 1 else torch.cat([request.x for request in requests])
-    sigma = torch.cat([request.x.new_full((request.num_items,), request.sigma) for request in requests])
+    sigma = torch.cat([request.levels for request in requests])
     inputs = merge_inputs([request.inputs for request in requests], counts)
     return list(requests[0].denoiser.denoise(x, sigma, inputs).split(counts))
 

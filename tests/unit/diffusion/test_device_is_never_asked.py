@@ -11,9 +11,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from engine.diffusion.condition_inputs import ConditionInputs
 from engine.diffusion.guiders.cfg import Cfg
 from engine.diffusion.latent import LatentInput
-from engine.diffusion.requests import drive
+from engine.diffusion.requests import DenoiseRequest, drive
 from engine.diffusion.samplers.registry import SAMPLERS
 from engine.diffusion.sampling import Step, sample
 from tests.gaussian_denoiser import GaussianDenoiser, entry
@@ -45,3 +46,10 @@ def forwards(device: torch.device, sampler: str, mask: Tensor | None) -> tuple[i
 def test_no_step_reads_a_value_from_the_device(sampler: str, is_masked: bool) -> None:
     mask = torch.ones(1, 1, 8, 8) if is_masked else None
     assert forwards(VALUELESS, sampler, mask) == forwards(torch.device("cpu"), sampler, mask)
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_levels_are_numbers_of_the_host(device: str) -> None:
+    x = torch.zeros(3, 4, 8, 8, device=device)
+    request = DenoiseRequest(GaussianDenoiser(device=torch.device(device)), x, 2.5, ConditionInputs())
+    assert request.levels.tolist() == [2.5] * 3
