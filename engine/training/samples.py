@@ -118,7 +118,7 @@ class ModuleDenoiser:
 
     def denoise(self, x: Tensor, sigma: Tensor, inputs: ConditionInputs) -> Tensor:
         """One forward."""
-        return self.parameterization.denoise(self.module.predict, x, sigma, inputs)
+        return self.parameterization.denoise(self.module.predict, x, sigma.to(x.device), inputs)
 
 
 @torch.no_grad()
